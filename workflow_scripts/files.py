@@ -1,0 +1,118 @@
+"""Files between rules: written whole or not at all, read with an error that says what to do.
+
+Every writer puts its bytes under a temporary name in the target's own folder and renames it when complete, so that a
+killed job leaves no half-written artifact under its final name.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+class InputError(Exception):
+    """Bad input by the user: the message names the file or key, what was expected and what to do."""
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success rename it to `path`, on any error remove it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept at the end: several writers choose their format by it.
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write strict JSON (NaN and infinities are refused: a missing number is null), indented, keys in given order."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Write a table for people and other tools: ten significant digits, empty cells for missing values."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _unreadable(path: str | os.PathLike[str], kind: str, cause: object) -> InputError:
+    return InputError(
+        f"{path}: not a readable {kind} file ({cause}). If the workflow made it, delete it and run the same "
+        "snakemake command again: it will be made anew."
+    )
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise _unreadable(path, "JSON", cause) from cause
+
+
+def read_npy(path: str | os.PathLike[str], mmap: bool = True) -> np.ndarray:
+    """Read an array, memory-mapped read-only unless `mmap` is false. Pickled arrays are refused."""
+    try:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as cause:
+        raise _unreadable(path, "NumPy", cause) from cause
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as cause:  # pyarrow's errors derive from these two
+        raise _unreadable(path, "Parquet", cause) from cause
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hexadecimal digits that change when any part of a JSON-able value changes; key order does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def provenance(**settings: Any) -> dict[str, Any]:
+    """What made a result: the settings given, and the versions of the packages that are already imported."""
+    packages = ("numpy", "scipy", "pandas", "torch", "torchvision", "diffusers", "scikit-image")
+    modules = {"scikit-image": "skimage"}
+    return {
+        "settings": settings,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages if modules.get(name, name) in sys.modules},
+        },
+    }
