@@ -1,0 +1,52 @@
+# Copycat. `make help` lists the targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SOURCES := Snakefile $(wildcard rules/*.smk)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format lock schema clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## create .venv from envs/lock.txt (needs Python 3.11)
+
+# Built beside its place and renamed, so that an interrupted installation is not taken for a finished one.
+$(INSTALLED): envs/lock.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Copycat needs Python 3.11, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/lock.txt
+	@touch $@
+
+demo: $(INSTALLED) ## run the default study: results/report.html, and the headline numbers
+	$(BIN)/snakemake --quiet rules
+	@cat results/summary.md
+	@echo && echo "The whole story: $(CURDIR)/results/report.html"
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## check style, types and the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint --quiet
+
+format: $(INSTALLED) ## format the Python and Snakemake files
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+	$(BIN)/snakefmt --quiet $(SOURCES)
+
+schema: $(INSTALLED) ## write the config's JSON schema and reference from its models
+	$(BIN)/python -m workflow_scripts.config schema
+	$(BIN)/python -m workflow_scripts.config reference
+
+lock: $(INSTALLED) ## renew envs/lock.txt from envs/requirements.in
+	$(BIN)/uv pip compile envs/requirements.in --quiet --upgrade --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-header --output-file envs/lock.txt
+
+clean: ## remove everything that the workflow made
+	rm -rf results .snakemake

@@ -1,0 +1,55 @@
+"""Copycat: when do generative models copy their training images, and when does copying help?
+
+`snakemake` runs the study of config.yaml; `snakemake --configfile config/other.yaml` another one.
+"""
+
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# A study file stands for itself: config.yaml is read only if no --configfile is given, so that no part of the default
+# study is mixed into another one. What a study leaves out has a default (docs/config.md).
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/complexity.smk"
+include: "rules/generators.smk"
+include: "rules/replication.smk"
+include: "rules/laws.smk"
+include: "rules/report.smk"
+
+
+report: "report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        "results/summary.md",
+
+
+rule replication:
+    input:
+        rules.collect_replication.output,
+        rules.fit_decay.output,
+        collect(rules.plot_gallery.output, zip, **STUDY_PAIRS),
+        collect(rules.plot_training.output, zip, **STUDY_PAIRS),
+
+
+rule published:
+    input:
+        rules.fit_published.output,
+
+
+rule report:
+    input:
+        "results/report.html",

@@ -1,0 +1,110 @@
+"""BigGAN's published building blocks against small reference computations."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from workflow_scripts.generators.biggan import (
+    BigGAN,
+    ConditionalBatchNorm,
+    Discriminator,
+    Generator,
+    SelfAttention,
+    conv,
+    orthogonal_gradient,
+)
+from workflow_scripts.generators.model import ImageShape
+from workflow_scripts.generators.presets import PRESETS, BigGANSettings
+
+CPU = torch.device("cpu")
+TINY = BigGANSettings(steps=1, batch=4, width=4, depth=1, bottleneck=1, latent=6, class_embedding=3, attention_at=8)
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 0), (3, 5)])
+def test_shapes(resolution: int, channels: int, classes: int) -> None:
+    shape = ImageShape(resolution, channels, classes)
+    z, labels = torch.randn(2, TINY.latent), torch.zeros(2, dtype=torch.int64)
+    images = Generator(TINY, shape)(z, labels)
+    assert images.shape == (2, channels, resolution, resolution)
+    assert images.abs().max() <= 1
+    assert Discriminator(TINY, shape)(images, labels).shape == (2,)
+
+
+def test_the_paper_preset_has_its_published_scale() -> None:
+    with torch.device("meta"):
+        generator = Generator(PRESETS["biggan"]["paper"], ImageShape(128, 3, 0))
+    blocks = [block for block in generator.blocks if not isinstance(block, SelfAttention)]
+    assert len(blocks) == 10  # five doublings from 4 to 128 px, two blocks each
+    assert generator.first == (4, 16 * 128)
+    assert sum(isinstance(block, SelfAttention) for block in generator.blocks) == 1
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
+    torch.manual_seed(0)
+    layer = conv(5, 7, 3)
+    for _ in range(100):  # each training pass makes one power iteration
+        layer(torch.zeros(1, 5, 4, 4))
+    original = layer.parametrizations.weight.original.detach()
+    expected = original / torch.linalg.svdvals(original.flatten(1))[0]
+    torch.testing.assert_close(layer.weight.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_conditional_batch_norm_is_batch_norm_with_the_condition_s_gain_and_bias() -> None:
+    torch.manual_seed(0)
+    layer, x, condition = ConditionalBatchNorm(3, 4), torch.randn(5, 3, 6, 6), torch.randn(5, 4)
+    got = layer(x, condition)
+    layer.eval()  # the gains are then read without a further power iteration
+    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+    gain, bias = layer.gain(condition)[..., None, None], layer.bias(condition)[..., None, None]
+    torch.testing.assert_close(got, (x - mean) / (variance + 1e-4).sqrt() * (1 + gain) + bias)
+
+
+def test_self_attention_starts_closed_and_then_is_softmax_attention() -> None:
+    torch.manual_seed(0)
+    layer, x = SelfAttention(8).eval(), torch.randn(2, 8, 4, 4)
+    torch.testing.assert_close(layer(x), x)
+    nn.init.constant_(layer.gate, 0.5)
+    query, key, value = layer.query(x).flatten(2), layer.key(x), layer.value(x)
+    key, value = (nn.functional.max_pool2d(part, 2).flatten(2) for part in (key, value))
+    weights = torch.einsum("bci,bcj->bij", query, key).softmax(-1)
+    attended = torch.einsum("bij,bcj->bci", weights, value).reshape(2, -1, 4, 4)
+    torch.testing.assert_close(layer(x), x + 0.5 * layer.out(attended))
+
+
+def test_orthogonal_gradient_is_that_of_the_published_penalty() -> None:
+    torch.manual_seed(0)
+    network = nn.Linear(5, 3)
+    gram = network.weight @ network.weight.T
+    (0.25 * ((gram * (1 - torch.eye(3))) ** 2).sum()).backward()
+    expected = network.weight.grad.clone()
+    network.weight.grad.zero_()
+    network.bias.grad = torch.zeros_like(network.bias)
+    orthogonal_gradient(network, 0.5)
+    torch.testing.assert_close(network.weight.grad, expected)
+    assert not network.bias.grad.any()
+
+
+def test_samples_depend_on_the_seed_alone_and_truncation_narrows_them() -> None:
+    torch.manual_seed(0)
+    model = BigGAN(TINY, ImageShape(16, 1, 0), CPU)
+    first = model.sample(9, None, 1)
+    assert first.shape == (9, 16, 16, 1)
+    assert first.dtype == torch.uint8
+    torch.manual_seed(5)
+    assert torch.equal(first, model.sample(9, None, 1))
+    assert not torch.equal(first, model.sample(9, None, 2))
+    model.settings = replace(TINY, truncation=0.01)
+    assert model.sample(64, None, 1).float().std(0).mean() < 0.2 * first.float().std(0).mean()
+
+
+def test_accumulation_and_conditioning_take_a_step() -> None:
+    torch.manual_seed(0)
+    model = BigGAN(replace(TINY, conditional=True, accumulate=2, orthogonal=1e-4), ImageShape(16, 3, 2), CPU)
+    before = [p.clone() for p in model.networks["generator"].parameters()]
+    batch = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([0, 1, 0, 1])
+    assert model.step([batch, batch]).isfinite().all()
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.networks["generator"].parameters(), strict=True))
+    assert model.sample(3, torch.tensor([0, 1, 1]), 0).shape == (3, 16, 16, 3)

@@ -1,0 +1,281 @@
+"""BigGAN-deep (Brock, Donahue, Simonyan 2019, appendix B), as used by Feng et al. 2021.
+
+The whole latent z, with the shared class embedding, conditions every block's batch normalisation; every layer is
+spectrally normalised; the hinge loss trains generator and discriminator.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from workflow_scripts.generators.model import (
+    Batch,
+    GenerativeModel,
+    ImageShape,
+    frozen_copy,
+    global_randn,
+    set_trainable,
+    to_uint8,
+)
+from workflow_scripts.generators.presets import BigGANSettings
+
+
+def conv(inputs: int, outputs: int, kernel: int) -> nn.Module:
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    nn.init.orthogonal_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return spectral_norm(layer, eps=1e-6)
+
+
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Module:
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.orthogonal_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return spectral_norm(layer, eps=1e-6)
+
+
+def widths(settings: BigGANSettings, resolution: int) -> dict[int, int]:
+    """Channels at each resolution 4, 8, ..: doubling away from the image, at most sixteenfold."""
+    sizes = [4 * 2**i for i in range(resolution.bit_length() - 2)]
+    return {size: settings.width * min(16, resolution // size) for size in sizes}
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose gain and bias are linear in the condition (B, D).
+
+    Running statistics are filled only by `standing_statistics`; training always uses the batch's own.
+    """
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.gain = linear(condition, channels, bias=False)
+        self.bias = linear(condition, channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels, eps=1e-4, momentum=None, affine=False)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain = 1 + self.gain(condition)[:, :, None, None]
+        return torch.addcmul(self.bias(condition)[:, :, None, None], self.norm(x), gain)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over positions (Zhang et al. 2019) with a learned gate that starts closed."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = conv(channels, channels // 8, 1)
+        self.key = conv(channels, channels // 8, 1)
+        self.value = conv(channels, channels // 2, 1)
+        self.out = conv(channels // 2, channels, 1)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        query = self.query(x).flatten(2).transpose(1, 2)
+        key = F.max_pool2d(self.key(x), 2).flatten(2).transpose(1, 2)
+        value = F.max_pool2d(self.value(x), 2).flatten(2).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.gate * self.out(attended.transpose(1, 2).reshape(batch, -1, height, width))
+
+
+class GeneratorBlock(nn.Module):
+    """Bottleneck residual block; the skip path drops surplus channels instead of projecting them."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int, bottleneck: int, upsample: bool) -> None:
+        super().__init__()
+        hidden = inputs // bottleneck
+        self.outputs, self.upsample = outputs, upsample
+        self.norms = nn.ModuleList(ConditionalBatchNorm(n, condition) for n in (inputs, hidden, hidden, hidden))
+        self.convs = nn.ModuleList(
+            [conv(inputs, hidden, 1), conv(hidden, hidden, 3), conv(hidden, hidden, 3), conv(hidden, outputs, 1)]
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = x
+        for i, (norm, layer) in enumerate(zip(self.norms, self.convs, strict=True)):
+            h = F.relu(norm(h, condition))
+            if i == 1 and self.upsample:
+                h = F.interpolate(h, scale_factor=2)
+            h = layer(h)
+        skip = x[:, : self.outputs]
+        return h + (F.interpolate(skip, scale_factor=2) if self.upsample else skip)
+
+
+class Generator(nn.Module):
+    """z (B, latent) and labels (B,) to images (B, C, H, W) in -1..1."""
+
+    def __init__(self, settings: BigGANSettings, shape: ImageShape) -> None:
+        super().__init__()
+        channels = widths(settings, shape.resolution)
+        self.first = 4, channels[4]
+        self.embedding = nn.Embedding(shape.classes, settings.class_embedding) if shape.classes else None
+        condition = settings.latent + (settings.class_embedding if shape.classes else 0)
+        self.project = linear(condition, channels[4] * 4 * 4)
+        self.blocks = nn.ModuleList()
+        for size, width in channels.items():
+            if size == settings.attention_at:
+                self.blocks.append(SelfAttention(width))
+            wider = channels.get(size * 2, width)
+            last = size == shape.resolution
+            for i in range(settings.depth if not last else 0):
+                up = i == settings.depth - 1
+                self.blocks.append(GeneratorBlock(width, wider if up else width, condition, settings.bottleneck, up))
+        self.norm = nn.BatchNorm2d(width, eps=1e-4, momentum=None)
+        self.to_image = conv(width, shape.channels, 3)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        condition = z if self.embedding is None else torch.cat([z, self.embedding(labels)], 1)
+        size, width = self.first
+        x = self.project(condition).view(len(z), width, size, size)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            x = block(x) if isinstance(block, SelfAttention) else block(x, condition)
+        return torch.tanh(self.to_image(F.relu(self.norm(x))))
+
+
+class DiscriminatorBlock(nn.Module):
+    """Bottleneck residual block; the skip path gets its new channels by concatenation of a 1 x 1 projection."""
+
+    def __init__(self, inputs: int, outputs: int, bottleneck: int, downsample: bool) -> None:
+        super().__init__()
+        hidden = outputs // bottleneck
+        self.downsample = downsample
+        self.convs = nn.ModuleList(
+            [conv(inputs, hidden, 1), conv(hidden, hidden, 3), conv(hidden, hidden, 3), conv(hidden, outputs, 1)]
+        )
+        self.grow = conv(inputs, outputs - inputs, 1) if outputs > inputs else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x
+        for i, layer in enumerate(self.convs):
+            h = F.relu(h)
+            if i == 3 and self.downsample:
+                h = F.avg_pool2d(h, 2)
+            h = layer(h)
+        skip = F.avg_pool2d(x, 2) if self.downsample else x
+        return h + (skip if self.grow is None else torch.cat([skip, self.grow(skip)], 1))
+
+
+class Discriminator(nn.Module):
+    """Images (B, C, H, W) in -1..1 and labels (B,) to logits (B,): positive means real."""
+
+    def __init__(self, settings: BigGANSettings, shape: ImageShape) -> None:
+        super().__init__()
+        channels = widths(settings, shape.resolution)
+        width = channels[shape.resolution]
+        self.from_image = conv(shape.channels, width, 3)
+        self.blocks = nn.ModuleList()
+        for size in sorted(channels, reverse=True)[:-1]:
+            if size == settings.attention_at:
+                self.blocks.append(SelfAttention(width))
+            for i in range(settings.depth):
+                outputs = channels[size // 2]
+                self.blocks.append(DiscriminatorBlock(width, outputs, settings.bottleneck, downsample=i == 0))
+                width = outputs
+        self.to_logit = linear(width, 1)
+        self.embedding = spectral_norm(nn.Embedding(shape.classes, width), eps=1e-6) if shape.classes else None
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        h = self.from_image(x.contiguous(memory_format=torch.channels_last))
+        for block in self.blocks:
+            h = block(h)
+        h = F.relu(h).sum((2, 3))
+        logit = self.to_logit(h).squeeze(1)
+        if self.embedding is not None:
+            logit = logit + (self.embedding(labels) * h).sum(1)
+        return logit
+
+
+def orthogonal_gradient(network: nn.Module, strength: float) -> None:
+    """Add the gradient of strength / 2 * ||W W^T * (1 - I)||^2 for every matrix W (Brock et al. 2019, equation 3)."""
+    for parameter in network.parameters():
+        if parameter.ndim < 2 or parameter.grad is None:
+            continue
+        weight = parameter.detach().flatten(1)
+        gram = weight @ weight.T
+        gram.fill_diagonal_(0.0)
+        parameter.grad.add_((gram @ weight).view_as(parameter), alpha=2 * strength)
+
+
+class BigGAN(GenerativeModel):
+    """BigGAN-deep in training."""
+
+    loss_names = ("generator_loss", "discriminator_loss")
+    settings: BigGANSettings
+
+    def __init__(self, settings: BigGANSettings, shape: ImageShape, device: torch.device) -> None:
+        super().__init__(settings, shape, device)
+        self.batches_per_step = settings.discriminator_steps
+        generator = Generator(settings, shape).to(device).to(memory_format=torch.channels_last)
+        discriminator = Discriminator(settings, shape).to(device).to(memory_format=torch.channels_last)
+        self.networks = {"generator": generator, "discriminator": discriminator, "ema": frozen_copy(generator)}
+        betas = (settings.adam_beta1, settings.adam_beta2)
+        self.optimisers = {
+            "generator": torch.optim.Adam(generator.parameters(), settings.generator_lr, betas, 1e-8, fused=True),
+            "discriminator": torch.optim.Adam(
+                discriminator.parameters(), settings.discriminator_lr, betas, 1e-8, fused=True
+            ),
+        }
+        self._generate = torch.compile(generator) if settings.compile else generator
+        self._discriminate = torch.compile(discriminator) if settings.compile else discriminator
+
+    def latents(self, count: int) -> Tensor:
+        return global_randn(count, self.settings.latent, device=self.device)
+
+    def step(self, batches: list[Batch]) -> Tensor:
+        generator, discriminator = self.networks["generator"], self.networks["discriminator"]
+        generator_loss = discriminator_loss = torch.zeros((), device=self.device)
+        set_trainable(discriminator, True)
+        for batch in batches:
+            for images, labels in self.micro_batches(batch):
+                with torch.no_grad(), self.autocast():
+                    fakes = self._generate(self.latents(len(images)), labels)
+                with self.autocast():
+                    # One pass over both halves: half the launches, and one power iteration of the spectral norms.
+                    logits = self._discriminate(
+                        torch.cat([images, fakes.to(images.dtype)]), torch.cat([labels, labels])
+                    )
+                real, fake = logits.float().chunk(2)
+                discriminator_loss = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+                discriminator_loss.backward()
+            self.update("discriminator")
+        set_trainable(discriminator, False)
+        for images, labels in self.micro_batches(batches[-1]):
+            with self.autocast():
+                logits = self._discriminate(self._generate(self.latents(len(images)), labels), labels)
+            generator_loss = -logits.float().mean()
+            generator_loss.backward()
+        if self.settings.orthogonal:
+            orthogonal_gradient(generator, self.settings.orthogonal)
+        self.update("generator")
+        self.average_weights(generator)
+        return torch.stack([generator_loss.detach(), discriminator_loss.detach()])
+
+    @torch.no_grad()
+    def sample(self, count: int, labels: Tensor | None, seed: int) -> Tensor:
+        random = torch.Generator(self.device).manual_seed(seed)
+        ema, batch = self.networks["ema"], self.settings.batch
+        labels = torch.zeros(count, dtype=torch.int64, device=self.device) if labels is None else labels
+        self._standing_statistics(labels, random)
+        z = torch.randn(count, self.settings.latent, device=self.device, generator=random)
+        while self.settings.truncation and (far := z.abs() > self.settings.truncation).any():
+            z = torch.where(far, torch.randn(z.shape, device=self.device, generator=random), z)
+        with self.autocast():
+            pieces = [to_uint8(ema(*piece)) for piece in zip(z.split(batch), labels.split(batch), strict=True)]
+        return torch.cat(pieces)
+
+    def _standing_statistics(self, labels: Tensor, random: torch.Generator) -> None:
+        """Fill the averaged generator's batch-norm statistics over several batches (Brock et al. 2019, appendix F)."""
+        ema, batch = self.networks["ema"], self.settings.batch
+        norms = [module for module in ema.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        for _ in range(self.settings.standing_batches):
+            chosen = torch.randint(len(labels), (batch,), device=self.device, generator=random)
+            z = torch.randn(batch, self.settings.latent, device=self.device, generator=random)
+            with self.autocast():
+                ema(z, labels[chosen])
+        for norm in norms:
+            norm.eval()

@@ -1,0 +1,48 @@
+"""From a family's name to its model, and from a trained generator's two files back to a model that samples."""
+
+import os
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from workflow_scripts.files import InputError, atomic_path, read_json, write_json
+from workflow_scripts.generators.model import GenerativeModel, ImageShape
+from workflow_scripts.generators.presets import PRESETS, Settings
+
+
+def build_model(family: str, settings: Settings, shape: ImageShape, device: torch.device) -> GenerativeModel:
+    """A freshly initialised model; initial weights come from torch's default generator, which the caller seeds."""
+    # Imported here: diffusers alone takes seconds to import.
+    if family == "biggan":
+        from workflow_scripts.generators.biggan import BigGAN as Model
+    else:
+        raise InputError(f"generators: unknown family {family!r}, expected one of {', '.join(PRESETS)}")
+    return Model(settings, shape, device)
+
+
+def save_generator(
+    weights: str | os.PathLike[str], network: str | os.PathLike[str], family: str, model: GenerativeModel, **about: Any
+) -> None:
+    """Write the averaged network: its weights as safetensors and, as JSON, what rebuilds it and how it came about."""
+    state = {name: tensor.contiguous() for name, tensor in model.networks["ema"].state_dict().items()}
+    with atomic_path(weights) as temporary:
+        save_file(state, temporary)
+    write_json(network, {"family": family, **model.describe(), **about})
+
+
+def load_generator(
+    weights: str | os.PathLike[str], network: str | os.PathLike[str], device: torch.device
+) -> GenerativeModel:
+    """The trained generator that `save_generator` wrote. Raises InputError if the two files do not fit each other."""
+    about = read_json(network)
+    preset = next(iter(PRESETS[about["family"]].values()))
+    model = build_model(about["family"], type(preset)(**about["settings"]), ImageShape(**about["shape"]), device)
+    try:
+        model.networks["ema"].load_state_dict(load_file(weights, device=str(device)))
+    except Exception as cause:  # safetensors and torch raise several unrelated types
+        raise InputError(
+            f"{weights}: not the weights of the network in {network} ({cause}). Delete both files and run the same "
+            "snakemake command again: they will be made anew."
+        ) from cause
+    return model
