@@ -58,7 +58,7 @@ def test_conditional_batch_norm_is_batch_norm_with_the_condition_s_gain_and_bias
     got = layer(x, condition)
     layer.eval()  # the gains are then read without a further power iteration
     mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
-    gain, bias = layer.gain(condition)[..., None, None], layer.bias(condition)[..., None, None]
+    gain, bias = layer.gain_and_bias(condition)[..., None, None].chunk(2, 1)
     torch.testing.assert_close(got, (x - mean) / (variance + 1e-4).sqrt() * (1 + gain) + bias)
 
 

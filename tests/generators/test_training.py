@@ -1,4 +1,4 @@
-"""The training loop: batch order, seeding, checkpoints, and a resumed run that ends in the bytes of an uninterrupted one."""
+"""The training loop: batch order, seeding, checkpoints, and resumed runs that end in the bytes of uninterrupted ones."""
 
 import os
 import signal

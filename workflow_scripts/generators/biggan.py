@@ -50,13 +50,12 @@ class ConditionalBatchNorm(nn.Module):
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
-        self.gain = linear(condition, channels, bias=False)
-        self.bias = linear(condition, channels, bias=False)
+        self.gain_and_bias = linear(condition, 2 * channels, bias=False)
         self.norm = nn.BatchNorm2d(channels, eps=1e-4, momentum=None, affine=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain = 1 + self.gain(condition)[:, :, None, None]
-        return torch.addcmul(self.bias(condition)[:, :, None, None], self.norm(x), gain)
+        gain, bias = self.gain_and_bias(condition)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(bias, self.norm(x), 1 + gain)
 
 
 class SelfAttention(nn.Module):

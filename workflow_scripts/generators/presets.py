@@ -48,8 +48,9 @@ _BIGGAN_PAPER = BigGANSettings(
 PRESETS: dict[str, dict[str, Settings]] = {
     "biggan": {
         "tiny": BigGANSettings(
-            steps=1500, batch=32, width=16, depth=1, latent=32, class_embedding=16, attention_at=0,
-            generator_lr=1e-3, discriminator_lr=1e-3, adam_beta2=0.99, discriminator_steps=1, ema_half_life=1_000.0,
+            steps=1500, batch=32, width=16, depth=1, bottleneck=2, latent=32, class_embedding=16, attention_at=0,
+            generator_lr=3e-3, discriminator_lr=3e-3, adam_beta1=0.5, adam_beta2=0.99, discriminator_steps=1,
+            ema_half_life=1_000.0,
         ),
         "small": BigGANSettings(
             steps=20_000, batch=64, width=64, attention_at=16, generator_lr=2e-4, discriminator_lr=4e-4,
