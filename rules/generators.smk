@@ -16,13 +16,13 @@ rule train_generator:
         "results/logs/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
         gpu=1,
-    container:
-        IMAGE
     params:
         generator=lookup(dpath="generators/{generator}", within=config),
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a resumed job starts from.
@@ -42,13 +42,13 @@ rule draw_samples:
         "results/logs/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
         gpu=1,
-    container:
-        IMAGE
     params:
         count=lookup(dpath="replication/samples", within=config),
     script:
@@ -88,12 +88,12 @@ rule plot_training:
         "results/logs/plot_training/{generator}-{dataset}.log",
     benchmark:
         "results/benchmarks/plot_training/{generator}-{dataset}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    container:
-        IMAGE
     params:
         sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
         seeds=lookup(dpath="replication/seeds", within=config),

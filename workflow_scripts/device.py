@@ -1,4 +1,4 @@
-"""Which device a script computes on, and torch's settings that make its results repeatable."""
+"""Which devices a script computes on, and torch's settings that make its results repeatable."""
 
 import logging
 
@@ -7,12 +7,13 @@ import torch
 logger = logging.getLogger("copycat")
 
 
-def prepare_torch(threads: int) -> torch.device:
-    """Let torch use `threads` CPU threads and deterministic kernels; give the GPU if there is one, else the CPU."""
+def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
+    """Let torch use `threads` CPU threads and deterministic kernels; give up to `gpus` GPUs, or the CPU."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {threads} threads"
-    logger.info("computing on %s", name)
-    return device
+    found = min(gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
+    devices = [torch.device("cuda", i) for i in range(found)] or [torch.device("cpu")]
+    names = [torch.cuda.get_device_name(device) for device in devices if device.type == "cuda"]
+    logger.info("computing on %s", ", ".join(names) or f"the CPU with {threads} thread(s)")
+    return devices

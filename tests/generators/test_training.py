@@ -1,4 +1,4 @@
-"""The training loop: batch order, seeding, checkpoints, and resumed runs that end in the bytes of uninterrupted ones."""
+"""The training loop: batch order, seeding, checkpoints, and resumed runs that end in the same bytes."""
 
 import os
 import signal

@@ -4,6 +4,8 @@ The whole latent z, with the shared class embedding, conditions every block's ba
 spectrally normalised; the hinge loss trains generator and discriminator.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,15 +18,18 @@ from workflow_scripts.generators.model import (
     frozen_copy,
     global_randn,
     set_trainable,
+    sum_over_processes,
     to_uint8,
+    world_size,
 )
 from workflow_scripts.generators.presets import BigGANSettings
 
 
-def conv(inputs: int, outputs: int, kernel: int) -> nn.Module:
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     nn.init.orthogonal_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return spectral_norm(layer, eps=1e-6)
 
 
@@ -42,16 +47,33 @@ def widths(settings: BigGANSettings, resolution: int) -> dict[int, int]:
     return {size: settings.width * min(16, resolution // size) for size in sizes}
 
 
-class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose gain and bias are linear in the condition (B, D).
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation whose batch statistics, in training, are those of the whole batch over all processes.
 
-    Running statistics are filled only by `standing_statistics`; training always uses the batch's own.
+    torch's SyncBatchNorm does the same on CUDA alone. Running statistics are plain means, for `standing_statistics`.
     """
+
+    def __init__(self, channels: int, affine: bool = True) -> None:
+        super().__init__(channels, eps=1e-4, momentum=None, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if world_size() == 1 or not self.training:
+            return super().forward(x)
+        moments = torch.stack([x.float().mean((0, 2, 3)), x.float().square().mean((0, 2, 3))])
+        mean, square = (sum_over_processes(moments) / world_size())[:, :, None, None]
+        normed = (x - mean) * torch.rsqrt(square - mean.square() + self.eps)
+        if self.affine:
+            normed = torch.addcmul(self.bias[:, None, None], normed, self.weight[:, None, None])
+        return normed.to(x.dtype)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose gain and bias are linear in the condition (B, D)."""
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
         self.gain_and_bias = linear(condition, 2 * channels, bias=False)
-        self.norm = nn.BatchNorm2d(channels, eps=1e-4, momentum=None, affine=False)
+        self.norm = BatchNorm(channels, affine=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         gain, bias = self.gain_and_bias(condition)[:, :, None, None].chunk(2, 1)
@@ -86,8 +108,10 @@ class GeneratorBlock(nn.Module):
         hidden = inputs // bottleneck
         self.outputs, self.upsample = outputs, upsample
         self.norms = nn.ModuleList(ConditionalBatchNorm(n, condition) for n in (inputs, hidden, hidden, hidden))
+        # No biases: every path from here to the image leads through a batch normalisation, which takes them out again.
+        channels, kernels = (inputs, hidden, hidden, hidden, outputs), (1, 3, 3, 1)
         self.convs = nn.ModuleList(
-            [conv(inputs, hidden, 1), conv(hidden, hidden, 3), conv(hidden, hidden, 3), conv(hidden, outputs, 1)]
+            conv(*pair, kernel, bias=False) for pair, kernel in zip(pairwise(channels), kernels, strict=True)
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -120,7 +144,7 @@ class Generator(nn.Module):
             for i in range(settings.depth if not last else 0):
                 up = i == settings.depth - 1
                 self.blocks.append(GeneratorBlock(width, wider if up else width, condition, settings.bottleneck, up))
-        self.norm = nn.BatchNorm2d(width, eps=1e-4, momentum=None)
+        self.norm = BatchNorm(width)
         self.to_image = conv(width, shape.channels, 3)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:

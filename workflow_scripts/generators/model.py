@@ -114,6 +114,25 @@ def global_randn(count: int, *shape: int, device: torch.device) -> Tensor:
     return torch.randn(count * world_size(), *shape, device=device)[rank() :: world_size()]
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of x over the processes that train together; differentiable."""
+    return _SumOverProcesses.apply(x)
+
+
 def frozen_copy(network: nn.Module) -> nn.Module:
     """A copy that no gradient reaches, to hold averaged weights."""
     return copy.deepcopy(network).requires_grad_(False).eval()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from workflow_scripts.files import InputError, atomic_path
@@ -171,10 +172,11 @@ def train(
             if done % snapshot_every == 0 or last:
                 record.snapshots.append(model.sample(SNAPSHOT_IMAGES, shown, seed).cpu())
                 record.snapshot_images.append(done * settings.batch)
-            if stop.requested or (not last and time.monotonic() - saved >= checkpoint_every_s):
+            stopping = stop.agreed(model.device)
+            if stopping or (not last and time.monotonic() - saved >= checkpoint_every_s):
                 save(done)
                 saved = time.monotonic()
-                if stop.requested:
+                if stopping:
                     raise Interrupted(f"stopped at step {done} on SIGTERM; run the same command again to go on")
             bar.advance()
             if on_step is not None:
@@ -197,3 +199,11 @@ class _StopSignal:
 
     def _note(self, *_: object) -> None:
         self.requested = True
+
+    def agreed(self, device: torch.device) -> bool:
+        """Whether any of the processes that train together was asked to stop: all of them must stop at one step."""
+        if world_size() == 1:
+            return self.requested
+        flag = torch.tensor(int(self.requested), device=device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)

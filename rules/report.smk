@@ -1,0 +1,54 @@
+"""The effective config, the headline numbers, and the report that holds the figures of everything above."""
+
+
+rule save_config:
+    output:
+        "results/config.yaml",
+    log:
+        "results/logs/save_config.log",
+    localrule: True
+    params:
+        config=config,
+    script:
+        "../workflow_scripts/report/save_config.py"
+
+
+rule summarise:
+    input:
+        table=rules.collect_replication.output.table,
+        laws=rules.fit_decay.output.laws,
+        published=rules.fit_published.output.fits,
+        leave_one_out=rules.fit_published.output.leave_one_out,
+    output:
+        "results/summary.md",
+    log:
+        "results/logs/summarise.log",
+    benchmark:
+        "results/benchmarks/summarise.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../workflow_scripts/report/summarise.py"
+
+
+rule write_report:
+    input:
+        rules.replication.input,
+        rules.published.input,
+        "results/summary.md",
+        config="results/config.yaml",
+    output:
+        "results/report.html",
+    log:
+        "results/logs/write_report.log",
+    localrule: True
+    params:
+        snakefile=workflow.main_snakefile,
+    # Snakemake itself makes the report, from the records of the jobs above. --nolock: the calling run holds the lock.
+    shell:
+        "snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
+        " --report {output:q} replication published > {log:q} 2>&1"

@@ -1,0 +1,126 @@
+"""The real workflow on the smoke study: complete, quiet when nothing changed, and the same bytes after a kill."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import ENVIRONMENT, ROOT, SMOKE, run_snakemake, snakemake_command
+
+# What differs between two runs by nature: times, logs, the report's time stamps.
+TIMED = re.compile(r"^(logs|benchmarks)/|^report\.html$")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
+    named = ((str(path.relative_to(folder / "results")), path) for path in files)
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named if not TIMED.search(name)}
+
+
+def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
+    results = smoke_run / "results"
+    study = yaml.safe_load(SMOKE.read_text())
+    table = pd.read_csv(results / "replication/table.csv")
+    sizes = {size for part in study["replication"]["datasets"].values() for size in part["sizes"]}
+    assert set(table["size"]) == sizes
+    assert table["percentage"].between(0, 100).all()
+    assert (table["low"] <= table["percentage"]).all()
+    assert (table["percentage"] <= table["high"]).all()
+    assert (results / "summary.md").read_text().strip()
+    assert (
+        yaml.safe_load((results / "config.yaml").read_text())["replication"]["seeds"] == study["replication"]["seeds"]
+    )
+    report = (results / "report.html").read_text()
+    assert "decay" in report.lower()
+    assert not list(results.rglob("*.partial*"))
+    assert not (results / "checkpoints").exists() or not any((results / "checkpoints").rglob("*.pt"))
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
+    rules = {"pack_images", "train_generator", "draw_samples", "find_neighbours", "estimate_dimension", "fit_decay"}
+    for kind in ("logs", "benchmarks"):
+        assert rules <= {path.name.split(".")[0] for path in (smoke_run / "results" / kind).iterdir()}
+
+
+def test_a_second_run_has_nothing_to_do(smoke_run: Path) -> None:
+    again = run_snakemake(smoke_run, "--dry-run")
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_single_file_is_made_alone(smoke_run: Path) -> None:
+    target = next((smoke_run / "results/complexity").rglob("*.json")).relative_to(smoke_run)
+    plan = run_snakemake(smoke_run, "--dry-run", "--forcerun", "estimate_dimension", "--", str(target))
+    assert plan.returncode == 0, plan.stderr
+    jobs = re.findall(r"^(?:local)?rule (\w+):", plan.stdout + plan.stderr, re.MULTILINE)
+    assert jobs == ["estimate_dimension"]
+
+
+def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
+    study = yaml.safe_load(SMOKE.read_text())
+    study["replication"]["sampels"] = 5
+    study["complexity"] = {"bootstraps": -1}
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump(study))
+    done = run_snakemake(tmp_path, config=wrong)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "replication.sampels" in output
+    assert "samples" in output
+    assert "complexity.bootstraps" in output
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("killed", ["script", "everything"])
+def test_after_a_kill_the_same_command_ends_in_the_same_bytes(smoke_run: Path, tmp_path: Path, killed: str) -> None:
+    """SIGKILL in the middle of training, then the README's commands: every artifact equals the uninterrupted run's."""
+    process = subprocess.Popen(
+        snakemake_command(tmp_path), cwd=ROOT, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not (training := _training_processes(process.pid)) and process.poll() is None:
+        assert time.monotonic() < deadline, "no training job appeared"
+        time.sleep(0.2)
+    assert training, "the run ended before training began"
+    if killed == "script":
+        os.kill(training[0], signal.SIGKILL)
+        assert process.wait(300) != 0
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pid in training:  # jobs may have left the process group
+            _kill_if_alive(pid)
+    run_snakemake(tmp_path, "--unlock")
+    done = run_snakemake(tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert digests(tmp_path) == digests(smoke_run)
+
+
+def _training_processes(ancestor: int) -> list[int]:
+    """Processes under `ancestor` that run train_generator.py."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
+    parents = {int(pid): int(ppid) for pid, ppid, _ in rows}
+
+    def descends(pid: int) -> bool:
+        while pid in parents and pid != ancestor:
+            pid = parents[pid]
+        return pid == ancestor
+
+    named = (int(pid) for pid, _, arguments in rows if re.search(r"python\S* \S*train_generator\.py", arguments))
+    return [pid for pid in named if descends(pid)]
+
+
+def _kill_if_alive(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

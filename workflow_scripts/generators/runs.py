@@ -1,0 +1,84 @@
+"""A training run from its description: on one device, or on several with one process each.
+
+With several devices every process trains on its share of each batch; gradients are averaged and batch statistics
+shared, so that the result is that of one device up to rounding. Results pass through the run's checkpoints.
+"""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from workflow_scripts.generators.families import build_model
+from workflow_scripts.generators.model import GenerativeModel, ImageShape
+from workflow_scripts.generators.presets import Settings
+from workflow_scripts.generators.training import INITIAL_WEIGHTS, Checkpoints, TrainingRecord, step_seed, train
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own folder."""
+
+    family: str
+    settings: Settings
+    images: np.ndarray
+    labels: np.ndarray
+    classes: int
+    seed: int
+    checkpoints: Path
+
+    @property
+    def shape(self) -> ImageShape:
+        return ImageShape(self.images.shape[1], self.images.shape[3], self.classes)
+
+
+def train_run(run: TrainingRun, devices: list[torch.device]) -> tuple[GenerativeModel, TrainingRecord]:
+    """Train on `devices` (all CUDA, or all CPU), or go on from the run's newest checkpoint.
+
+    Raises Interrupted and InputError as `train` does, and ValueError if the batch cannot be shared evenly.
+    """
+    if len(devices) > 1:
+        if run.settings.batch % (len(devices) * run.settings.accumulate):
+            raise ValueError(f"a batch of {run.settings.batch} cannot be shared evenly by {len(devices)} devices")
+        _train_in_processes(run, devices)
+        # The finished run's checkpoint is taken up below without a further step.
+    return _train_on(run, devices[0])
+
+
+def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, TrainingRecord]:
+    torch.manual_seed(step_seed(run.seed, INITIAL_WEIGHTS))
+    model = build_model(run.family, run.settings, run.shape, device)
+    images, labels = torch.from_numpy(run.images).to(device), torch.from_numpy(run.labels).to(device)
+    return model, train(model, images, labels, run.seed, Checkpoints(run.checkpoints))
+
+
+def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    meeting_point = run.checkpoints / "processes"
+    meeting_point.unlink(missing_ok=True)
+    context = mp.spawn(_process, (run, devices, meeting_point), nprocs=len(devices), join=False)
+    # Every process stops at the same step once one of them has seen the signal.
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in context.processes])
+    try:
+        while not context.join():
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        meeting_point.unlink(missing_ok=True)
+
+
+def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_point: Path) -> None:
+    device = devices[index]
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, f"file://{meeting_point.resolve()}", rank=index, world_size=len(devices))
+    try:
+        _train_on(run, device)
+    finally:
+        dist.destroy_process_group()
