@@ -4,18 +4,28 @@
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+# The config check reads these limits.
+Count = Annotated[int, Ge(1)]
+Whole = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+NotNegative = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """What all families share."""
 
-    steps: int  # updates of the generator
-    batch: int  # images an update sees, over all devices and micro-batches
-    accumulate: int = 1  # micro-batches that a batch is split into, to fit the memory
-    precision: str = "float32"  # float32 | bfloat16 (autocast; weights stay float32)
+    steps: Count  # updates of the generator
+    batch: Count  # images an update sees, over all devices and micro-batches
+    accumulate: Count = 1  # micro-batches that a batch is split into, to fit the memory
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
     compile: bool = False  # torch.compile the networks; needs a C++ compiler
-    ema_half_life: float = 10_000.0  # images after which the averaged weights have moved half-way
+    ema_half_life: Positive = 10_000.0  # images after which the averaged weights have moved half-way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,20 +33,20 @@ class BigGANSettings(TrainingSettings):
     """BigGAN-deep (Brock et al. 2019), class-conditional where the image set has classes and `conditional` is set."""
 
     conditional: bool = False  # False as in Feng et al. 2021
-    width: int  # channels of the layers next to the image
-    depth: int = 2  # residual blocks a resolution
-    bottleneck: int = 4  # how many times narrower a block's inner layers are
-    latent: int = 128  # size of z, given to every block (hierarchical latent)
-    class_embedding: int = 128  # size of the class embedding that all blocks share
-    attention_at: int = 64  # resolution with self-attention; 0: none
-    generator_lr: float = 1e-4
-    discriminator_lr: float = 4e-4
-    adam_beta1: float = 0.0
-    adam_beta2: float = 0.999
-    discriminator_steps: int = 2  # updates of the discriminator before one of the generator
-    orthogonal: float = 0.0  # strength of orthogonal regularisation of the generator
-    truncation: float = 0.0  # resample |z| above this when sampling; 0: no truncation
-    standing_batches: int = 16  # batches that give the batch-norm statistics for sampling
+    width: Count  # channels of the layers next to the image
+    depth: Count = 2  # residual blocks a resolution
+    bottleneck: Count = 4  # how many times narrower a block's inner layers are
+    latent: Count = 128  # size of z, given to every block (hierarchical latent)
+    class_embedding: Count = 128  # size of the class embedding that all blocks share
+    attention_at: Whole = 64  # resolution with self-attention; 0: none
+    generator_lr: Positive = 1e-4
+    discriminator_lr: Positive = 4e-4
+    adam_beta1: Fraction = 0.0
+    adam_beta2: Fraction = 0.999
+    discriminator_steps: Count = 2  # updates of the discriminator before one of the generator
+    orthogonal: NotNegative = 0.0  # strength of orthogonal regularisation of the generator
+    truncation: NotNegative = 0.0  # resample |z| above this when sampling; 0: no truncation
+    standing_batches: Count = 16  # batches that give the batch-norm statistics for sampling
 
 
 Settings = BigGANSettings
