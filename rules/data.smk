@@ -1,0 +1,59 @@
+"""Bring a data set into one form, and draw the nested subsets on which generators are trained."""
+
+
+def local_files(wildcards):
+    """The files that a data set is read from, so that a change of theirs packs it anew."""
+    dataset = config["datasets"][wildcards.dataset]
+    if dataset["source"] == "shipped":
+        return [ROOT / "resources" / dataset["name"] / "about.json"]
+    if dataset["source"] == "npz":
+        return [dataset["path"]]
+    return [dataset[key] for key in ("images", "labels") if dataset.get(key)]
+
+
+rule pack_images:
+    input:
+        local_files,
+    output:
+        images="results/data/{dataset}/images.npy",
+        labels="results/data/{dataset}/labels.parquet",
+        manifest="results/data/{dataset}/manifest.json",
+    log:
+        "results/logs/pack_images/{dataset}.log",
+    benchmark:
+        "results/benchmarks/pack_images/{dataset}.tsv"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    container:
+        IMAGE
+    params:
+        dataset=lookup(dpath="datasets/{dataset}", within=config),
+        shipped=ROOT / "resources",
+    script:
+        "../workflow_scripts/data/pack_images.py"
+
+
+rule draw_subsets:
+    input:
+        labels=rules.pack_images.output.labels,
+    output:
+        order="results/subsets/{dataset}/seed-{seed}/order.npy",
+        held_out="results/subsets/{dataset}/seed-{seed}/held_out.npy",
+    log:
+        "results/logs/draw_subsets/{dataset}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/draw_subsets/{dataset}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    container:
+        IMAGE
+    params:
+        held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
+        kind=lookup(dpath="datasets/{dataset}/subsets", within=config),
+        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+    script:
+        "../workflow_scripts/data/draw_subsets.py"

@@ -1,0 +1,47 @@
+"""Subsets: nested, seeded, disjoint from the held-out part, balanced where asked."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.data.subsets import draw_order
+from workflow_scripts.files import InputError
+
+labels_strategy = st.lists(st.integers(-1, 5), min_size=2, max_size=80).map(np.array)
+
+
+@given(labels=labels_strategy, seed=st.integers(0, 3), kind=st.sampled_from(["balanced", "random"]), data=st.data())
+def test_the_parts_are_a_partition_and_depend_on_the_seed_alone(labels, seed, kind, data) -> None:
+    held_out = data.draw(st.integers(0, len(labels) - 1))
+    order, kept = draw_order(labels, held_out, seed, kind)
+    assert len(kept) == held_out
+    assert sorted([*order, *kept]) == list(range(len(labels)))
+    again = draw_order(labels, held_out, seed, kind)
+    np.testing.assert_array_equal(order, again[0])
+    np.testing.assert_array_equal(kept, again[1])
+
+
+@given(labels=labels_strategy, seed=st.integers(0, 3), data=st.data())
+def test_balanced_prefixes_differ_by_at_most_one_while_classes_last(labels, seed, data) -> None:
+    held_out = data.draw(st.integers(0, len(labels) - 1))
+    order, kept = draw_order(labels, held_out, seed, "balanced")
+    classes, totals = np.unique(labels, return_counts=True)
+    held = np.array([(labels[kept] == one).sum() for one in classes])
+    for size in range(1, len(order) + 1):
+        counts = np.array([(labels[order[:size]] == one).sum() for one in classes])
+        # Of the whole row of held-out and training images; a class that has run out has no more to give.
+        lasting = counts + held < totals
+        if lasting.any():
+            assert np.ptp((counts + held)[lasting]) <= 1
+            assert ((counts + held)[lasting].max() >= (counts + held)[~lasting] - 1).all()
+
+
+def test_seeds_draw_different_subsets() -> None:
+    labels = np.zeros(100, dtype=int)
+    assert not np.array_equal(draw_order(labels, 10, 0, "random")[0], draw_order(labels, 10, 1, "random")[0])
+
+
+def test_holding_out_everything_is_refused() -> None:
+    with pytest.raises(InputError, match="held_out: 5 images"):
+        draw_order(np.zeros(5, dtype=int), 5, 0, "random")

@@ -1,0 +1,23 @@
+"""Draw one seed's order of an image set and its held-out part. Rule: draw_subsets."""
+
+from typing import Any
+
+from workflow_scripts.data.subsets import draw_order
+from workflow_scripts.files import InputError, read_parquet, write_npy
+from workflow_scripts.job import run
+
+
+def main(snakemake: Any) -> None:
+    name, params = snakemake.wildcards.dataset, snakemake.params
+    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    order, held_out = draw_order(labels, params.held_out, int(snakemake.wildcards.seed), params.kind)
+    if len(order) < max(params.sizes):
+        raise InputError(
+            f"replication.datasets.{name}.sizes: the largest is {max(params.sizes)}, but of the {len(labels)} images "
+            f"only {len(order)} are left beside {len(held_out)} held out; lower either"
+        )
+    write_npy(snakemake.output.order, order)
+    write_npy(snakemake.output.held_out, held_out)
+
+
+run(main, snakemake)

@@ -1,0 +1,42 @@
+"""An image set on disk: images.npy, labels.parquet and manifest.json, as packed by `pack_images`."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.files import InputError, read_json, read_npy, read_parquet
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A packed image set.
+
+    images: uint8 (N, H, W, C), memory-mapped; labels: int32 (N,), indices into manifest["classes"], -1 unlabelled.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    manifest: dict[str, Any]
+
+
+def open_image_set(
+    images: str | os.PathLike[str], labels: str | os.PathLike[str], manifest: str | os.PathLike[str]
+) -> ImageSet:
+    """Open the three files of an image set. Raises InputError if one is unreadable or they do not belong together."""
+    about = read_json(manifest)
+    pixels = read_npy(images)
+    table = read_parquet(labels)
+    expected = (about["count"], about["resolution"], about["resolution"], about["channels"])
+    if pixels.shape != expected or pixels.dtype != np.uint8:
+        raise InputError(
+            f"{images}: holds {pixels.dtype} of shape {pixels.shape}, but {manifest} says uint8 of shape {expected}. "
+            "Delete both and run the same snakemake command again: they will be made anew."
+        )
+    if len(table) != about["count"]:
+        raise InputError(
+            f"{labels}: holds {len(table)} labels for {about['count']} images. Delete it and run the same snakemake "
+            "command again: it will be made anew."
+        )
+    return ImageSet(pixels, table["label"].to_numpy(), about)
