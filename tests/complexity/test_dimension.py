@@ -1,0 +1,115 @@
+"""Intrinsic dimension: against scikit-dimension, against a search in every resample, and on data of known dimension."""
+
+import numpy as np
+import pytest
+import skdim
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from workflow_scripts.complexity.dimension import (
+    estimate_dimension,
+    maximum_likelihood,
+    resampled,
+    shrink,
+    two_nearest_neighbours,
+)
+
+
+def sorted_distances(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    distances, indices = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(rows).kneighbors(rows)
+    return distances[:, 1:], indices[:, 1:]
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(400, 30)) @ np.random.default_rng(1).normal(size=(30, 40))
+
+
+@pytest.mark.parametrize("k", [3, 10, 20])
+def test_maximum_likelihood_agrees_with_scikit_dimension(points: np.ndarray, k: int) -> None:
+    near = sorted_distances(points, k)
+    for average, comb in (("local", "mean"), ("inverse", "mle")):
+        peer = skdim.id.MLE(unbiased=True).fit(points, precomputed_knn_arrays=near, comb=comb).dimension_
+        [ours] = maximum_likelihood(near[0], k, k, average)
+        assert ours == pytest.approx(peer, rel=1e-6)
+
+
+def test_every_k_at_once_equals_each_alone(points: np.ndarray) -> None:
+    near = sorted_distances(points, 20)[0]
+    alone = [maximum_likelihood(near, k, k)[0] for k in range(5, 21)]
+    np.testing.assert_allclose(maximum_likelihood(near, 5, 20), alone, rtol=1e-12)
+
+
+def test_two_nn_agrees_with_scikit_dimension(points: np.ndarray) -> None:
+    peer = skdim.id.TwoNN(discard_fraction=0.1, method="linear").fit(points).dimension_
+    assert two_nearest_neighbours(sorted_distances(points, 2)[0]) == pytest.approx(peer, rel=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), count=st.integers(30, 120))
+def test_one_search_gives_the_neighbours_of_every_resample(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(count, 5))
+    present = np.zeros(count, dtype=bool)
+    present[random.integers(0, count, count)] = True
+    ours, enough = resampled(*sorted_distances(rows, count - 1), present, 4)
+    assert enough
+    np.testing.assert_allclose(ours, sorted_distances(rows[present], 4)[0], rtol=1e-9)
+
+
+def test_short_lists_are_noticed_and_searched_again(points: np.ndarray) -> None:
+    distances, indices = sorted_distances(points, 5)
+    present = np.random.default_rng(0).random(len(points)) < 0.6
+    assert resampled(distances, indices, present, 5)[1] is False
+    # Two far clusters: with few neighbours listed, resamples of the small one run short.
+    rows = np.concatenate([points, points[:30] + 1e4])
+    result = estimate_dimension(rows, 3, 12, bootstraps=10, seed=0)
+    assert result.resamples == 10
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 4, 7, 10])
+def test_hypercubes_give_their_dimension_back(dimension: int) -> None:
+    random = np.random.default_rng(dimension)
+    rows = random.random((2500, dimension)) @ random.normal(size=(dimension, 12))
+    result = estimate_dimension(rows, 10, 20, bootstraps=20, seed=0)
+    # Edges pull the estimate down, the more so the higher the dimension.
+    assert 0.7 * dimension < result.low <= result.dimension <= result.high < 1.1 * dimension
+    assert result.two_nn == pytest.approx(dimension, rel=0.25)
+
+
+def test_the_bootstrap_is_seeded() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 4))
+    assert estimate_dimension(rows, 5, 8, 10, seed=1) == estimate_dimension(rows, 5, 8, 10, seed=1)
+    assert estimate_dimension(rows, 5, 8, 10, seed=1) != estimate_dimension(rows, 5, 8, 10, seed=2)
+
+
+def test_duplicates_are_dropped_and_counted() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 4))
+    twice = estimate_dimension(np.concatenate([rows, rows[:50]]), 5, 8, 10, seed=1)
+    assert twice.distinct == 200
+    assert twice.dimension == estimate_dimension(np.unique(rows, axis=0), 5, 8, 10, seed=1).dimension
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (np.arange(24.0).reshape(6, 4), "6 distinct images, but at least 7"),
+        (np.zeros((50, 4)), "1 distinct images"),
+        (np.eye(40), "at one distance"),
+        (np.random.default_rng(0).normal(size=(7, 4)), "most resamples of 7"),
+    ],
+)
+def test_sets_that_have_no_estimate_say_why(rows: np.ndarray, reason: str) -> None:
+    result = estimate_dimension(rows, 3, 5, bootstraps=20, seed=0)
+    assert result.dimension is None
+    assert reason in result.reason
+
+
+def test_images_are_scaled_down_but_never_up() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    assert shrink(images, 8).shape == (5, 8, 8, 3)
+    assert shrink(images, 8).dtype == np.uint8
+    np.testing.assert_array_equal(shrink(images, 32), images)
+    flat = np.full((2, 16, 16, 1), 77, np.uint8)
+    assert (shrink(flat, 4) == 77).all()

@@ -1,0 +1,140 @@
+"""Intrinsic dimension of a set of images: maximum likelihood (Levina and Bickel 2004) and TwoNN (Facco et al. 2017).
+
+The bootstrap follows Feng et al. 2021: resample with replacement, drop repeated rows, estimate, average. They search
+neighbours anew in every resample and for every k; here one search of the whole set serves all: a row's neighbours
+within a resample are those of its neighbours in the whole set that are present, in the same order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from workflow_scripts.replication.neighbours import nearest_neighbours
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """Intrinsic dimension of a set of images.
+
+    dimension: mean over bootstrap resamples, with the 2.5 % and 97.5 % quantiles `low` and `high`; None, with the
+    `reason`, if the set is too small for the neighbours asked for. whole_set: the estimate without resampling, also for
+    every k (`per_k`), with the inverses averaged instead (`mackay_ghahramani`), and by TwoNN (`two_nn`).
+    distinct: distinct images measured; resamples: those that were large enough.
+    """
+
+    dimension: float | None
+    low: float | None
+    high: float | None
+    whole_set: float | None
+    per_k: dict[int, float]
+    mackay_ghahramani: float | None
+    two_nn: float | None
+    distinct: int
+    resamples: int
+    reason: str | None = None
+
+
+def local_log_ratios(distances: np.ndarray) -> np.ndarray:
+    """sum over j < k of ln(T_k / T_j) for k = 1..K: float (n, K) from sorted positive distances T (n, K)."""
+    logs = np.log(distances)
+    return logs * np.arange(logs.shape[1]) - (np.cumsum(logs, axis=1) - logs)
+
+
+def maximum_likelihood(distances: np.ndarray, first: int, last: int, average: str = "local") -> np.ndarray:
+    """Dimension for each k = first..last, float (last - first + 1,), from sorted positive distances (n, >= last).
+
+    Levina and Bickel's local estimate m_k(x) = [1 / (k - 2) sum_{j<k} ln(T_k / T_j)]^-1, k >= 3, is averaged over x
+    (`local`), or its inverse is and the mean inverted (`inverse`, MacKay and Ghahramani 2005).
+    """
+    sums = local_log_ratios(distances[:, :last])[:, first - 1 :] / (np.arange(first, last + 1) - 2)
+    with np.errstate(divide="ignore"):
+        return 1 / sums.mean(axis=0) if average == "inverse" else (1 / sums).mean(axis=0)
+
+
+def two_nearest_neighbours(distances: np.ndarray, discard: float = 0.1) -> float:
+    """TwoNN dimension from sorted positive distances (n, >= 2): slope of -ln(1 - F(mu)) against ln(mu), mu = T_2 / T_1.
+
+    The largest `discard` of the ratios is left out, as in Facco et al. 2017.
+    """
+    ratios = np.sort(distances[:, 1] / distances[:, 0])
+    kept = int(len(ratios) * (1 - discard))
+    x = np.log(ratios[:kept])
+    y = -np.log1p(-np.arange(1, kept + 1) / len(ratios))
+    with np.errstate(invalid="ignore"):
+        return float((x @ y) / (x @ x))
+
+
+def resampled(distances: np.ndarray, indices: np.ndarray, present: np.ndarray, wanted: int) -> tuple[np.ndarray, bool]:
+    """Distances (r, wanted) to the nearest neighbours within a resample, and whether the lists were long enough.
+
+    distances, indices: (n, M) neighbours in the whole set, nearest first; present: bool (n,), r of them true.
+    """
+    rows = np.flatnonzero(present)
+    there = present[indices[rows]]
+    position = np.cumsum(there, axis=1)
+    if (position[:, -1] < wanted).any():
+        return np.empty((0, wanted)), False
+    return distances[rows][there & (position <= wanted)].reshape(len(rows), wanted), True
+
+
+def estimate_dimension(
+    rows: np.ndarray, first: int, last: int, bootstraps: int, seed: int, device: object = "cpu"
+) -> Dimension:
+    """Intrinsic dimension of images, uint8 or float (n, ...), by k = first..last neighbours, first >= 3.
+
+    Exact duplicates are dropped before anything else: a distance of zero has no logarithm.
+    """
+    rows = np.unique(rows.reshape(len(rows), -1), axis=0)
+    count = len(rows)
+    if count < last + 2:
+        reason = f"{count} distinct images, but at least {last + 2} are needed for {last} neighbours"
+        return Dimension(None, None, None, None, {}, None, None, count, 0, reason)
+
+    # Of so many neighbours, a resample (which holds a row with probability 1 - 1/e) nearly always has `last`.
+    width = min(count - 1, int(2.2 * last) + 20)
+    found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+    random = np.random.default_rng([seed, count])
+    estimates = []
+    for _ in range(bootstraps):
+        present = np.zeros(count, dtype=bool)
+        present[random.integers(0, count, count)] = True
+        if np.count_nonzero(present) < last + 1:
+            continue
+        near, enough = resampled(found.distances, found.indices, present, last)
+        while not enough:
+            width = min(count - 1, 2 * width)
+            found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+            near, enough = resampled(found.distances, found.indices, present, last)
+        estimates.append(maximum_likelihood(near, first, last).mean())
+
+    per_k = maximum_likelihood(found.distances, first, last)
+    inverse = maximum_likelihood(found.distances, first, last, average="inverse")
+    whole = {
+        "whole_set": float(per_k.mean()),
+        "per_k": {first + i: float(value) for i, value in enumerate(per_k)},
+        "mackay_ghahramani": float(inverse.mean()),
+        "two_nn": two_nearest_neighbours(found.distances),
+        "distinct": count,
+        "resamples": len(estimates),
+    }
+    reason = None
+    if 2 * len(estimates) < bootstraps:
+        reason = f"most resamples of {count} distinct images hold too few for {last} neighbours"
+    elif not np.isfinite([*estimates, *per_k, whole["two_nn"]]).all():
+        reason = "some images have all their neighbours at one distance"
+    if reason:
+        return Dimension(None, None, None, None, {}, None, None, count, len(estimates), reason)
+    low, high = np.quantile(estimates, [0.025, 0.975])
+    return Dimension(float(np.mean(estimates)), float(low), float(high), **whole)
+
+
+def shrink(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Images uint8 (n, H, W, C) scaled down to `resolution` px, anti-aliased; smaller ones stay as they are."""
+    if images.shape[1] <= resolution:
+        return np.asarray(images)
+    size = (resolution, resolution)
+    parts = (torch.from_numpy(np.array(images[i : i + 1024])) for i in range(0, len(images), 1024))
+    small = [interpolate(part.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True) for part in parts]
+    return torch.cat(small).permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,27 @@
+"""Estimate the intrinsic dimension of one subset. Rule: estimate_dimension."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.complexity.dimension import estimate_dimension, shrink
+from workflow_scripts.device import prepare_torch
+from workflow_scripts.files import provenance, read_npy, write_json
+from workflow_scripts.job import run
+
+
+def main(snakemake: Any) -> None:
+    [device] = prepare_torch(snakemake.threads)
+    settings = snakemake.params.settings
+    size, seed = int(snakemake.wildcards.size), int(snakemake.wildcards.seed)
+    indices = np.sort(read_npy(snakemake.input.order)[:size])
+    images = shrink(read_npy(snakemake.input.images)[indices], settings["resolution"])
+    first, last = settings["neighbours"]
+    result = estimate_dimension(images, first, last, settings["bootstraps"], seed, device)
+    about = {"images": size, "duplicates": size - result.distinct, "resolution": images.shape[1]}
+    made_by = provenance(complexity=settings, size=size, seed=seed)
+    write_json(snakemake.output[0], {**asdict(result), **about, "provenance": made_by})
+
+
+run(main, snakemake)
