@@ -41,8 +41,8 @@ rule replication:
     input:
         rules.collect_replication.output,
         rules.fit_decay.output,
-        collect(rules.plot_gallery.output, zip, **STUDY_PAIRS),
-        collect(rules.plot_training.output, zip, **STUDY_PAIRS),
+        collect("results/figures/gallery/{pair[space]}/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
+        collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
 
 
 rule published:

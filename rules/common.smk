@@ -17,3 +17,25 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 IMAGE = "containers/copycat.sif"
+
+# One entry for each generator trained on one subset, and for each space that it is searched in.
+STUDY = config["replication"]
+RUNS = [
+    {"space": space, "generator": generator, "dataset": dataset, "size": size, "seed": seed}
+    for space in STUDY["spaces"]
+    for generator in STUDY["generators"]
+    for dataset, chosen in STUDY["datasets"].items()
+    for size in chosen["sizes"]
+    for seed in STUDY["seeds"]
+]
+PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
+FIRST_SEED = STUDY["seeds"][0]
+NEIGHBOURS = 2  # the nearest one, and the next for the ratio test
+
+
+wildcard_constraints:
+    dataset="[a-z0-9][a-z0-9-]*",
+    generator="[a-z0-9][a-z0-9-]*",
+    space="[a-z0-9+-]+",
+    size=r"\d+",
+    seed=r"\d+",

@@ -50,7 +50,7 @@ rule draw_samples:
         runtime=60,
         gpu=1,
     params:
-        count=lookup(dpath="replication/samples", within=config),
+        samples=lookup(dpath="replication/samples", within=config),
     script:
         "../workflow_scripts/generators/draw_samples.py"
 
@@ -71,23 +71,23 @@ rule plot_training:
         ),
     output:
         curves=report(
-            "results/figures/training_curves/{generator}-{dataset}.svg",
+            "results/figures/training_curves/{generator}/{dataset}.svg",
             caption="../report/training_curves.rst",
             category="Training",
             labels={"generator": "{generator}", "data set": "{dataset}", "figure": "training curves"},
         ),
-        curves_png="results/figures/training_curves/{generator}-{dataset}.png",
+        curves_png="results/figures/training_curves/{generator}/{dataset}.png",
         snapshots=report(
-            "results/figures/training_samples/{generator}-{dataset}.svg",
+            "results/figures/training_samples/{generator}/{dataset}.svg",
             caption="../report/training_samples.rst",
             category="Training",
             labels={"generator": "{generator}", "data set": "{dataset}", "figure": "samples over training"},
         ),
-        snapshots_png="results/figures/training_samples/{generator}-{dataset}.png",
+        snapshots_png="results/figures/training_samples/{generator}/{dataset}.png",
     log:
-        "results/logs/plot_training/{generator}-{dataset}.log",
+        "results/logs/plot_training/{generator}/{dataset}.log",
     benchmark:
-        "results/benchmarks/plot_training/{generator}-{dataset}.tsv"
+        "results/benchmarks/plot_training/{generator}/{dataset}.tsv"
     container:
         IMAGE
     threads: 1

@@ -14,7 +14,7 @@ from workflow_scripts.job import run
 
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
-    count, seed = snakemake.params.count, int(snakemake.wildcards.seed)
+    count, seed = snakemake.params.samples, int(snakemake.wildcards.seed)
     model = load_generator(snakemake.input.weights, snakemake.input.network, device)
     labels = np.full(count, -1)
     if model.shape.classes:

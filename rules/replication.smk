@@ -1,0 +1,143 @@
+"""Find each sample's nearest training images, set controls beside them, and measure replication."""
+
+
+rule find_neighbours:
+    input:
+        images=rules.pack_images.output.images,
+        order=rules.draw_subsets.output.order,
+        samples=rules.draw_samples.output.images,
+    output:
+        "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
+    log:
+        "results/logs/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    container:
+        IMAGE
+    params:
+        k=NEIGHBOURS,
+    script:
+        "../workflow_scripts/replication/find_neighbours.py"
+
+
+rule find_control_neighbours:
+    input:
+        images=rules.pack_images.output.images,
+        order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
+    output:
+        "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
+    log:
+        "results/logs/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    container:
+        IMAGE
+    params:
+        k=NEIGHBOURS,
+    script:
+        "../workflow_scripts/replication/find_control_neighbours.py"
+
+
+rule measure_replication:
+    input:
+        neighbours=rules.find_neighbours.output,
+        controls=rules.find_control_neighbours.output,
+    output:
+        "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+    log:
+        "results/logs/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    container:
+        IMAGE
+    params:
+        thresholds=lookup(dpath="replication/thresholds", within=config),
+    script:
+        "../workflow_scripts/replication/measure_replication.py"
+
+
+rule collect_replication:
+    input:
+        measured=collect(
+            "results/replication/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
+            run=RUNS,
+        ),
+        complexity=collect(
+            "results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS
+        ),
+    output:
+        table="results/replication/table.csv",
+    log:
+        "results/logs/collect_replication.log",
+    benchmark:
+        "results/benchmarks/collect_replication.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    container:
+        IMAGE
+    params:
+        runs=RUNS,
+    script:
+        "../workflow_scripts/replication/collect_replication.py"
+
+
+rule plot_gallery:
+    input:
+        images=rules.pack_images.output.images,
+        samples=collect(
+            rules.draw_samples.output.images,
+            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+            seed=FIRST_SEED,
+            allow_missing=True,
+        ),
+        neighbours=collect(
+            rules.find_neighbours.output,
+            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+            seed=FIRST_SEED,
+            allow_missing=True,
+        ),
+        measured=collect(
+            rules.measure_replication.output,
+            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+            seed=FIRST_SEED,
+            allow_missing=True,
+        ),
+    output:
+        svg=report(
+            "results/figures/gallery/{space}/{generator}/{dataset}.svg",
+            caption="../report/gallery.rst",
+            category="Replication",
+            labels={"figure": "nearest pairs", "generator": "{generator}", "data set": "{dataset}", "space": "{space}"},
+        ),
+        png="results/figures/gallery/{space}/{generator}/{dataset}.png",
+    log:
+        "results/logs/plot_gallery/{space}/{generator}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_gallery/{space}/{generator}/{dataset}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    container:
+        IMAGE
+    params:
+        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+    script:
+        "../workflow_scripts/replication/plot_gallery.py"

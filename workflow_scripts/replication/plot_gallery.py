@@ -1,0 +1,93 @@
+"""Draw samples beside their nearest training images, most alike first, for every size. Rule: plot_gallery."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from workflow_scripts import figures
+from workflow_scripts.files import read_json, read_npy, read_parquet
+from workflow_scripts.job import run
+from workflow_scripts.replication.tables import by_rank
+
+COLUMNS = 12
+REPLICA, OTHER = "#D55E00", "#bbbbbb"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Samples with their nearest training images, uint8 (m, H, W, C) each; distance (m,), replica bool (m,)."""
+
+    size: int
+    samples: np.ndarray
+    training: np.ndarray
+    distance: np.ndarray
+    replica: np.ndarray
+    percentage: float
+    threshold: float
+
+
+def choose(order: np.ndarray) -> np.ndarray:
+    """Of samples ordered from most to least alike, COLUMNS at even quantiles: the closest, the median, the farthest."""
+    return order[np.linspace(0, len(order) - 1, COLUMNS).round().astype(int)]
+
+
+def draw_gallery(rows: list[Pairs], label: str) -> Figure:
+    """For each size two rows of pictures: samples, and below each its nearest training image, with the distance."""
+    figure = Figure(figsize=(0.72 * COLUMNS + 1.0, 1.72 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(2 * len(rows), COLUMNS, squeeze=False)
+    for i, pairs in enumerate(rows):
+        above, below = grid[2 * i], grid[2 * i + 1]
+        for j in range(COLUMNS):
+            figures.show_image(above[j], pairs.samples[j])
+            figures.show_image(below[j], pairs.training[j])
+            replica = pairs.replica[j]
+            mark = "✕ " if replica else ""
+            below[j].set_xlabel(f"{mark}{pairs.distance[j]:.3f}", fontsize=7, color=REPLICA if replica else "#444444")
+            frame = Rectangle(
+                (0, 0), 1, 1, transform=above[j].transAxes, fill=False, clip_on=False,
+                edgecolor=REPLICA if replica else OTHER, linewidth=2.2 if replica else 0.8,
+            )  # fmt: skip
+            above[j].add_patch(frame)
+        above[0].set_ylabel("sample", fontsize=7)
+        below[0].set_ylabel("nearest", fontsize=7)
+        above[0].annotate(
+            f"{pairs.size:,} images: {pairs.percentage:.1f} % of samples within {pairs.threshold:.3f}, {label}",
+            (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8, va="bottom",
+        )  # fmt: skip
+    return figure
+
+
+def main(snakemake: Any) -> None:
+    images = read_npy(snakemake.input.images)
+    rows = []
+    files = zip(
+        snakemake.params.sizes,
+        snakemake.input.samples,
+        snakemake.input.neighbours,
+        snakemake.input.measured,
+        strict=True,
+    )
+    for size, samples, neighbours, measured in files:
+        leading = read_json(measured)["thresholds"][0]
+        nearest = by_rank(read_parquet(neighbours), 1)
+        distance = nearest["distance"].to_numpy()
+        chosen = choose(np.argsort(distance, kind="stable"))
+        threshold = leading["threshold"]["rms"]
+        rows.append(
+            Pairs(
+                size=size,
+                samples=read_npy(samples)[chosen],
+                training=images[nearest["index"].to_numpy()[chosen]],
+                distance=distance[chosen],
+                replica=distance[chosen] <= threshold,
+                percentage=leading["replicas"]["percentage"],
+                threshold=threshold,
+            )
+        )
+    figures.save_figure(draw_gallery(rows, leading["label"]), snakemake.output.svg, snakemake.output.png)
+
+
+run(main, snakemake)
