@@ -13,7 +13,7 @@ from workflow_scripts.job import run
 from workflow_scripts.replication.tables import by_rank
 
 COLUMNS = 12
-REPLICA, OTHER = "#D55E00", "#bbbbbb"
+REPLICA, OTHER, INK = "#D55E00", "#bbbbbb", "#444444"
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,18 @@ def choose(order: np.ndarray) -> np.ndarray:
 
 def draw_gallery(rows: list[Pairs], label: str) -> Figure:
     """For each size two rows of pictures: samples, and below each its nearest training image, with the distance."""
-    figure = Figure(figsize=(0.72 * COLUMNS + 1.0, 1.72 * len(rows) + 0.5), layout="constrained")
-    grid = figure.subplots(2 * len(rows), COLUMNS, squeeze=False)
-    for i, pairs in enumerate(rows):
-        above, below = grid[2 * i], grid[2 * i + 1]
+    figure = Figure(figsize=(0.72 * COLUMNS + 0.4, 2.0 * len(rows)), layout="constrained")
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, pairs in zip(parts, rows, strict=True):
+        share = f"{pairs.percentage:.1f} % of samples within {pairs.threshold:.3f} ({label})"
+        part.suptitle(f"{pairs.size:,} training images: {share}", fontsize=9, x=0.005, ha="left")
+        above, below = part.subplots(2, COLUMNS)
         for j in range(COLUMNS):
             figures.show_image(above[j], pairs.samples[j])
             figures.show_image(below[j], pairs.training[j])
             replica = pairs.replica[j]
-            mark = "✕ " if replica else ""
-            below[j].set_xlabel(f"{mark}{pairs.distance[j]:.3f}", fontsize=7, color=REPLICA if replica else "#444444")
+            text, colour = (f"✕ {pairs.distance[j]:.3f}", REPLICA) if replica else (f"{pairs.distance[j]:.3f}", INK)
+            below[j].set_xlabel(text, fontsize=7, color=colour)
             frame = Rectangle(
                 (0, 0), 1, 1, transform=above[j].transAxes, fill=False, clip_on=False,
                 edgecolor=REPLICA if replica else OTHER, linewidth=2.2 if replica else 0.8,
@@ -53,10 +55,6 @@ def draw_gallery(rows: list[Pairs], label: str) -> Figure:
             above[j].add_patch(frame)
         above[0].set_ylabel("sample", fontsize=7)
         below[0].set_ylabel("nearest", fontsize=7)
-        above[0].annotate(
-            f"{pairs.size:,} images: {pairs.percentage:.1f} % of samples within {pairs.threshold:.3f}, {label}",
-            (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8, va="bottom",
-        )  # fmt: skip
     return figure
 
 
