@@ -1,0 +1,119 @@
+"""Write the headline numbers of the study as Markdown: what was measured, what it means. Rule: summarise."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from workflow_scripts.files import read_json, write_text
+from workflow_scripts.intervals import wilson
+from workflow_scripts.job import run
+
+
+def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table whose columns also line up in a terminal; all but the first are set flush right."""
+    body = list(rows)
+    cells = [header, *body]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+
+    def line(row: list[str]) -> str:
+        first, *others = (
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        return f"| {' | '.join([first, *others])} |"
+
+    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    return "\n".join([line(header), f"|{rule}|", *map(line, body)])
+
+
+def percentage(value: float, low: float, high: float) -> str:
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def replication_lines(table: pd.DataFrame, laws: dict[str, Any]) -> list[str]:
+    """For each generator and data set: copies at each size, seeds pooled, at the leading threshold; and the law."""
+    leading = laws["leading"]
+    chosen = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
+    lines = []
+    for (generator, dataset), part in chosen.groupby(["generator", "dataset"], sort=False):
+        pooled = part.groupby("size").agg(
+            {"replicas": "sum", "samples": "sum", "background_percentage": "mean", "seed": "nunique"}
+        )
+        low, high = wilson(pooled["replicas"], pooled["samples"])
+        share = 100 * pooled["replicas"] / pooled["samples"]
+        seeds = pooled["seed"].max()
+        lines += [
+            f"### {generator} on {dataset}",
+            "",
+            f"Samples that copy a training image ({leading['space']}, threshold {leading['threshold']}; {seeds} seed(s) "
+            "pooled; 95 % intervals of counting samples):",
+            "",
+            markdown_table(
+                ["training images", "copies", "by chance"],
+                [
+                    [f"{size:,}", percentage(s, 100 * a, 100 * b), f"{chance:.1f} %"]
+                    for size, s, a, b, chance in zip(
+                        pooled.index, share, low, high, pooled["background_percentage"], strict=True
+                    )
+                ],
+            ),
+            "",
+            *safe_size_lines(laws, str(generator), str(dataset)),
+            "",
+        ]
+    return lines
+
+
+def safe_size_lines(laws: dict[str, Any], generator: str, dataset: str) -> list[str]:
+    """What the leading law of size says, or why there is none."""
+    wanted = {**laws["leading"], "generator": generator, "dataset": dataset, "axis": "ln_size"}
+    found = [one for one in laws["safe_sizes"] if all(one[key] == wanted[key] for key in wanted)]
+    if not found or found[0]["size"] is None:
+        reason = found[0]["reason"] if found else "too few measurements"
+        return [f"No law of decay with size is identified: {reason}."]
+    safe = found[0]
+    ends = [f"{end:,.0f}" if end is not None else "no size measured here" for end in (safe["low"], safe["high"])]
+    beyond = f" This lies beyond the {safe['extrapolated']}: take it as a rough guide." if safe["extrapolated"] else ""
+    return [
+        f"Copying beyond chance falls to {laws['wanted_percentage']:g} % at **{safe['size']:,.0f} training images** "
+        f"(95 % interval {ends[0]} to {ends[1]}).{beyond}"
+    ]
+
+
+def published_lines(fits: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
+    """The published figures, fitted by the same code: goodness of each pair's law and of its one-shot prediction."""
+
+    def at_8000(table: pd.DataFrame) -> pd.DataFrame:
+        rows = table[table["threshold_l2_255"] == 8000]
+        rows = rows[rows["points"] == "main"] if "points" in rows else rows
+        return rows.set_index(["generator", "dataset"])
+
+    one, other = at_8000(fits), at_8000(left_out)
+    rows = [
+        [
+            f"{generator}, {dataset}",
+            f"{row['r2']:.4f}",
+            f"{row['median_absolute_error']:.2f}",
+            f"{other.loc[(generator, dataset), 'median_absolute_error']:.2f}",
+            "yes" if row["identified"] else "no",
+        ]
+        for (generator, dataset), row in one.iterrows()
+    ]
+    header = ["pair", "R2", "median error", "left out, one shot", "identified"]
+    return [
+        "### Published figures (Feng et al. 2021, threshold 8000)",
+        "",
+        "Least squares as published; errors in points of percentage:",
+        "",
+        markdown_table(header, rows),
+    ]
+
+
+def main(snakemake: Any) -> None:
+    table = pd.read_csv(snakemake.input.table)
+    lines = replication_lines(table, read_json(snakemake.input.laws))
+    lines += published_lines(pd.read_csv(snakemake.input.published), pd.read_csv(snakemake.input.leave_one_out))
+    write_text(snakemake.output[0], "\n".join(["## Copycat: headline numbers", "", *lines]) + "\n")
+
+
+run(main, snakemake)
