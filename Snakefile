@@ -24,17 +24,9 @@ include: "rules/complexity.smk"
 include: "rules/generators.smk"
 include: "rules/replication.smk"
 include: "rules/laws.smk"
-include: "rules/report.smk"
 
 
 report: "report/workflow.rst"
-
-
-rule all:
-    default_target: True
-    input:
-        "results/report.html",
-        "results/summary.md",
 
 
 rule replication:
@@ -50,6 +42,16 @@ rule published:
         rules.fit_published.output,
 
 
+include: "rules/report.smk"
+
+
 rule report:
     input:
-        "results/report.html",
+        rules.write_report.output,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.write_report.output,
+        rules.summarise.output,

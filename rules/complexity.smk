@@ -11,13 +11,13 @@ rule estimate_dimension:
         "results/logs/estimate_dimension/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/estimate_dimension/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=1,
-    container:
-        IMAGE
     params:
         settings=lookup(dpath="complexity", within=config),
     script:

@@ -12,13 +12,13 @@ rule find_neighbours:
         "results/logs/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=1,
-    container:
-        IMAGE
     params:
         k=NEIGHBOURS,
     script:
@@ -36,13 +36,13 @@ rule find_control_neighbours:
         "results/logs/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=1,
-    container:
-        IMAGE
     params:
         k=NEIGHBOURS,
     script:
@@ -59,12 +59,12 @@ rule measure_replication:
         "results/logs/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    container:
-        IMAGE
     params:
         thresholds=lookup(dpath="replication/thresholds", within=config),
     script:
@@ -77,21 +77,19 @@ rule collect_replication:
             "results/replication/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
             run=RUNS,
         ),
-        complexity=collect(
-            "results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS
-        ),
+        complexity=collect("results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS),
     output:
         table="results/replication/table.csv",
     log:
         "results/logs/collect_replication.log",
     benchmark:
         "results/benchmarks/collect_replication.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    container:
-        IMAGE
     params:
         runs=RUNS,
     script:
@@ -124,19 +122,24 @@ rule plot_gallery:
             "results/figures/gallery/{space}/{generator}/{dataset}.svg",
             caption="../report/gallery.rst",
             category="Replication",
-            labels={"figure": "nearest pairs", "generator": "{generator}", "data set": "{dataset}", "space": "{space}"},
+            labels={
+                "figure": "nearest pairs",
+                "generator": "{generator}",
+                "data set": "{dataset}",
+                "space": "{space}",
+            },
         ),
         png="results/figures/gallery/{space}/{generator}/{dataset}.png",
     log:
         "results/logs/plot_gallery/{space}/{generator}/{dataset}.log",
     benchmark:
         "results/benchmarks/plot_gallery/{space}/{generator}/{dataset}.tsv"
+    container:
+        IMAGE
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    container:
-        IMAGE
     params:
         sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
     script:

@@ -47,8 +47,9 @@ rule write_report:
         "results/logs/write_report.log",
     localrule: True
     params:
+        python=sys.executable,
         snakefile=workflow.main_snakefile,
     # Snakemake itself makes the report, from the records of the jobs above. --nolock: the calling run holds the lock.
     shell:
-        "snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
+        "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
         " --report {output:q} replication published > {log:q} 2>&1"

@@ -11,8 +11,6 @@ ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
 
 # Rules that call `snakemake` find that of this environment.
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
 
 def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> list[str]:
     """The command that runs the repository's workflow with `folder` as its working directory."""

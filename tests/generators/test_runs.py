@@ -19,7 +19,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
     def trained(processes: int):
         labels = np.zeros(6, dtype=np.int64)
-        run = TrainingRun("biggan", SETTINGS, images, labels, 0, 1, tmp_path / str(processes))
+        run = TrainingRun(SETTINGS, images, labels, 0, 1, tmp_path / str(processes))
         return train_run(run, [torch.device("cpu")] * processes)
 
     (one, curve), (two, curve_of_two) = trained(1), trained(2)

@@ -6,6 +6,7 @@ within a resample are those of its neighbours in the whole set that are present,
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ def estimate_dimension(
 
     per_k = maximum_likelihood(found.distances, first, last)
     inverse = maximum_likelihood(found.distances, first, last, average="inverse")
-    whole = {
+    whole: dict[str, Any] = {
         "whole_set": float(per_k.mean()),
         "per_k": {first + i: float(value) for i, value in enumerate(per_k)},
         "mackay_ghahramani": float(inverse.mean()),

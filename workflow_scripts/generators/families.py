@@ -1,4 +1,4 @@
-"""From a family's name to its model, and from a trained generator's two files back to a model that samples."""
+"""From a family's settings to its model, and from a trained generator's two files back to a model that samples."""
 
 import os
 from typing import Any
@@ -8,17 +8,21 @@ from safetensors.torch import load_file, save_file
 
 from workflow_scripts.files import InputError, atomic_path, read_json, write_json
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
-from workflow_scripts.generators.presets import PRESETS, Settings
+from workflow_scripts.generators.presets import PRESETS, BigGANSettings, Settings, StyleGAN2Settings
 
 
-def build_model(family: str, settings: Settings, shape: ImageShape, device: torch.device) -> GenerativeModel:
+def build_model(settings: Settings, shape: ImageShape, device: torch.device) -> GenerativeModel:
     """A freshly initialised model; initial weights come from torch's default generator, which the caller seeds."""
-    # Imported here: diffusers alone takes seconds to import.
-    if family == "biggan":
-        from workflow_scripts.generators.biggan import BigGAN as Model
-    else:
-        raise InputError(f"generators: unknown family {family!r}, expected one of {', '.join(PRESETS)}")
-    return Model(settings, shape, device)
+    # Imported where they are used: diffusers alone takes seconds to import.
+    if isinstance(settings, BigGANSettings):
+        from workflow_scripts.generators.biggan import BigGAN
+
+        return BigGAN(settings, shape, device)
+    if isinstance(settings, StyleGAN2Settings):
+        from workflow_scripts.generators.stylegan2 import StyleGAN2
+
+        return StyleGAN2(settings, shape, device)
+    raise TypeError(f"no generator family has settings of type {type(settings).__name__}")
 
 
 def save_generator(
@@ -37,7 +41,7 @@ def load_generator(
     """The trained generator that `save_generator` wrote. Raises InputError if the two files do not fit each other."""
     about = read_json(network)
     preset = next(iter(PRESETS[about["family"]].values()))
-    model = build_model(about["family"], type(preset)(**about["settings"]), ImageShape(**about["shape"]), device)
+    model = build_model(type(preset)(**about["settings"]), ImageShape(**about["shape"]), device)
     try:
         model.networks["ema"].load_state_dict(load_file(weights, device=str(device)))
     except Exception as cause:  # safetensors and torch raise several unrelated types

@@ -6,13 +6,14 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 # The config check reads these limits.
 Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
+Share = Annotated[float, Ge(0), Le(1)]
 NotNegative = Annotated[float, Ge(0)]
 
 
@@ -49,7 +50,36 @@ class BigGANSettings(TrainingSettings):
     standing_batches: Count = 16  # batches that give the batch-norm statistics for sampling
 
 
-Settings = BigGANSettings
+@dataclass(frozen=True, kw_only=True)
+class StyleGAN2Settings(TrainingSettings):
+    """StyleGAN2 (Karras et al. 2020), class-conditional where the image set has classes and `conditional` is set."""
+
+    conditional: bool = False  # False as in Feng et al. 2021
+    channels: Count  # channels of a layer times its resolution, down to `widest`
+    widest: Count  # most channels of a layer
+    latent: Count = 512  # size of z, of w and of the class embedding
+    mapping_depth: Count = 8  # layers from z to w
+    mapping_rate: Positive = 0.01  # learning rate of the mapping network relative to the generator's
+    generator_lr: Positive = 2e-3
+    discriminator_lr: Positive = 2e-3
+    adam_beta1: Fraction = 0.0
+    adam_beta2: Fraction = 0.99
+    r1_gamma: NotNegative = 10.0  # strength of the gradient penalty on training images; 0: none
+    r1_every: Count = 16  # steps from one gradient penalty to the next
+    path_length: NotNegative = 2.0  # strength of path-length regularisation; 0: none
+    path_length_every: Count = 4  # steps from one path-length regularisation to the next
+    style_mixing: Share = 0.9  # share of the training samples whose coarse and fine layers have different latents
+    minibatch_std: Count = 4  # most images in a group of the discriminator's minibatch standard deviation
+    transition: tuple[Whole, Whole] | None = (
+        None  # images seen when the condition begins to count and when it counts fully
+    )
+    augment: Literal["none", "ada", "diffaugment"] = "none"  # Karras et al. 2020; Zhao et al. 2020
+    ada_target: Share = 0.6  # mean sign of the logits of training images that adaptive augmentation keeps
+    ada_images: Count = 500_000  # images in which adaptive augmentation can go from never to always
+    truncation: Share = 1.0  # psi: how far w keeps from its mean when sampling; 1: no truncation
+
+
+Settings = BigGANSettings | StyleGAN2Settings
 
 _BIGGAN_PAPER = BigGANSettings(
     steps=25_000, batch=56, width=128, ema_half_life=560_000.0, orthogonal=1e-4, precision="float32"
@@ -67,6 +97,21 @@ PRESETS: dict[str, dict[str, Settings]] = {
             ema_half_life=20_000.0, precision="bfloat16",
         ),
         "paper": _BIGGAN_PAPER,
+    },
+    "stylegan2": {
+        "tiny": StyleGAN2Settings(
+            steps=3000, batch=16, channels=256, widest=64, latent=16, mapping_depth=3, mapping_rate=1.0,
+            generator_lr=1e-2, discriminator_lr=1e-2, r1_gamma=0.5, path_length=0.0, style_mixing=0.0,
+            ema_half_life=1_000.0,
+        ),
+        "small": StyleGAN2Settings(
+            steps=20_000, batch=64, channels=4096, widest=256, latent=256, mapping_depth=4, r1_gamma=0.05,
+            ema_half_life=20_000.0, precision="bfloat16",
+        ),
+        # Configuration F; gamma and the 25 million images as in Feng et al. 2021.
+        "paper": StyleGAN2Settings(
+            steps=781_250, batch=32, channels=32_768, widest=512, r1_gamma=100.0, ema_half_life=10_000.0
+        ),
     },
 }  # fmt: skip
 

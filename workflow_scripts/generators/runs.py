@@ -23,7 +23,6 @@ from workflow_scripts.generators.training import INITIAL_WEIGHTS, Checkpoints, T
 class TrainingRun:
     """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own folder."""
 
-    family: str
     settings: Settings
     images: np.ndarray
     labels: np.ndarray
@@ -51,7 +50,7 @@ def train_run(run: TrainingRun, devices: list[torch.device]) -> tuple[Generative
 
 def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, TrainingRecord]:
     torch.manual_seed(step_seed(run.seed, INITIAL_WEIGHTS))
-    model = build_model(run.family, run.settings, run.shape, device)
+    model = build_model(run.settings, run.shape, device)
     images, labels = torch.from_numpy(run.images).to(device), torch.from_numpy(run.labels).to(device)
     return model, train(model, images, labels, run.seed, Checkpoints(run.checkpoints))
 

@@ -39,7 +39,6 @@ def main(snakemake: Any) -> None:
         }
     )
     training = TrainingRun(
-        family=chosen["family"],
         settings=settings,
         images=np.ascontiguousarray(image_set.images[indices]),
         labels=labels,

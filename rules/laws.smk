@@ -1,0 +1,85 @@
+"""Fit the laws by which copying decays: of the study, and of the published figures."""
+
+
+rule fit_decay:
+    input:
+        table=rules.collect_replication.output.table,
+        published=ROOT / "resources/published/feng2021_replication.csv",
+    output:
+        fits="results/laws/fits.csv",
+        laws="results/laws/laws.json",
+        size=report(
+            "results/figures/decay_with_size.svg",
+            caption="../report/decay_with_size.rst",
+            category="Replication",
+            labels={"figure": "decay law, training-set size"},
+        ),
+        size_png="results/figures/decay_with_size.png",
+        dimension=report(
+            "results/figures/decay_with_dimension.svg",
+            caption="../report/decay_with_dimension.rst",
+            category="Replication",
+            labels={"figure": "decay law, intrinsic dimension"},
+        ),
+        dimension_png="results/figures/decay_with_dimension.png",
+    log:
+        "results/logs/fit_decay.log",
+    benchmark:
+        "results/benchmarks/fit_decay.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        method=lookup(dpath="law/fit", within=config),
+        wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
+    script:
+        "../workflow_scripts/laws/fit_decay.py"
+
+
+rule fit_published:
+    input:
+        replication=ROOT / "resources/published/feng2021_replication.csv",
+        dimension=ROOT / "resources/published/feng2021_intrinsic_dimension.csv",
+        quality=ROOT / "resources/published/feng2021_quality.csv",
+    output:
+        fits="results/published/fits.csv",
+        leave_one_out="results/published/leave_one_out.csv",
+        binomial_fits="results/published/binomial_fits.csv",
+        comparison="results/published/comparison.csv",
+        size_laws="results/published/size_laws.csv",
+        law=report(
+            "results/figures/published_law.svg",
+            caption="../report/published_law.rst",
+            category="Published",
+            labels={"figure": "decay law, intrinsic dimension"},
+        ),
+        law_png="results/figures/published_law.png",
+        left_out=report(
+            "results/figures/published_leave_one_out.svg",
+            caption="../report/published_leave_one_out.rst",
+            category="Published",
+            labels={"figure": "one-shot predictions"},
+        ),
+        left_out_png="results/figures/published_leave_one_out.png",
+        quality=report(
+            "results/figures/published_quality.svg",
+            caption="../report/published_quality.rst",
+            category="Published",
+            labels={"figure": "image quality"},
+        ),
+        quality_png="results/figures/published_quality.png",
+    log:
+        "results/logs/fit_published.log",
+    benchmark:
+        "results/benchmarks/fit_published.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    script:
+        "../workflow_scripts/laws/fit_published.py"
