@@ -1,115 +1,162 @@
-"""The config: its models are the one source of truth for validation, for schemas/config.schema.json and docs/config.md.
+"""The config: its models are the one source of truth for its validation, its JSON schema and its reference.
 
-`validate` reports everything that is wrong at once, before the first job. No torch is imported here.
+`validate` reports everything that is wrong at once, before the first job. It does not look at the data: that a path
+does not exist is reported by the rule that reads it, so that a study can be planned (`snakemake -n`) elsewhere.
+
+`python -m workflow_scripts.config schema` writes schemas/config.schema.json, `... reference` docs/config.md. Nothing
+here imports torch.
 """
 
-import dataclasses
-import difflib
+import math
+import operator
+import os
+import sys
 from collections import Counter
-from collections.abc import Iterator
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable, Iterator
+from functools import cache, reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_serializer, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, create_model, with_config
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from workflow_scripts.files import InputError
-from workflow_scripts.generators.presets import PRESETS
+from workflow_scripts.config_messages import Location, Node, Schema, describe, did_you_mean_or_list, path, quoted
+from workflow_scripts.data.sprites import FACTORS, SHAPES
+from workflow_scripts.files import InputError, read_json
+from workflow_scripts.generators.presets import PRESETS, settings_for
 
+ROOT = Path(__file__).parent.parent
 NAME = r"^[a-z0-9][a-z0-9-]*$"
+PATH = r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$"
+IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
+PATTERNS = {
+    NAME: "a name of small letters, digits and hyphens (at most 40, no hyphen first)",
+    PATH: "a path",
+    IDENTIFIER: "the name of a Python class",
+}
+MOST = 100_000_000  # images, of anything
+SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
+RESERVED_GENERATORS = {"controls"}  # results/neighbours/{space}/controls stands beside the generators' folders
+
 Name = Annotated[str, Field(pattern=NAME, max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
-SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
+FilePath = Annotated[str, Field(pattern=PATH), AfterValidator(os.path.expanduser)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(**STRICT, frozen=True)
 
 
 class Dataset(Model):
     """What every data set has, whatever its source."""
 
-    resolution: int = Field(ge=8, le=512, description="side of the packed square images, px")
+    source: str = Field(description="where the images come from")
+    resolution: int = Field(ge=8, le=512, examples=[32], description="side of the packed square images, px")
     color: Literal["grey", "rgb"] = Field("rgb", description="channels of the packed images")
     fit: Literal["crop", "pad"] = Field(
-        "crop", description="how an image becomes square: centre crop, or black borders"
+        "crop", description="how an image becomes square: its central square, or black borders"
     )
     on_bad_image: Literal["stop", "skip"] = Field(
         "stop", description="an unreadable image ends the run, or is left out and listed in the manifest"
     )
     held_out: int = Field(
-        0, ge=0, description="images kept out of every subset, for controls and calibrated thresholds"
+        0,
+        ge=0,
+        le=MOST,
+        examples=[500],
+        description="images kept out of every subset, for controls and for calibrated thresholds",
     )
     subsets: Literal["balanced", "random"] = Field(
         "random", description="subsets with equal class counts as far as possible, or drawn at random"
     )
-    superclasses: dict[Text, list[Text]] | None = Field(
-        None, description="super-class to its classes; null: what the source itself says"
+    superclasses: dict[Text, Annotated[list[Text], Field(min_length=1)]] | None = Field(
+        None,
+        examples=[{"birds": ["owl", "wren"], "fungi": ["morel"]}],
+        description="super-class to its classes, each class in one of them; null: as the source has it",
     )
 
 
 class Shipped(Dataset):
     """An image set that comes with the repository."""
 
-    source: Literal["shipped"]
-    name: Literal["fashion-mnist-test"] = Field(description="which one")
+    source: Literal["shipped"] = Field(description="where the images come from")
+    name: Literal[tuple(SHIPPED_COUNTS)] = Field(  # type: ignore[valid-type]
+        examples=["fashion-mnist-test"], description="which one"
+    )
 
 
 class ImageFolder(Dataset):
-    """A folder of PNG, JPEG or WebP files."""
+    """A folder of PNG, JPEG and WebP files of any size."""
 
-    source: Literal["imagefolder"]
-    path: Text = Field(description="the folder")
+    source: Literal["imagefolder"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/my images"], description="the folder")
     tree: Literal["auto", "flat", "classes", "supers"] = Field(
-        "auto", description="flat; class folders; super-class folders with class folders; or found out"
+        "auto",
+        description="`flat`: images only; `classes`: one folder a class; `supers`: super-class folders that hold class "
+        "folders; `auto`: whichever it is",
     )
 
 
 class Torchvision(Dataset):
-    """Any classification data set of torchvision, by its name there."""
+    """A classification data set of torchvision."""
 
-    source: Literal["torchvision"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(description="class in torchvision.datasets")
-    root: Text = Field(description="folder that holds the files, or receives the download")
+    source: Literal["torchvision"] = Field(description="where the images come from")
+    name: Annotated[str, Field(pattern=IDENTIFIER)] = Field(
+        examples=["CIFAR10"], description="its class in `torchvision.datasets`"
+    )
+    root: FilePath = Field(examples=["/data/torchvision"], description="folder of the files, or for the download")
     splits: Annotated[list[Text], Field(min_length=1)] = Field(
         ["train"], description="parts of the data set, put together in this order"
     )
-    download: bool = Field(True, description="download what is missing from `root`")
+    download: bool = Field(True, description="fetch what is missing in `root`")
 
 
 class Idx(Dataset):
-    """IDX files, as MNIST comes in; .gz is understood."""
+    """IDX files, the format of MNIST; .gz is understood."""
 
-    source: Literal["idx"]
-    images: Text = Field(description="file of images")
-    labels: Text | None = Field(None, description="file of labels")
+    source: Literal["idx"] = Field(description="where the images come from")
+    images: FilePath = Field(examples=["/data/train-images-idx3-ubyte.gz"], description="file of images")
+    labels: FilePath | None = Field(
+        None, examples=["/data/train-labels-idx1-ubyte.gz"], description="file of labels; null: no classes"
+    )
 
 
 class Npz(Dataset):
-    """A NumPy archive of uint8 images (N, H, W) or (N, H, W, C)."""
+    """A NumPy archive of uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,)."""
 
-    source: Literal["npz"]
-    path: Text = Field(description="the archive")
-    images_key: Text = Field("images", description="its array of images")
-    labels_key: Text | None = Field(None, description="its array of labels")
+    source: Literal["npz"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/scans.npz"], description="the archive")
+    images_key: Text = Field("images", description="name of its array of images")
+    labels_key: Text | None = Field(
+        None, examples=["labels"], description="name of its array of labels; null: no classes"
+    )
 
 
 class Npy(Dataset):
     """A NumPy file of uint8 images (N, H, W) or (N, H, W, C)."""
 
-    source: Literal["npy"]
-    images: Text = Field(description="file of images")
-    labels: Text | None = Field(None, description="file of labels (N,)")
+    source: Literal["npy"] = Field(description="where the images come from")
+    images: FilePath = Field(examples=["/data/scans.npy"], description="file of images")
+    labels: FilePath | None = Field(
+        None, examples=["/data/scan_labels.npy"], description="file of integer labels (N,); null: no classes"
+    )
 
 
 class Sprites(Dataset):
-    """Shapes drawn from k continuous factors: images of known intrinsic dimension."""
+    """Shapes drawn from k continuous factors: images of known intrinsic dimension, for tests and controls."""
 
-    source: Literal["sprites"]
-    count: int = Field(ge=1, le=10_000_000, description="images")
-    factors: int = Field(ge=1, le=6, description="continuous factors, the intrinsic dimension")
-    classes: int = Field(1, ge=1, le=4, description="shapes, one a class")
-    seed: int = Field(0, ge=0, description="seed of the factors")
+    source: Literal["sprites"] = Field(description="where the images come from")
+    count: int = Field(ge=1, le=MOST, examples=[10_000], description="images")
+    factors: int = Field(
+        ge=1, le=len(FACTORS), examples=[3], description=f"k, the first k of {', '.join(name for name, *_ in FACTORS)}"
+    )
+    classes: int = Field(
+        1, ge=1, le=len(SHAPES), description=f"the first so many of {', '.join(name for name, _ in SHAPES)}"
+    )
+    seed: Seed = Field(0, description="seed of the factors' values")
 
 
 AnyDataset = Annotated[Shipped | ImageFolder | Torchvision | Idx | Npz | Npy | Sprites, Field(discriminator="source")]
@@ -118,43 +165,80 @@ AnyDataset = Annotated[Shipped | ImageFolder | Torchvision | Idx | Npz | Npy | S
 class Generator(Model):
     """A generator: a family, one of its presets, and what is changed in it."""
 
-    family: Literal[tuple(PRESETS)] = Field(description="kind of generator")  # type: ignore[valid-type]
-    preset: Literal["tiny", "small", "paper"] = Field(
-        description="tiny: minutes on a CPU; small: minutes on a GPU; paper: published settings"
-    )
-    overrides: dict[str, Any] = Field({}, description="settings of the preset to change (docs/generators.md)")
+
+def _generator(family: str) -> type[Generator]:
+    """The model of one family; any of the family's settings can be overridden, within the limits it states."""
+    settings = type(next(iter(PRESETS[family].values())))
+    hints = {name: _lists_for_tuples(hint) for name, hint in get_type_hints(settings, include_extras=True).items()}
+    overrides = TypedDict(f"{settings.__name__}Overrides", hints, total=False)  # type: ignore[misc]
+    fields: dict[str, Any] = {
+        "family": (Literal[family], Field(description="kind of generator")),
+        "preset": (
+            Literal[tuple(PRESETS[family])],
+            Field(
+                examples=["tiny"],
+                description="`tiny`: minutes on a CPU; `small`: minutes on a GPU; `paper`: the published settings",
+            ),
+        ),
+        "overrides": (
+            with_config(STRICT)(overrides),
+            Field({}, examples=[{"steps": 500, "batch": 16}], description="settings to change in the preset"),
+        ),
+    }
+    name = settings.__name__.removesuffix("Settings")
+    return create_model(name, __base__=Generator, __doc__=settings.__doc__, **fields)
 
 
-class Threshold(Model):
+def _lists_for_tuples(hint: Any) -> Any:
+    """The same type, but a tuple may be given as the list that YAML has."""
+    if get_origin(hint) is tuple:
+        return Annotated[hint, Strict(False)]
+    if type(None) in get_args(hint):
+        return reduce(operator.or_, map(_lists_for_tuples, get_args(hint)))
+    return hint
+
+
+def _one_of(models: Iterable[Any], key: str) -> Any:
+    """The union of models that `key` tells apart."""
+    return Annotated[Union[tuple(models)], Field(discriminator=key)]  # noqa: UP007 - the number of models is not fixed
+
+
+AnyGenerator = _one_of(map(_generator, PRESETS), "family")
+
+
+@with_config(ConfigDict(**STRICT, json_schema_extra={"minProperties": 1, "maxProperties": 1}))
+class Threshold(TypedDict, total=False):
     """The distance up to which a sample counts as a replica: one of the two keys."""
 
-    calibrated: float | None = Field(
-        None, gt=0, lt=1, description="the distance at which this share of held-out images would count as replicas"
-    )
-    rms: float | None = Field(
-        None, gt=0, le=1, description="a fixed root-mean-square difference per value, values being in 0..1"
-    )
+    calibrated: Annotated[
+        float,
+        Field(
+            gt=0, lt=1, examples=[0.01], description="the distance at which this share of held-out images would count"
+        ),
+    ]
+    rms: Annotated[
+        float,
+        Field(gt=0, le=1, examples=[0.1415], description="root-mean-square difference per value, pixel values in 0..1"),
+    ]
 
-    @model_validator(mode="after")
-    def _one_key(self) -> "Threshold":
-        if (self.calibrated is None) == (self.rms is None):
-            raise PydanticCustomError("one_key", "one of the keys calibrated and rms, such as {{calibrated: 0.01}}")
-        return self
 
-    @model_serializer
-    def _as_given(self) -> dict[str, float]:
-        return {key: value for key in ("calibrated", "rms") if (value := getattr(self, key)) is not None}
+def _one_key(threshold: Threshold) -> Threshold:
+    if len(threshold) != 1:
+        raise PydanticCustomError("one_key", "one key")
+    return threshold
 
 
 def threshold_label(threshold: dict[str, float]) -> str:
-    """`calibrated-0.01` for {"calibrated": 0.01}: how tables name a threshold."""
+    """`calibrated-0.01` for {"calibrated": 0.01}: how tables and files name a threshold."""
     ((kind, value),) = threshold.items()
     return f"{kind}-{value:g}"
 
 
 class ReplicationDataset(Model):
-    sizes: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
-        description="sizes of the nested training sets, rising"
+    """A data set in the replication study."""
+
+    sizes: Annotated[list[Annotated[int, Field(ge=2, le=MOST)]], Field(min_length=1)] = Field(
+        examples=[[64, 256, 1024]], description="sizes of the nested training sets, rising"
     )
 
 
@@ -162,34 +246,36 @@ class Replication(Model):
     """The replication study: every generator on every size and seed of every data set named here."""
 
     datasets: Annotated[dict[Name, ReplicationDataset], Field(min_length=1)] = Field(
-        description="data set to its sizes"
+        examples=[{"my-images": {"sizes": [64, 256, 1024]}}], description="names under `datasets`, each with its sizes"
     )
-    generators: Annotated[list[Name], Field(min_length=1)] = Field(description="names under `generators`")
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = Field(
-        [0], description="each seed draws its own subsets and trains its own generators"
+    generators: Annotated[list[Name], Field(min_length=1)] = Field(
+        examples=[["my-gan"]], description="names under `generators`"
     )
-    samples: int = Field(1024, ge=1, le=10_000_000, description="images drawn from each generator")
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        [0], examples=[[0, 1]], description="each seed draws its own subsets and trains its own generators"
+    )
+    samples: int = Field(1024, ge=1, le=MOST, description="images drawn from each generator")
+    # A further space is added here and in workflow_scripts/replication.
     spaces: Annotated[list[Literal["pixel"]], Field(min_length=1)] = Field(
         ["pixel"], description="where distances are measured"
     )
-    thresholds: Annotated[list[Threshold], Field(min_length=1)] = Field(
-        [Threshold(calibrated=0.01), Threshold(rms=0.1415)],
+    thresholds: Annotated[list[Annotated[Threshold, AfterValidator(_one_key)]], Field(min_length=1)] = Field(
+        [{"calibrated": 0.01}, {"rms": 0.1415}],
         description="when a sample counts as a replica; the first one leads figures and laws",
     )
     wanted_percentage: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        description="replication, in percent, that a set should stay below: for the smallest safe size",
+        1.0, gt=0, le=100, description="replication that a set should stay below: for the smallest safe size, %"
     )
 
 
 class Complexity(Model):
-    """Intrinsic dimension by maximum likelihood (Levina and Bickel 2004)."""
+    """How the intrinsic dimension of each subset is measured (Levina and Bickel 2004)."""
 
-    resolution: int = Field(32, ge=4, le=512, description="px at which images are compared; never enlarged to")
-    neighbours: tuple[int, int] = Field(
-        (10, 20), strict=False, description="numbers of neighbours k to average over, first and last"
+    resolution: int = Field(
+        32, ge=4, le=512, description="px at which images are compared; smaller ones are not enlarged"
+    )
+    neighbours: Annotated[list[Annotated[int, Field(ge=3, le=1000)]], Field(min_length=2, max_length=2)] = Field(
+        [10, 20], description="first and last number of neighbours k to average over"
     )
     bootstraps: int = Field(100, ge=1, le=100_000, description="bootstrap resamples of each subset")
 
@@ -206,207 +292,239 @@ class Config(Model):
     """A study."""
 
     datasets: Annotated[dict[Name, AnyDataset], Field(min_length=1)] = Field(description="data sets by name")
-    generators: Annotated[dict[Name, Generator], Field(min_length=1)] = Field(description="generators by name")
-    replication: Replication = Field(description="the replication study")
-    complexity: Complexity = Field(Complexity(), description="measuring intrinsic dimension")
-    law: Law = Field(Law(), description="fitting laws")
+    generators: Annotated[dict[Name, AnyGenerator], Field(min_length=1)] = Field(  # type: ignore[valid-type]
+        description="generators by name"
+    )
+    replication: Replication
+    complexity: Complexity = Complexity.model_validate({})
+    law: Law = Law.model_validate({})
 
 
-def validate(raw: dict[str, Any]) -> Config:
-    """The config with every default filled in. Raises InputError that lists everything wrong, one line each."""
+@cache
+def schema() -> Schema:
+    """The config's JSON schema."""
+    root = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Config.model_json_schema()
+    return Schema(root, PATTERNS)
+
+
+def validate(raw: dict[str, Any], source: str = "the config") -> Config:
+    """The config with every default filled in.
+
+    raw: the merged mappings of all config files; `source` names them. Raises InputError that lists everything wrong,
+    one line each: the key path, what was given, what was expected. Contradictions between keys are listed too, wherever
+    the keys concerned are right by themselves.
+    """
     problems: list[str] = []
-    config = None
+    wrong: set[Location] = set()
     try:
         config = Config.model_validate(raw)
+        sound = config.model_dump(mode="json")
     except ValidationError as error:
-        problems += [_describe(detail) for detail in error.errors()]
-    names = {key: list(raw[key]) if isinstance(raw.get(key), dict) else [] for key in ("datasets", "generators")}
-    problems += _contradictions(_valid_parts(raw) if config is None else config.model_dump(), names)
+        for detail in error.errors(include_url=False):
+            at = _location(detail["loc"])
+            wrong.add(at)
+            problems.append(describe(detail, at, schema(), raw))
+        sound = {} if () in wrong else _sound_part(schema().root, raw, (), wrong)
+    problems += _contradictions(sound, wrong)
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
-        raise InputError(
-            f"the config is wrong in {len(dict.fromkeys(problems))} place(s):\n{listed}\nSee docs/config.md."
+        lines = list(dict.fromkeys(problems))
+        counted = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        text = "\n".join(
+            [f"{source}: {counted}", *(f"  - {line}" for line in lines), "docs/config.md describes every key."]
         )
-    assert config is not None
+        raise InputError(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return config
 
 
-def _valid_parts(raw: Any) -> dict[str, Any]:
-    """Of a config that is wrong somewhere, the entries that are right by themselves, defaults filled in."""
-    if not isinstance(raw, dict):
-        return {}
-
-    def entries(key: str, kind: Any) -> dict[str, Any]:
-        section = raw.get(key)
-        return (
-            {name: one for name, value in section.items() if (one := _try(kind, value))}
-            if isinstance(section, dict)
-            else {}
-        )
-
-    parts: dict[str, Any] = {
-        "datasets": entries("datasets", AnyDataset),
-        "generators": entries("generators", Generator),
-        "complexity": _try(Complexity, raw.get("complexity", {})) or {},
-        "replication": {},
-    }
-    section = raw.get("replication")
-    if isinstance(section, dict):
-        for key, info in Replication.model_fields.items():
-            if key in section and (one := _try(Annotated[info.annotation, *info.metadata], section[key])) is not None:
-                parts["replication"][key] = one
-    return parts
+def _location(at: Location) -> Location:
+    """The place of an error in the user's own keys: pydantic names the chosen alternative of a union, too."""
+    named = at[2:3] and at[0] in ("datasets", "generators") and at[2] in _alternatives(at[0])
+    return at[:2] + at[3:] if named else at
 
 
-def _try(kind: Any, value: Any) -> Any:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind)
-    try:
-        return adapter.dump_python(adapter.validate_python(value))
-    except ValidationError:
-        return None
+@cache
+def _alternatives(section: str) -> frozenset[str]:
+    node = schema().root["properties"][section]
+    return frozenset(schema().resolve(schema().child(node, "any"))["discriminator"]["mapping"])
 
 
-def _contradictions(config: dict[str, Any], names: dict[str, list[str]]) -> Iterator[str]:
-    """What is wrong between keys, each right by itself; `names` holds also the names of entries that are wrong."""
+def _sound_part(node: Node, value: Any, at: Location, wrong: set[Location]) -> Any:
+    """Of a config that is wrong somewhere: what is right by itself, with the defaults of keys that were not given."""
+    node = schema().resolve(node, value)
+    if isinstance(value, list):
+        kept = [(i, one) for i, one in enumerate(value) if (*at, i) not in wrong]
+        return [_sound_part(schema().child(node, i), one, (*at, i), wrong) for i, one in kept]
+    if not isinstance(value, dict):
+        return value
+    properties = node.get("properties", {})
+    defaults = {key: one["default"] for key, one in properties.items() if "default" in one and key not in value}
+    given = [key for key in value if isinstance(key, str) and (*at, key) not in wrong]
+    return defaults | {key: _sound_part(schema().child(node, key), value[key], (*at, key), wrong) for key in given}
+
+
+def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[str]:
+    """What is wrong between keys that are right by themselves; a check is left out where its keys are missing.
+
+    wrong: the places of entries that are there, but not right.
+    """
     datasets, generators = config.get("datasets", {}), config.get("generators", {})
     replication = config.get("replication", {})
-
+    for name, dataset in datasets.items():
+        yield from _dataset_contradictions(path(("datasets", name)), dataset)
     for name, generator in generators.items():
-        yield from _override_problems(f"generators.{name}.overrides", generator)
-
-    for key in ("generators", "seeds", "spaces", "thresholds"):
-        for value, count in Counter(map(repr, replication.get(key, []))).items():
-            if count > 1:
-                yield f"replication.{key}: {value} stands {count} times; name each once"
-    for name in replication.get("generators", []):
-        if name not in names["generators"]:
-            yield f"replication.generators: {name!r} is not under `generators`{_meant(name, names['generators'])}"
-
-    calibrated = [t["calibrated"] for t in replication.get("thresholds", []) if "calibrated" in t]
-    low, high = config.get("complexity", {}).get("neighbours", (3, 4))
-    if not 3 <= low < high:
-        yield f"complexity.neighbours: [{low}, {high}] given, expected two rising numbers, the first at least 3"
-
+        yield from _generator_contradictions(name, generator, wrong)
+    for section, known in (("datasets", datasets), ("generators", generators)):
+        # An entry that is wrong as a whole is not among the known ones, but it is there.
+        there = {*known, *(at[1] for at in wrong if len(at) > 1 and at[0] == section)}
+        for name in dict.fromkeys(replication.get(section, ())):
+            if name not in there and (section,) not in wrong:
+                meant = did_you_mean_or_list(name, sorted(map(str, there)))
+                where = path(("replication", section, *([name] if section == "datasets" else [])))
+                yield f"{where}: {quoted(name)} is not defined under `{section}`{meant}"
+    for key in ("generators", "seeds", "spaces"):
+        yield from _repeated(f"replication.{key}", map(quoted, replication.get(key, [])))
+    # By label: thresholds of one label would share their rows in the tables.
+    thresholds = [one for one in replication.get("thresholds", []) if len(one) == 1]
+    yield from _repeated("replication.thresholds", map(threshold_label, thresholds))
     for name, chosen in replication.get("datasets", {}).items():
-        where, sizes = f"replication.datasets.{name}", chosen["sizes"]
-        if sorted(set(sizes)) != sizes:
-            yield f"{where}.sizes: {sizes} given, expected each size once, in rising order"
-        if name not in names["datasets"]:
-            yield f"{where}: {name!r} is not under `datasets`{_meant(name, names['datasets'])}"
-        if name not in datasets:
-            continue
-        dataset = datasets[name]
-        count, held_out = _known_count(dataset), dataset["held_out"]
-        if count is not None and max(sizes) + held_out > count:
-            yield (
-                f"{where}.sizes: the largest size {max(sizes)} and {held_out} held-out images make "
-                f"{max(sizes) + held_out}, but the set has {count}; lower either"
-            )
-        for share in calibrated:
-            if held_out * share < 1:
-                yield (
-                    f"datasets.{name}.held_out: {held_out} given, expected at least {-(-1 // share):.0f} held-out images "
-                    f"for the threshold calibrated: {share:g}"
-                )
-        for used in replication.get("generators", []):
-            if used in generators:
-                yield from _resolution_problems(name, dataset["resolution"], used, generators[used]["family"])
+        yield from _size_contradictions(name, chosen.get("sizes", []), datasets.get(name, {}), config)
+        for used in dict.fromkeys(replication.get("generators", [])):
+            yield from _resolution_contradictions(name, datasets.get(name, {}), used, generators.get(used, {}))
+    neighbours = config.get("complexity", {}).get("neighbours", [])
+    if len(neighbours) == 2 and neighbours[0] >= neighbours[1]:
+        yield f"complexity.neighbours: {neighbours} given, expected the second number to be the larger one"
+
+
+def _repeated(where: str, values: Iterable[str]) -> Iterator[str]:
+    for value, count in Counter(values).items():
+        if count > 1:
+            yield f"{where}: {value} stands there {count} times, expected once"
+
+
+def _dataset_contradictions(where: str, dataset: dict[str, Any]) -> Iterator[str]:
+    count, held_out = _known_count(dataset), dataset.get("held_out")
+    if count is not None and held_out is not None and held_out >= count:
+        yield f"{where}.held_out: {held_out} given, expected less than the {count} images of the set"
+    yield from _repeated(f"{where}.splits", map(quoted, dataset.get("splits", [])))
+    superclasses = dataset.get("superclasses") or {}
+    listed = [one for names in superclasses.values() for one in names]
+    yield from _repeated(f"{where}.superclasses", map(quoted, listed))
+    if unlabelled := _without_labels(dataset):
+        if dataset.get("subsets") == "balanced":
+            yield f'{where}.subsets: "balanced" given, expected "random", since there are no classes ({unlabelled})'
+        if superclasses:
+            yield f"{where}.superclasses: given, expected null, since there are no classes ({unlabelled})"
+    if superclasses and (classes := _known_classes(dataset)):
+        for one in dict.fromkeys(listed):
+            if one not in classes:
+                meant = did_you_mean_or_list(one, classes)
+                yield f"{where}.superclasses: {quoted(one)} is not a class of the set{meant}"
+        if missing := [one for one in classes if one not in listed]:
+            yield f"{where}.superclasses: without {', '.join(map(quoted, missing))}, expected every class of the set"
 
 
 def _known_count(dataset: dict[str, Any]) -> int | None:
-    if dataset["source"] == "shipped":
-        return SHIPPED_COUNTS[dataset["name"]]
-    return dataset.get("count")
+    """How many images the set has, if the config says."""
+    return SHIPPED_COUNTS.get(dataset.get("name", "")) if dataset.get("source") == "shipped" else dataset.get("count")
 
 
-def _resolution_problems(dataset: str, resolution: int, generator: str, family: str) -> Iterator[str]:
-    if family == "diffusion":
-        fits, expected = resolution % 8 == 0, "a multiple of 8"
-    else:
-        fits, expected = resolution.bit_count() == 1 and resolution <= 256, "a power of two from 8 to 256"
-    if not fits:
-        yield f"datasets.{dataset}.resolution: {resolution} given, but generator {generator!r} ({family}) needs {expected}"
+def _known_classes(dataset: dict[str, Any]) -> list[str]:
+    """The set's classes, if they are known before it is read."""
+    if dataset.get("source") == "sprites" and "classes" in dataset:
+        return [name for name, _ in SHAPES[: dataset["classes"]]]
+    if dataset.get("source") == "shipped" and "name" in dataset:
+        return read_json(ROOT / "resources" / dataset["name"] / "about.json")["classes"]
+    return []
 
 
-def _override_problems(where: str, generator: dict[str, Any]) -> Iterator[str]:
-    family, preset = PRESETS[generator["family"]], generator["preset"]
-    if preset not in family:
-        yield f"{where.removesuffix('.overrides')}.preset: {generator['family']} has {', '.join(family)}"
+def _without_labels(dataset: dict[str, Any]) -> str:
+    """The setting by which a set has no labels; empty if it may have some."""
+    settings: dict[str, tuple[str, Any]] = {
+        "idx": ("labels", None), "npy": ("labels", None), "npz": ("labels_key", None), "imagefolder": ("tree", "flat"),
+    }  # fmt: skip
+    key, value = settings.get(dataset.get("source", ""), ("", None))
+    return f"{key}: {value or 'null'}" if key in dataset and dataset[key] == value else ""
+
+
+def _generator_contradictions(name: str, generator: dict[str, Any], wrong: set[Location]) -> Iterator[str]:
+    if name in RESERVED_GENERATORS:
+        yield f"generators.{name}: this name is taken by a folder of the results, expected another one"
+    if not generator.keys() >= {"family", "preset", "overrides"}:
         return
-    fields = {field.name: field for field in dataclasses.fields(family[preset])}
-    for key, value in generator["overrides"].items():
-        if key not in fields:
-            yield f"{where}.{key}: unknown setting of {generator['family']}{_meant(key, fields)}"
-            continue
-        try:
-            TypeAdapter(fields[key].type, config=ConfigDict(strict=True)).validate_python(value)
-        except ValidationError as error:
-            yield from (_describe({**detail, "loc": (*where.split("."), key)}) for detail in error.errors())
+    where = ("generators", name, "overrides")
+    settings = settings_for(generator["family"], generator["preset"], generator["overrides"])
+    if settings.batch % settings.accumulate and not {(*where, "batch"), (*where, "accumulate")} & wrong:
+        yield (
+            f"{path(where)}: a batch of {settings.batch} in {settings.accumulate} micro-batches, expected `batch` to "
+            "be a multiple of `accumulate`"
+        )
+    width, bottleneck = getattr(settings, "width", 1), getattr(settings, "bottleneck", 1)
+    if width < bottleneck and not {(*where, "width"), (*where, "bottleneck")} & wrong:
+        yield f"{path(where)}: a width of {width}, expected at least the bottleneck of {bottleneck}"
+    attention = generator["overrides"].get("attention_at")
+    if attention and (attention.bit_count() != 1 or attention < 4):
+        yield f"{path(where)}.attention_at: {attention} given, expected 0 (none) or a power of two, at least 4"
+    if transition := generator["overrides"].get("transition"):
+        first, last = [*transition, 0, 0][:2]
+        if len(transition) == 2 and first > last:
+            yield f"{path(where)}.transition: [{first}, {last}] given, expected the second number to be no smaller"
+        if not getattr(settings, "conditional", True) and (*where, "conditional") not in wrong:
+            yield f"{path(where)}.transition: given without `conditional`, expected `conditional: true` beside it"
 
 
-def _meant(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known)) or 'none'}"
+def _size_contradictions(name: str, sizes: list[int], dataset: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    where = path(("replication", "datasets", name, "sizes"))
+    if sorted(set(sizes)) != sizes:
+        yield f"{where}: {sizes} given, expected each size once, in rising order"
+    count, held_out = _known_count(dataset), dataset.get("held_out")
+    largest = max(sizes, default=0)
+    if count is not None and held_out is not None and held_out < count < largest + held_out:
+        yield (
+            f"{where}: {largest} is too large, expected at most {count - held_out}: the set has {count} images, and "
+            f"{held_out} of them are held out"
+        )
+    last = max(config.get("complexity", {}).get("neighbours", []), default=0)
+    if 0 < largest <= last:
+        yield (
+            f"{where}: {largest} is the largest, expected more than {last}: complexity.neighbours asks for {last} "
+            "neighbours of each image, so no intrinsic dimension could be measured"
+        )
+    shares = [t["calibrated"] for t in config.get("replication", {}).get("thresholds", []) if "calibrated" in t]
+    for share in shares if held_out is not None else []:
+        needed = math.ceil(1 / share - 1e-6)
+        if held_out < needed:
+            yield (
+                f"{path(('datasets', name, 'held_out'))}: {held_out} given, expected at least {needed}: the threshold "
+                f"{threshold_label({'calibrated': share})} is set by that share of them"
+            )
 
 
-def _describe(error: ErrorDetails | dict[str, Any]) -> str:
-    """One line: the key path, what was given, what was expected."""
-    # Pydantic names the chosen alternative of a union inside the path; users did not write it.
-    sources = {_tag(kind) for kind in _alternatives(AnyDataset)}
-    hidden = sources if error["loc"][:1] == ("datasets",) else set()
-    parts = [str(part) for i, part in enumerate(error["loc"]) if not (i >= 2 and part in hidden) and part != "[key]"]
-    path = ".".join(parts) or "the config"
-    kind, given = error["type"], error.get("input")
-    if kind == "extra_forbidden":
-        return f"{path}: unknown key{_meant(parts[-1], _keys_at(error['loc'][:-1]))}"
-    if kind == "missing":
-        return f"{path}: missing; it has no default"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        tag = given.get("source") if isinstance(given, dict) else None
-        return f"{path}.source: {tag!r} given, expected one of {', '.join(sorted(sources))}"
-    if kind == "string_pattern_mismatch" and error.get("ctx", {}).get("pattern") == NAME:
-        return f"{path}: {given!r} given, expected a name of small letters, digits and hyphens, such as 'my-images'"
-    expected = error["msg"].removeprefix("Input should be ").replace("Input should have", "it should have")
-    return f"{path}: {_short(given)} given, expected {expected[:1].lower()}{expected[1:]}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the model at this place of the config knows."""
-    kinds: list[Any] = [Config]
-    for part in location:
-        kinds = [child for kind in kinds for child in _children(kind, part)]
-    return [key for kind in kinds if _is_model(kind) for key in kind.model_fields]
-
-
-def _tag(kind: type[BaseModel]) -> str:
-    """How pydantic names this model as a union's alternative."""
-    source = kind.model_fields.get("source")
-    return get_args(source.annotation)[0] if source else kind.__name__
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _children(kind: Any, part: int | str) -> Iterator[Any]:
-    if _is_model(kind) and part in kind.model_fields:
-        yield from _alternatives(kind.model_fields[str(part)].annotation)
-    elif _is_model(kind) and part == _tag(kind):
-        yield kind
-    elif get_origin(kind) in (dict, list):
-        yield from _alternatives(get_args(kind)[-1])
-
-
-def _alternatives(kind: Any) -> Iterator[Any]:
-    if get_origin(kind) is Annotated:
-        yield from _alternatives(get_args(kind)[0])
-    elif get_origin(kind) in (Union, UnionType):
-        for one in get_args(kind):
-            yield from _alternatives(one)
+def _resolution_contradictions(
+    name: str, dataset: dict[str, Any], used: str, generator: dict[str, Any]
+) -> Iterator[str]:
+    resolution, family, preset = dataset.get("resolution"), generator.get("family"), generator.get("preset")
+    if resolution is None or family is None:
+        return
+    if family == "diffusion":
+        fits, expected = resolution % 8 == 0 and resolution <= 256, "a multiple of 8 up to 256"
     else:
-        yield kind
+        smallest = 8 if preset in ("tiny", None) else 16
+        fits = resolution.bit_count() == 1 and smallest <= resolution <= 256
+        expected = f"a power of two from {smallest} to 256"
+    channels = generator.get("overrides", {}).get("channels")
+    if channels is not None and channels < resolution:
+        yield (
+            f"{path(('generators', used, 'overrides', 'channels'))}: {channels} given, expected at least {resolution}, "
+            f"the resolution of the data set {quoted(name)}"
+        )
+    if not fits:
+        yield (
+            f"{path(('datasets', name, 'resolution'))}: {resolution} given, expected {expected} for the generator "
+            f"{quoted(used)} ({family}{f', {preset}' if preset else ''})"
+        )
+
+
+if __name__ == "__main__":
+    from workflow_scripts import config_reference
+
+    config_reference.main(sys.argv[1:])

@@ -29,8 +29,8 @@ def points() -> np.ndarray:
 @pytest.mark.parametrize("k", [3, 10, 20])
 def test_maximum_likelihood_agrees_with_scikit_dimension(points: np.ndarray, k: int) -> None:
     near = sorted_distances(points, k)
-    for average, comb in (("local", "mean"), ("inverse", "mle")):
-        peer = skdim.id.MLE(unbiased=True).fit(points, precomputed_knn_arrays=near, comb=comb).dimension_
+    for average, comb, unbiased in (("local", "mean", True), ("inverse", "mle", False)):
+        peer = skdim.id.MLE(unbiased=unbiased).fit(points, precomputed_knn_arrays=near, comb=comb).dimension_
         [ours] = maximum_likelihood(near[0], k, k, average)
         assert ours == pytest.approx(peer, rel=1e-6)
 
@@ -39,6 +39,11 @@ def test_every_k_at_once_equals_each_alone(points: np.ndarray) -> None:
     near = sorted_distances(points, 20)[0]
     alone = [maximum_likelihood(near, k, k)[0] for k in range(5, 21)]
     np.testing.assert_allclose(maximum_likelihood(near, 5, 20), alone, rtol=1e-12)
+
+
+def test_equal_distances_have_no_dimension_whatever_their_logarithm_rounds_to() -> None:
+    for distance in (0.1, 0.3, 0.7, 2.3):
+        assert np.isinf(maximum_likelihood(np.full((5, 20), distance), 10, 20)).all()
 
 
 def test_two_nn_agrees_with_scikit_dimension(points: np.ndarray) -> None:
@@ -78,6 +83,13 @@ def test_hypercubes_give_their_dimension_back(dimension: int) -> None:
     assert result.two_nn == pytest.approx(dimension, rel=0.25)
 
 
+def test_both_averages_give_three_dimensions_back() -> None:
+    angles = 2 * np.pi * np.random.default_rng(0).random((4000, 3))  # a torus: no edges
+    result = estimate_dimension(np.concatenate([np.cos(angles), np.sin(angles)], axis=1), 10, 20, 5, seed=0)
+    assert result.whole_set == pytest.approx(3, rel=0.03)
+    assert result.mackay_ghahramani == pytest.approx(3, rel=0.03)
+
+
 def test_the_bootstrap_is_seeded() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4))
     assert estimate_dimension(rows, 5, 8, 10, seed=1) == estimate_dimension(rows, 5, 8, 10, seed=1)
@@ -88,7 +100,7 @@ def test_duplicates_are_dropped_and_counted() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4))
     twice = estimate_dimension(np.concatenate([rows, rows[:50]]), 5, 8, 10, seed=1)
     assert twice.distinct == 200
-    assert twice.dimension == estimate_dimension(np.unique(rows, axis=0), 5, 8, 10, seed=1).dimension
+    assert twice.dimension == estimate_dimension(rows, 5, 8, 10, seed=1).dimension
 
 
 @pytest.mark.parametrize(

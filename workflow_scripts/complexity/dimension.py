@@ -38,20 +38,24 @@ class Dimension:
 
 
 def local_log_ratios(distances: np.ndarray) -> np.ndarray:
-    """sum over j < k of ln(T_k / T_j) for k = 1..K: float (n, K) from sorted positive distances T (n, K)."""
-    logs = np.log(distances)
-    return logs * np.arange(logs.shape[1]) - (np.cumsum(logs, axis=1) - logs)
+    """sum over j < k of ln(T_k / T_j) for k = 2..K: float (n, K - 1) from sorted positive distances T (n, K).
+
+    Summed by steps, of which none is negative: equal distances give exactly 0, not what rounding leaves.
+    """
+    steps = np.diff(np.log(distances), axis=1)
+    return np.cumsum(steps * np.arange(1, distances.shape[1]), axis=1)
 
 
 def maximum_likelihood(distances: np.ndarray, first: int, last: int, average: str = "local") -> np.ndarray:
     """Dimension for each k = first..last, float (last - first + 1,), from sorted positive distances (n, >= last).
 
     Levina and Bickel's local estimate m_k(x) = [1 / (k - 2) sum_{j<k} ln(T_k / T_j)]^-1, k >= 3, is averaged over x
-    (`local`), or its inverse is and the mean inverted (`inverse`, MacKay and Ghahramani 2005).
+    (`local`); or all likelihoods are pooled, [1 / (n (k - 1)) sum_x sum_{j<k} ln(T_k / T_j)]^-1, the inverse of the
+    mean of inverses (`inverse`, MacKay and Ghahramani 2005), where k - 2 would be too little.
     """
-    sums = local_log_ratios(distances[:, :last])[:, first - 1 :] / (np.arange(first, last + 1) - 2)
+    sums, k = local_log_ratios(distances[:, :last])[:, first - 2 :], np.arange(first, last + 1)
     with np.errstate(divide="ignore"):
-        return 1 / sums.mean(axis=0) if average == "inverse" else (1 / sums).mean(axis=0)
+        return (k - 1) / sums.mean(axis=0) if average == "inverse" else ((k - 2) / sums).mean(axis=0)
 
 
 def two_nearest_neighbours(distances: np.ndarray, discard: float = 0.1) -> float:
@@ -81,13 +85,16 @@ def resampled(distances: np.ndarray, indices: np.ndarray, present: np.ndarray, w
 
 
 def estimate_dimension(
-    rows: np.ndarray, first: int, last: int, bootstraps: int, seed: int, device: object = "cpu"
+    rows: np.ndarray, first: int, last: int, bootstraps: int, seed: int, device: torch.device | str = "cpu"
 ) -> Dimension:
     """Intrinsic dimension of images, uint8 or float (n, ...), by k = first..last neighbours, first >= 3.
 
     Exact duplicates are dropped before anything else: a distance of zero has no logarithm.
     """
-    rows = np.unique(rows.reshape(len(rows), -1), axis=0)
+    rows = np.ascontiguousarray(rows).reshape(len(rows), -1)
+    # Rows compared as bytes: np.unique by axis compares them value by value, many times slower.
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    rows = rows[np.sort(np.unique(keys, return_index=True)[1])]
     count = len(rows)
     if count < last + 2:
         reason = f"{count} distinct images, but at least {last + 2} are needed for {last} neighbours"
@@ -120,7 +127,7 @@ def estimate_dimension(
         "distinct": count,
         "resamples": len(estimates),
     }
-    reason = None
+    reason = ""
     if 2 * len(estimates) < bootstraps:
         reason = f"most resamples of {count} distinct images hold too few for {last} neighbours"
     elif not np.isfinite([*estimates, *per_k, whole["two_nn"]]).all():

@@ -1,0 +1,169 @@
+"""Measures of replication on planted replicas and on samples without any."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from workflow_scripts.replication.measures import (
+    Rate,
+    authenticity,
+    calibrated_threshold,
+    data_copying,
+    lone_neighbour,
+    quantiles,
+    rate,
+    replication,
+)
+from workflow_scripts.replication.neighbours import nearest_neighbours
+
+SIDE = 16
+
+
+def smooth_images(count, seed):
+    """Random smooth grey images, uint8 (count, 16, 16, 1): like pictures, most of them far from one another."""
+    rng = np.random.default_rng([7, seed])
+    coarse = rng.uniform(0, 1, (count, 8, 8))
+    fine = np.kron(coarse, np.ones((2, 2))) * 180 + 40
+    return np.clip(fine + rng.normal(0, 2, fine.shape), 0, 255).astype(np.uint8)[..., None]
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return smooth_images(200, 0), smooth_images(1000, 1)
+
+
+def search(queries, training, k=2):
+    return nearest_neighbours(queries, training, k)
+
+
+def rms(a, b):
+    return np.sqrt(((a.astype(float) - b.astype(float)) ** 2).mean()) / 255
+
+
+def test_planted_replicas_are_found_exactly_as_the_metric_says(sets):
+    training, held_out = sets
+    rng = np.random.default_rng(3)
+    originals = training[:5].astype(float)
+    noise = np.sign(rng.standard_normal(originals.shape))  # +-1: its RMS is known without estimating
+    samples = smooth_images(100, 2)
+    samples[0:5] = training[:5]  # copied: at 0
+    samples[5:10] = training[:5, :, ::-1]  # mirrored: another picture to this metric
+    samples[10:15] = (originals + 20).astype(np.uint8)  # brighter by 20 of 255: at 20 / 255
+    samples[15:20] = (originals + 10 * noise).astype(np.uint8)  # noise of RMS 10: at 10 / 255
+    samples[20:25] = (originals + 30 * noise).astype(np.uint8)  # noise of RMS 30: at 30 / 255
+    found, control = search(samples, training), search(held_out, training)
+    np.testing.assert_allclose(found.distances[:5, 0], 0)
+    np.testing.assert_allclose(found.distances[10:15, 0], 20 / 255)
+    np.testing.assert_allclose(found.distances[15:20, 0], 10 / 255)
+    np.testing.assert_allclose(found.distances[20:25, 0], 30 / 255)
+    assert (found.indices[[*range(5), *range(10, 25)], 0] == np.tile(np.arange(5), 4)).all()
+
+    own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
+    at = {t: replication(found.distances[:, 0], found.indices[:, 0], control.distances[:, 0], own, t / 255) for t in
+          (0, 10, 19.9, 20, 25, 30)}  # fmt: skip
+    assert [at[t].replicas.count for t in at] == [5, 10, 10, 15, 15, 20]
+    assert all(r.background.count == 0 and r.near_duplicates.count == 0 for r in at.values())
+    assert {r.images_copied for r in at.values()} == {5}
+    mirrored = [rms(mirror, image) for mirror, image in zip(samples[5:10], training[:5], strict=True)]
+    assert min(mirrored) > 30 / 255
+    assert at[30].excess.percentage == pytest.approx(20.0)
+    assert at[30].excess.low > 10
+
+
+def test_a_set_without_replicas_shows_no_excess_at_the_calibrated_threshold(sets):
+    training, held_out = sets
+    others = search(smooth_images(1000, 5), training)
+    control = search(held_out, training).distances[:, 0]
+    threshold = calibrated_threshold(control, 0.05)
+    result = replication(others.distances[:, 0], others.indices[:, 0], control, control[:0], threshold.rms)
+    assert result.background.count == 50
+    assert result.excess.low < 0 < result.excess.high
+    assert result.near_duplicates == Rate(0, 0, None, None, None)
+
+
+def test_near_duplicates_of_the_training_set_are_counted(sets):
+    training = sets[0].copy()
+    training[10] = training[150]
+    training[20] = np.clip(training[160].astype(int) + 3, 0, 255)
+    own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
+    for limit, count in ((0, 2), (2.9 / 255, 2), (3 / 255, 4)):
+        result = replication(own[:0], np.zeros(0, int), own[:0], own, limit)
+        assert result.near_duplicates.count == count
+        assert result.replicas.percentage is result.excess.percentage is None
+
+
+def test_calibrated_threshold_is_the_lower_order_statistic():
+    distances = np.random.default_rng(0).permutation(np.arange(1, 2001)) / 2000
+    threshold = calibrated_threshold(distances, 0.01)
+    assert threshold.rms == 20 / 2000
+    assert threshold.low < threshold.rms < threshold.high
+    ranks = stats.binom.ppf([0.025, 0.975], 2000, 0.01)
+    assert [threshold.low * 2000, threshold.high * 2000] == pytest.approx([ranks[0], ranks[1] + 1], abs=1)
+    assert calibrated_threshold(distances[:100], 0.07).rms == np.sort(distances[:100])[6]  # 0.07 * 100 is 7, not 6.99
+
+
+def test_calibrated_threshold_of_a_set_whose_held_out_images_are_in_it_too():
+    distances = np.concatenate([np.zeros(100), np.linspace(0.1, 0.2, 900)])
+    threshold = calibrated_threshold(distances, 0.01)
+    assert threshold.rms == 0
+    assert replication(distances[:0], np.zeros(0, int), distances, distances[:0], 0.0).background.percentage == 10
+
+
+def test_too_few_held_out_images_cannot_calibrate():
+    with pytest.raises(ValueError, match="99 held-out images"):
+        calibrated_threshold(np.linspace(0, 1, 99), 0.01)
+
+
+def test_rates_carry_scipys_interval():
+    interval = stats.binomtest(3, 1024).proportion_ci(method="wilson")
+    found = rate(np.arange(1024) < 3)
+    assert (found.count, found.of, found.percentage) == (3, 1024, 300 / 1024)
+    assert [found.low, found.high] == pytest.approx([100 * interval.low, 100 * interval.high])
+
+
+def test_lone_neighbour_is_strict_and_takes_duplicates_for_what_they_are():
+    first, second = np.array([1.0, 1.0, 0.0, 0.0, 0.9]), np.array([3.0, 2.0, 1.0, 0.0, 3.0])
+    assert lone_neighbour(first, second).count == 2  # neither 1/3 itself, nor 0/0: the set holds the image twice
+
+
+def test_authenticity_is_high_for_strangers_and_none_for_copies(sets):
+    training, held_out = sets
+    own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
+    copies, strangers = search(training[:50], training), search(held_out, training)
+    assert authenticity(copies.distances[:, 0], own[copies.indices[:, 0]]).percentage == 0
+    assert authenticity(strangers.distances[:, 0], own[strangers.indices[:, 0]]).percentage > 40
+
+
+def test_data_copying_agrees_with_scipy_and_has_unit_variance_by_chance():
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(0, 30, 200) / 30, rng.integers(0, 33, 300) / 30
+    z = data_copying(first, second, np.zeros(200), np.zeros(300)).z
+    p = stats.mannwhitneyu(first, second, method="asymptotic", use_continuity=False).pvalue
+    assert 2 * stats.norm.sf(abs(z)) == pytest.approx(p)
+    chance = [data_copying(rng.random(100), rng.random(150), np.zeros(100), np.zeros(150)).z for _ in range(800)]
+    assert np.mean(chance) == pytest.approx(0, abs=0.12)
+    assert np.std(chance) == pytest.approx(1, abs=0.08)
+
+
+def test_data_copying_in_one_cell_is_seen_by_cells_and_hidden_overall():
+    rng = np.random.default_rng(2)
+    cells = np.arange(900) % 3
+    held_out = rng.random(900)
+    samples = rng.random(900) + np.where(cells == 0, -0.5, np.where(cells == 1, 0.5, 0.0))
+    result = data_copying(samples, held_out, cells, cells)
+    assert abs(result.z) < 2.5
+    assert (result.cells, abs(result.cellwise_z) < 2.5) == (3, True)
+    copied = data_copying(samples[cells == 0], held_out, cells[cells == 0], cells)
+    assert (copied.cells, copied.cellwise_z < -8) == (1, True)
+
+
+def test_data_copying_needs_enough_of_both():
+    few = data_copying(np.zeros(19), np.ones(500), np.zeros(19), np.zeros(500))
+    assert (few.z, few.cellwise_z, few.cells) == (None, None, 0)
+    assert data_copying(np.zeros(30), np.zeros(30), np.zeros(30), np.zeros(30)).z == 0
+
+
+def test_quantiles():
+    assert quantiles(np.arange(101.0))["0.25"] == 25
+    assert list(quantiles(np.arange(5.0))) == ["0", "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99", "1"]
+    assert quantiles(np.zeros(0)) == {}
