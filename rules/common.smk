@@ -12,7 +12,7 @@ from workflow_scripts.config import validate
 from workflow_scripts.files import InputError
 
 try:
-    config = validate(config).model_dump(mode="json")
+    config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config").model_dump(mode="json")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

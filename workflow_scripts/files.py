@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:  # half a second to import: every start of snakemake would pay it
+    import pandas as pd
 
 
 class InputError(Exception):
@@ -54,12 +56,12 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
         np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+def write_parquet(path: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
     with atomic_path(path) as temporary:
         frame.to_parquet(temporary, index=False)
 
 
-def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+def write_csv(path: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
     """Write a table for people and other tools: ten significant digits, empty cells for missing values."""
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
@@ -87,7 +89,9 @@ def read_npy(path: str | os.PathLike[str], mmap: bool = True) -> np.ndarray:
         raise _unreadable(path, "NumPy", cause) from cause
 
 
-def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_parquet(path: str | os.PathLike[str]) -> "pd.DataFrame":
+    import pandas as pd
+
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as cause:  # pyarrow's errors derive from these two

@@ -33,17 +33,17 @@ class TrainingSettings:
 class BigGANSettings(TrainingSettings):
     """BigGAN-deep (Brock et al. 2019), class-conditional where the image set has classes and `conditional` is set."""
 
-    conditional: bool = False  # False as in Feng et al. 2021
+    conditional: bool = False  # learn the classes of the image set; Feng et al. 2021 did not
     width: Count  # channels of the layers next to the image
     depth: Count = 2  # residual blocks a resolution
     bottleneck: Count = 4  # how many times narrower a block's inner layers are
     latent: Count = 128  # size of z, given to every block (hierarchical latent)
     class_embedding: Count = 128  # size of the class embedding that all blocks share
     attention_at: Whole = 64  # resolution with self-attention; 0: none
-    generator_lr: Positive = 1e-4
-    discriminator_lr: Positive = 4e-4
-    adam_beta1: Fraction = 0.0
-    adam_beta2: Fraction = 0.999
+    generator_lr: Positive = 1e-4  # Adam's learning rate of the generator
+    discriminator_lr: Positive = 4e-4  # Adam's learning rate of the discriminator
+    adam_beta1: Fraction = 0.0  # Adam's decay of the mean gradient
+    adam_beta2: Fraction = 0.999  # Adam's decay of the mean squared gradient
     discriminator_steps: Count = 2  # updates of the discriminator before one of the generator
     orthogonal: NotNegative = 0.0  # strength of orthogonal regularisation of the generator
     truncation: NotNegative = 0.0  # resample |z| above this when sampling; 0: no truncation
@@ -54,16 +54,16 @@ class BigGANSettings(TrainingSettings):
 class StyleGAN2Settings(TrainingSettings):
     """StyleGAN2 (Karras et al. 2020), class-conditional where the image set has classes and `conditional` is set."""
 
-    conditional: bool = False  # False as in Feng et al. 2021
+    conditional: bool = False  # learn the classes of the image set; Feng et al. 2021 did not
     channels: Count  # channels of a layer times its resolution, down to `widest`
     widest: Count  # most channels of a layer
     latent: Count = 512  # size of z, of w and of the class embedding
     mapping_depth: Count = 8  # layers from z to w
     mapping_rate: Positive = 0.01  # learning rate of the mapping network relative to the generator's
-    generator_lr: Positive = 2e-3
-    discriminator_lr: Positive = 2e-3
-    adam_beta1: Fraction = 0.0
-    adam_beta2: Fraction = 0.99
+    generator_lr: Positive = 2e-3  # Adam's learning rate of the generator
+    discriminator_lr: Positive = 2e-3  # Adam's learning rate of the discriminator
+    adam_beta1: Fraction = 0.0  # Adam's decay of the mean gradient
+    adam_beta2: Fraction = 0.99  # Adam's decay of the mean squared gradient
     r1_gamma: NotNegative = 10.0  # strength of the gradient penalty on training images; 0: none
     r1_every: Count = 16  # steps from one gradient penalty to the next
     path_length: NotNegative = 2.0  # strength of path-length regularisation; 0: none

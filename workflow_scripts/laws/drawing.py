@@ -1,0 +1,249 @@
+"""Figures of the laws: measured points with their intervals, the law where it is identified, and what it leaves
+over."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from workflow_scripts import figures
+from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Points, wilson_interval
+from workflow_scripts.laws.pairs import Pair
+from workflow_scripts.laws.published import OneShot
+
+PERCENTAGE = "samples that are replicas (%)"
+X_LABELS = {
+    "dimension": "intrinsic dimension of the training set",
+    "ln_size": "size of the training set (images)",
+    "size": "size of the training set (images)",
+}
+GRID = 61
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another curve to compare the laws with: its name in the legend, and percentages against the axis for each
+    pair."""
+
+    name: str
+    curves: Mapping[Pair, Callable[[np.ndarray], np.ndarray]]
+
+
+def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None) -> Figure:
+    """A column for each data set: above, percentages and laws on a logarithmic axis; below, the residuals.
+
+    Laws that are not identified are not drawn; the panel says why. Points without replicas lie hollow on the lower
+    edge.
+    """
+    datasets = list(dict.fromkeys(dataset for _, dataset in fits))
+    styles = figures.generator_styles(generator for generator, _ in fits)
+    axis = next(iter(fits.values())).axis.name
+    lowest = 45.0 / max(float(fit.points.samples.max()) for fit in fits.values())
+    figure = Figure(figsize=(1.1 + 3.5 * len(datasets), 4.9), layout="constrained")
+    grid = figure.subplots(2, len(datasets), squeeze=False, sharex="col", sharey="row", height_ratios=[3, 1])
+    for column, dataset in enumerate(datasets):
+        upper, lower = grid[:, column]
+        chosen = {pair: fit for pair, fit in fits.items() if pair[1] == dataset}
+        figures.coloured_lines(
+            upper, dataset, [(_caption(pair[0], fit), styles[pair[0]].colour) for pair, fit in chosen.items()]
+        )
+        figures.percentage_axis(upper, lowest, PERCENTAGE if column == 0 else "")
+        _control(upper, chosen)
+        for i, (pair, fit) in enumerate(chosen.items()):
+            style = styles[pair[0]]
+            at = _apart(fit, i - (len(chosen) - 1) / 2)
+            _measured(upper, fit.points, at, style, lowest)
+            if fit.identified:
+                _law(upper, fit, style)
+                if reference is not None and pair in reference.curves:
+                    along = _grid(fit)
+                    upper.plot(
+                        along, reference.curves[pair](along), color=style.colour, linestyle=(0, (4, 2)), linewidth=1.1
+                    )
+            if np.isfinite(fit.level):
+                lower.plot(at, fit.residuals(), style.marker, color=style.colour, markersize=4)
+        lower.axhline(0.0, color=figures.CONTROL, linewidth=0.8)
+        if axis == "dimension":
+            _dimension_axis(lower)
+        else:
+            figures.size_axis(lower, np.concatenate([fit.points.value for fit in chosen.values()]), X_LABELS[axis])
+    grid[1, 0].set_ylabel("residual (SD)")
+    reach = max(2.5, *(np.abs(fit.residuals()).max() * 1.15 for fit in fits.values() if np.isfinite(fit.level)), 0.0)
+    grid[1, 0].set_ylim(-reach, reach)
+    figure.legend(handles=_key(fits, styles, reference), loc="outside lower center", ncols=3 + 2 * (len(datasets) > 1))
+    return figure
+
+
+def draw_left_out(pairs: Mapping[Pair, Points], shots: Mapping[Pair, OneShot]) -> Figure:
+    """A panel for each pair: measured percentages, and those predicted from other pairs and the pair's smallest set."""
+    generators = list(dict.fromkeys(generator for generator, _ in pairs))
+    datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
+    styles = figures.generator_styles(generators)
+    lowest = 0.03
+    figure = Figure(figsize=(1.1 + 3.2 * len(datasets), 0.6 + 2.5 * len(generators)), layout="constrained")
+    grid = figure.subplots(len(generators), len(datasets), squeeze=False, sharey=True)
+    for (generator, dataset), points in pairs.items():
+        row, column = generators.index(generator), datasets.index(dataset)
+        axes, shot, style = grid[row, column], shots[generator, dataset], styles[generator]
+        order = np.argsort(points.value)
+        value = points.value[order]
+        predicted, (low, high) = shot.fit.percentage(value), shot.interval(value)
+        figures.percentage_axis(axes, lowest, PERCENTAGE if column == 0 else "")
+        _measured(axes, points, points.value, style, lowest)
+        shift = 0.03 * np.ptp(value)
+        figures.points_with_bars(
+            axes, value[1:] + shift, np.maximum(predicted, lowest)[1:], np.maximum(low, lowest)[1:], high[1:],
+            figures.Style(figures.CONTROL, "D"), hollow=True,
+        )  # fmt: skip
+        axes.plot(
+            value[:1], points.percentage[order][:1], marker="o", markersize=12, markerfacecolor="none",
+            markeredgecolor=figures.CONTROL, linestyle="none", zorder=2, clip_on=False,
+        )  # fmt: skip
+        goodness = f"R² {shot.fit.r2:.3f}, median error {shot.fit.median_absolute_error:.2f} points"
+        figures.coloured_lines(axes, f"{generator}, {dataset}", [(goodness, "#222222")])
+        _dimension_axis(axes)
+        if row < len(generators) - 1:
+            axes.set_xlabel("")
+    handles = [
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=f"{name}, measured")
+        for name, style in styles.items()
+    ]
+    handles.append(
+        Line2D([], [], color=figures.CONTROL, marker="D", markerfacecolor="white", linestyle="none", label="predicted")
+    )
+    handles.append(
+        Line2D(
+            [], [], color=figures.CONTROL, marker="o", markersize=10, markerfacecolor="none", linestyle="none",
+            label="the one shot: smallest set",
+        )
+    )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def draw_quality(table: pd.DataFrame) -> Figure:
+    """A column for each data set: Fréchet distance above, human rating below, against size.
+
+    table: columns generator, dataset, size, fid, human_rating_1to5, human_ci95_low, human_ci95_high.
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    styles = figures.generator_styles(table["generator"])
+    figure = Figure(figsize=(1.1 + 3.2 * len(datasets), 5.0), layout="constrained")
+    grid = figure.subplots(2, len(datasets), sharex="col", sharey="row", squeeze=False)
+    for column, dataset in enumerate(datasets):
+        upper, lower = grid[:, column]
+        upper.set_title(dataset)
+        part = table[table["dataset"] == dataset]
+        for generator, line in part.groupby("generator"):
+            style, line = styles[str(generator)], line.sort_values("size")
+            size = line["size"].to_numpy(float)
+            upper.plot(size, line["fid"], style.marker + "-", color=style.colour)
+            rating = line["human_rating_1to5"].to_numpy(float)
+            lower.plot(size, rating, color=style.colour)
+            low, high = line["human_ci95_low"].to_numpy(float), line["human_ci95_high"].to_numpy(float)
+            figures.points_with_bars(lower, size, rating, low, high, style)
+        figures.size_axis(lower, part["size"], X_LABELS["size"])
+    grid[0, 0].set_ylim(0, None)
+    grid[0, 0].set_ylabel("Fréchet Inception distance")
+    grid[1, 0].set_ylim(1, 5)
+    grid[1, 0].yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    grid[1, 0].set_ylabel("human rating (1 worst, 5 best)")
+    handles = [Line2D([], [], color=style.colour, marker=style.marker, label=name) for name, style in styles.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def draw_nothing(message: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(6, 1.5), layout="constrained")
+    figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
+    return figure
+
+
+def _grid(fit: DecayFit) -> np.ndarray:
+    """Values over the measured range, evenly spaced as the axis shows them."""
+    low, high = fit.points.value.min(), fit.points.value.max()
+    return np.linspace(low, high, GRID) if fit.axis.name == "dimension" else np.geomspace(low, high, GRID)
+
+
+def _apart(fit: DecayFit, place: float) -> np.ndarray:
+    """The points' values, moved aside a little by the generator's place, so that equal ones do not hide each other."""
+    value = fit.points.value
+    if fit.axis.name == "dimension":
+        return value + 0.012 * place * max(float(np.ptp(value)), 1e-9)
+    return value * (value.max() / value.min()) ** (0.012 * place)
+
+
+def _dimension_axis(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel(X_LABELS["dimension"])
+
+
+def _measured(axes: Axes, points: Points, at: np.ndarray, style: figures.Style, lowest: float) -> None:
+    low, high = wilson_interval(points.replicas, points.samples)
+    none = points.percentage < lowest
+    for some, hollow in ((~none, False), (none, True)):
+        figures.points_with_bars(
+            axes, at[some], np.maximum(points.percentage, lowest)[some], np.maximum(low, lowest)[some],
+            high[some], style, hollow=hollow,
+        )  # fmt: skip
+
+
+def _law(axes: Axes, fit: DecayFit, style: figures.Style) -> None:
+    """The law and its band, with the background that the points contain added to both."""
+    at = _grid(fit)
+    background = _background(fit.points, at)
+    line, low, high = (100 * background + (1 - background) * part for part in (fit.percentage(at), *fit.band(at)))
+    axes.plot(at, line, color=style.colour)
+    axes.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
+
+
+def _background(points: Points, at: np.ndarray) -> np.ndarray:
+    """Background share between the measured values: means at each, joined by straight lines."""
+    value = np.unique(points.value)
+    return np.interp(at, value, [points.background[points.value == v].mean() for v in value])
+
+
+def _control(axes: Axes, fits: Mapping[Pair, DecayFit]) -> None:
+    """Percentage of held-out images that would count: its range over seeds, and its mean."""
+    value = np.concatenate([fit.points.value for fit in fits.values()])
+    background = 100 * np.concatenate([fit.points.background for fit in fits.values()])
+    if not background.any():
+        return
+    at = np.unique(value)
+    low, mean, high = (np.array([part(background[value == v]) for v in at]) for part in (np.min, np.mean, np.max))
+    axes.plot(at, mean, color=figures.CONTROL, linestyle=":", linewidth=1.2)
+    axes.fill_between(at, low, high, color=figures.CONTROL, alpha=0.2, linewidth=0)
+
+
+def _caption(generator: str, fit: DecayFit) -> str:
+    if not fit.identified:
+        return f"{generator}: no law, {fit.reason}"
+    low, high = fit.rate_interval
+    unit = {"dimension": f"{DIMENSION_AXIS.scale:.2f} of dimension", "ln_size": "e-fold", "size": "SD"}[fit.axis.name]
+    return f"{generator}: rate {fit.rate:.2f} [{low:.2f}, {high:.2f}] per {unit}"
+
+
+def _key(
+    fits: Mapping[Pair, DecayFit], styles: Mapping[str, figures.Style], reference: Reference | None
+) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=name)
+        for name, style in styles.items()
+    ]
+    if any(fit.identified for fit in fits.values()):
+        method = next(iter(fits.values())).model.method
+        name = {"binomial": "maximum likelihood", "least_squares": "least squares"}[method]
+        handles.append(Line2D([], [], color="#222222", label=f"law ({name})"))
+        handles.append(Patch(color="#222222", alpha=0.15, label="its 95 % interval"))
+        if reference is not None:
+            handles.append(Line2D([], [], color="#222222", linestyle=(0, (4, 2)), linewidth=1.1, label=reference.name))
+    if any(fit.points.background.any() for fit in fits.values()):
+        handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label="held-out images (control)"))
+    return handles

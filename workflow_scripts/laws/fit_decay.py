@@ -1,0 +1,27 @@
+"""Fit the laws of the study and draw those at its first space and threshold. Rule: fit_decay."""
+
+from typing import Any
+
+from workflow_scripts.figures import save_figure
+from workflow_scripts.files import provenance, write_csv, write_json
+from workflow_scripts.job import run
+from workflow_scripts.laws import drawing
+from workflow_scripts.laws.published import read_replication
+from workflow_scripts.laws.study import fit_study, read_table
+
+
+def main(snakemake: Any) -> None:
+    settings = {"method": snakemake.params.method, "wanted_percentage": snakemake.params.wanted_percentage}
+    table, published = read_table(snakemake.input.table), read_replication(snakemake.input.published)
+    study = fit_study(table, published, **settings)
+    write_csv(snakemake.output.fits, study.fits)
+    write_json(snakemake.output.laws, study.summary | {"provenance": provenance(**settings)})
+    for axis, name in (("ln_size", "size"), ("dimension", "dimension")):
+        if axis in study.leading:
+            figure = drawing.draw_laws(study.leading[axis])
+        else:
+            figure = drawing.draw_nothing("The intrinsic dimension of the training sets was not measured.")
+        save_figure(figure, snakemake.output[name], snakemake.output[f"{name}_png"])
+
+
+run(main, snakemake)

@@ -1,0 +1,44 @@
+"""Fit the published figures of Feng et al. (ICCV 2021) and draw them. Rule: fit_published."""
+
+from typing import Any
+
+import pandas as pd
+
+from workflow_scripts.figures import save_figure
+from workflow_scripts.files import write_csv
+from workflow_scripts.job import run
+from workflow_scripts.laws import drawing
+from workflow_scripts.laws.decay import DIMENSION_AXIS
+from workflow_scripts.laws.pairs import fit_pairs
+from workflow_scripts.laws.published import (
+    THRESHOLDS,
+    fit_as_published,
+    fit_tables,
+    predict_left_out,
+    published_pairs,
+    read_replication,
+    size_law_table,
+)
+
+
+def main(snakemake: Any) -> None:
+    table = read_replication(snakemake.input.replication)
+    for name, rows in fit_tables(table).items():
+        write_csv(snakemake.output[name], rows)
+    write_csv(snakemake.output.size_laws, size_law_table(pd.read_csv(snakemake.input.dimension)))
+
+    pairs = published_pairs(table, THRESHOLDS[0], every_point=False)
+    published = {pair: fit_as_published(points) for pair, points in pairs.items()}
+    reference = drawing.Reference(
+        "as published (least squares)", {pair: fit.percentage for pair, fit in published.items() if not fit.bound}
+    )
+    law = drawing.draw_laws(fit_pairs(pairs, DIMENSION_AXIS, "binomial"), reference)
+    save_figure(law, snakemake.output.law, snakemake.output.law_png)
+    shots = {pair: predict_left_out(pairs, published, pair) for pair in pairs}
+    left_out = drawing.draw_left_out(pairs, shots)
+    save_figure(left_out, snakemake.output.left_out, snakemake.output.left_out_png)
+    quality = drawing.draw_quality(pd.read_csv(snakemake.input.quality))
+    save_figure(quality, snakemake.output.quality, snakemake.output.quality_png)
+
+
+run(main, snakemake)

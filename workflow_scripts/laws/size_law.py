@@ -1,0 +1,118 @@
+"""How the intrinsic dimension of a subset grows with its size, and back: what turns a law in dimension into one in
+size.
+
+Denser sampling alone raises the estimated dimension, so the dimension at one size is no property of the population.
+Two descriptions of the same straight line between dimension and ln size:
+
+- `fit_size_law`: size = p exp(q ID), least squares on sizes, as Feng et al. (ICCV 2021) fitted it; to compare with
+  them.
+- `fit_dimension_curve`: ID = intercept + slope ln size, weighted by the dimensions' own intervals; the errors lie in
+  the
+  dimension, not in the size, so this is what predictions use.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.stats import t as student
+
+from workflow_scripts.laws.decay import squared_correlation
+
+
+@dataclass(frozen=True)
+class SizeLaw:
+    """size = p exp(q ID) with 95 % intervals; r2: squared correlation of measured and fitted sizes."""
+
+    p: float
+    q: float
+    p_interval: tuple[float, float]
+    q_interval: tuple[float, float]
+    r2: float
+
+
+def fit_size_law(dimension: np.ndarray, size: np.ndarray) -> SizeLaw:
+    """Fit size = p exp(q ID) to (m,) dimensions and sizes by least squares on sizes, m >= 3.
+
+    Intervals are those of the linearised fit in (ln p, q), with Student's t on m - 2 degrees of freedom.
+    """
+    q, ln_p = np.polyfit(dimension, np.log(size), 1, w=size)
+    # About the centre of the dimensions the two parameters are hardly correlated, and the solver has an easy way.
+    centre = np.average(dimension, weights=size)
+    unit = float(size.max())
+
+    def residuals(theta: np.ndarray) -> np.ndarray:
+        return (np.exp(theta[0] + theta[1] * (dimension - centre)) - size) / unit
+
+    result = least_squares(residuals, [ln_p + q * centre, q], x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    q = result.x[1]
+    ln_p = result.x[0] - q * centre
+    degrees = len(size) - 2
+    jacobian = np.asarray(result.jac)
+    covariance = np.linalg.inv(jacobian.T @ jacobian) * 2 * result.cost / degrees
+    to_ln_p = np.array([1.0, -centre])
+    reach = student.ppf(0.975, degrees) * np.sqrt([to_ln_p @ covariance @ to_ln_p, covariance[1, 1]])
+    return SizeLaw(
+        p=float(np.exp(ln_p)),
+        q=float(q),
+        p_interval=(float(np.exp(ln_p - reach[0])), float(np.exp(ln_p + reach[0]))),
+        q_interval=(float(q - reach[1]), float(q + reach[1])),
+        r2=squared_correlation(size, np.exp(ln_p + q * dimension)),
+    )
+
+
+@dataclass(frozen=True)
+class DimensionCurve:
+    """ID = intercept + slope ln size over the measured sizes; covariance of (intercept, slope); their t distribution's
+    degrees of freedom (infinite: Gaussian)."""
+
+    intercept: float
+    slope: float
+    covariance: np.ndarray
+    degrees: float
+    sizes: tuple[float, float]
+
+    def dimension(self, size: np.ndarray) -> np.ndarray:
+        """Intrinsic dimension expected at sizes."""
+        return self.intercept + self.slope * np.log(size)
+
+    def size(self, dimension: float) -> float:
+        """Size at which a dimension is expected."""
+        return float(np.exp((dimension - self.intercept) / self.slope))
+
+    def draws(self, count: int, seed: list[int]) -> np.ndarray:
+        """Plausible (intercept, slope), (count, 2)."""
+        random = np.random.default_rng(seed)
+        # Not a Cholesky factor: with two sizes and no intervals the covariance is zero.
+        values, vectors = np.linalg.eigh(self.covariance)
+        noise = random.standard_normal((count, 2)) * np.sqrt(np.maximum(values, 0.0))
+        if np.isfinite(self.degrees):
+            noise /= np.sqrt(random.chisquare(self.degrees, (count, 1)) / self.degrees)
+        return np.array([self.intercept, self.slope]) + noise @ vectors.T
+
+
+def fit_dimension_curve(
+    size: np.ndarray, dimension: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
+) -> DimensionCurve:
+    """Fit ID = intercept + slope ln size to (m,) subsets at two or more sizes.
+
+    low, high: ends of the dimensions' 95 % intervals, where they are known; points then weigh by them. Scatter beyond
+    them widens the result, scatter below them does not narrow it. Raises ValueError for fewer than two sizes.
+    """
+    if len(np.unique(size)) < 2:
+        raise ValueError("the growth of the intrinsic dimension needs subsets of at least two sizes")
+    known = low is not None and high is not None and bool(np.all(high > low))
+    sd = (high - low) / (2 * 1.96) if known else np.ones(len(size))  # type: ignore[operator]
+    design = np.stack([np.ones(len(size)), np.log(size)], axis=1) / sd[:, None]
+    theta, *_ = np.linalg.lstsq(design, dimension / sd, rcond=None)
+    degrees = len(size) - 2
+    scatter = float(((dimension / sd - design @ theta) ** 2).sum()) / degrees if degrees else 0.0
+    widened = scatter > 1.0 or not known
+    factor = scatter if widened else 1.0
+    return DimensionCurve(
+        intercept=float(theta[0]),
+        slope=float(theta[1]),
+        covariance=np.linalg.inv(design.T @ design) * factor,
+        degrees=degrees if widened and degrees else np.inf,
+        sizes=(float(size.min()), float(size.max())),
+    )
