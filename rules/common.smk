@@ -6,7 +6,7 @@ ROOT = Path(workflow.current_basedir).parent
 
 # Scripts import `workflow_scripts`; the second name is the one that passes into a container.
 sys.path.insert(0, str(ROOT))
-os.environ["PYTHONPATH"] = os.environ["APPTAINERENV_PYTHONPATH"] = str(ROOT)
+os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
 from workflow_scripts.config import validate
 from workflow_scripts.files import InputError
@@ -31,6 +31,16 @@ RUNS = [
 PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
 FIRST_SEED = STUDY["seeds"][0]
 NEIGHBOURS = 2  # the nearest one, and the next for the ratio test
+
+
+def local_files(wildcards):
+    """The files that a data set is read from, so that a change of theirs packs it anew."""
+    dataset = config["datasets"][wildcards.dataset]
+    if dataset["source"] == "shipped":
+        return [ROOT / "resources" / dataset["name"] / "about.json"]
+    if dataset["source"] == "npz":
+        return [dataset["path"]]
+    return [dataset[key] for key in ("images", "labels") if dataset.get(key)]
 
 
 wildcard_constraints:

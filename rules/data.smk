@@ -1,16 +1,6 @@
 """Bring a data set into one form, and draw the nested subsets on which generators are trained."""
 
 
-def local_files(wildcards):
-    """The files that a data set is read from, so that a change of theirs packs it anew."""
-    dataset = config["datasets"][wildcards.dataset]
-    if dataset["source"] == "shipped":
-        return [ROOT / "resources" / dataset["name"] / "about.json"]
-    if dataset["source"] == "npz":
-        return [dataset["path"]]
-    return [dataset[key] for key in ("images", "labels") if dataset.get(key)]
-
-
 rule pack_images:
     input:
         local_files,

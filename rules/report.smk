@@ -7,6 +7,8 @@ rule save_config:
     log:
         "results/logs/save_config.log",
     localrule: True
+    container:
+        IMAGE
     params:
         config=config,
     script:
@@ -46,6 +48,8 @@ rule write_report:
     log:
         "results/logs/write_report.log",
     localrule: True
+    # Its job is another run of Snakemake, outside any container.
+    handover: True
     params:
         python=sys.executable,
         snakefile=workflow.main_snakefile,

@@ -1,6 +1,5 @@
 """Shared fixtures: runs of the real workflow in folders of their own."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
 
-# Rules that call `snakemake` find that of this environment.
 
 def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> list[str]:
     """The command that runs the repository's workflow with `folder` as its working directory."""
@@ -21,7 +19,7 @@ def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> li
 def run_snakemake(folder: Path, *arguments: str, config: Path = SMOKE) -> subprocess.CompletedProcess[str]:
     """Run that command; its output is captured as text."""
     command = snakemake_command(folder, *arguments, config=config)
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="session")

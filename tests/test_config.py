@@ -258,7 +258,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"generators.a/": study()["generators"]["gan"]}, "generators.a/", "a name of small letters, digits"),
     ({f"generators.{'a' * 41}": study()["generators"]["gan"]}, f"generators.{'a' * 41}", "at most 40"),
     ({"replication.generators": ["../gan"]}, "replication.generators.0", "a name of small letters, digits"),
-    ({"generators.controls": study()["generators"]["gan"]}, "generators.controls", "expected another one"),
     # Contradictions
     ({"replication.datasets.drwan": {"sizes": [32]}}, "replication.datasets.drwan", 'did you mean "drawn"?'),
     ({"replication.generators": ["gam"]}, "replication.generators", '"gam" is not defined under `generators`; did you'),

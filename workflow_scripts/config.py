@@ -37,7 +37,6 @@ PATTERNS = {
 }
 MOST = 100_000_000  # images, of anything
 SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
-RESERVED_GENERATORS = {"controls"}  # results/neighbours/{space}/controls stands beside the generators' folders
 
 Name = Annotated[str, Field(pattern=NAME, max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
@@ -447,8 +446,6 @@ def _without_labels(dataset: dict[str, Any]) -> str:
 
 
 def _generator_contradictions(name: str, generator: dict[str, Any], wrong: set[Location]) -> Iterator[str]:
-    if name in RESERVED_GENERATORS:
-        yield f"generators.{name}: this name is taken by a folder of the results, expected another one"
     if not generator.keys() >= {"family", "preset", "overrides"}:
         return
     where = ("generators", name, "overrides")

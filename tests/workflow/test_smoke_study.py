@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ENVIRONMENT, ROOT, SMOKE, run_snakemake, snakemake_command
+from tests.conftest import ROOT, SMOKE, run_snakemake, snakemake_command
 
 # What differs between two runs by nature: times, logs, the report's time stamps.
 TIMED = re.compile(r"^(logs|benchmarks)/|^report\.html$")
@@ -82,7 +82,7 @@ def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
 def test_after_a_kill_the_same_command_ends_in_the_same_bytes(smoke_run: Path, tmp_path: Path, killed: str) -> None:
     """SIGKILL in the middle of training, then the README's commands: every artifact equals the uninterrupted run's."""
     process = subprocess.Popen(
-        snakemake_command(tmp_path), cwd=ROOT, env=ENVIRONMENT, start_new_session=True,
+        snakemake_command(tmp_path), cwd=ROOT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300

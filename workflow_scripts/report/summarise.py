@@ -85,8 +85,7 @@ def published_lines(fits: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
 
     def at_8000(table: pd.DataFrame) -> pd.DataFrame:
         rows = table[table["threshold_l2_255"] == 8000]
-        rows = rows[rows["points"] == "main"] if "points" in rows else rows
-        return rows
+        return rows[rows["points"] == "main"]
 
     pairs = at_8000(fits).merge(at_8000(left_out), on=["generator", "dataset"], suffixes=("", "_left_out"))
     rows = [
