@@ -15,7 +15,7 @@ from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings
-from workflow_scripts.generators.training import BatchOrder, Checkpoints, Interrupted, train
+from workflow_scripts.generators.training import BatchOrder, Checkpoints, Interrupted, due, train
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(
@@ -43,6 +43,14 @@ def test_every_epoch_holds_every_image_once(count: int, batch: int, seed: int) -
     seen = np.concatenate([order.indices(i) for i in range(3 * count // batch + 1)])
     for epoch in range(len(seen) // count):
         assert sorted(seen[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+@given(total=st.integers(1, 500), times=st.integers(1, 120))
+def test_what_is_due_happens_at_even_intervals_and_at_the_end(total: int, times: int) -> None:
+    moments = [done for done in range(1, total + 1) if due(done, total, times)]
+    assert len(moments) == min(total, times)
+    assert moments[-1] == total
+    assert max(np.diff([0, *moments])) - min(np.diff([0, *moments])) <= 1
 
 
 def test_a_batch_depends_on_its_number_alone() -> None:

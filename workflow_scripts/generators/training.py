@@ -70,6 +70,11 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
+def due(done: int, total: int, times: int) -> bool:
+    """Whether something that is to happen `times` times at even intervals, last after all steps, is due after `done`."""
+    return done * times // total > (done - 1) * times // total
+
+
 class Checkpoints:
     """Checkpoints of one run in a folder of their own, each named by step and digest; the two newest are kept.
 
@@ -148,8 +153,6 @@ def train(
         return from_uint8(images[chosen]), labels[chosen]
 
     shown = torch.arange(SNAPSHOT_IMAGES, device=model.device) % max(model.shape.classes, 1)
-    curve_every = max(1, settings.steps // CURVE_POINTS)
-    snapshot_every = max(1, settings.steps // SNAPSHOTS)
     saved = time.monotonic()
     with _StopSignal() as stop, progress(settings.steps, "steps", first, "training") as bar:
         for step in range(first, settings.steps):
@@ -159,7 +162,7 @@ def train(
             since += 1
             done = step + 1
             last = done == settings.steps
-            if done % curve_every == 0 or last:
+            if due(done, settings.steps, CURVE_POINTS):
                 means = (sums / since).tolist()
                 if not np.isfinite(means).all():
                     raise InputError(
@@ -169,7 +172,7 @@ def train(
                 record.curve.append([done * settings.batch, *means])
                 sums.zero_()
                 since = 0
-            if done % snapshot_every == 0 or last:
+            if due(done, settings.steps, SNAPSHOTS):
                 record.snapshots.append(model.sample(SNAPSHOT_IMAGES, shown, seed).cpu())
                 record.snapshot_images.append(done * settings.batch)
             stopping = stop.agreed(model.device)
