@@ -71,7 +71,7 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def due(done: int, total: int, times: int) -> bool:
-    """Whether something that is to happen `times` times at even intervals, last after all steps, is due after `done`."""
+    """Whether what is to happen `times` times at even intervals, last after all steps, is due after step `done`."""
     return done * times // total > (done - 1) * times // total
 
 
