@@ -8,11 +8,9 @@ a, b, c are derived from them with c = 100.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
 
 from workflow_scripts.laws.exponential import (
     Dispersion,
@@ -33,7 +31,7 @@ LEVEL, RATE = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 
 @dataclass(frozen=True)
 class Axis:
-    """What the law is drawn against: x = (value - centre) / scale, of the value's logarithm if `logarithmic`."""
+    """What the law is a law in: x = (value - centre) / scale, for `ln_size` of the size's logarithm."""
 
     name: Literal["dimension", "ln_size", "size"]
     centre: float
@@ -77,18 +75,6 @@ class Points:
     def select(self, chosen: np.ndarray) -> "Points":
         """The points where `chosen` (m,) is true."""
         return Points(*(getattr(self, name)[chosen] for name in ("value", "size", "replicas", "samples", "background")))
-
-
-def wilson_interval(
-    replicas: np.ndarray, samples: np.ndarray, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval of a percentage of counts, both ends in 0..100 (Wilson 1927, J. Am. Stat. Assoc.
-    22:209)."""
-    z = norm.ppf(0.5 + confidence / 2)
-    share, shrink = replicas / samples, 1 + z**2 / samples
-    centre = (share + z**2 / (2 * samples)) / shrink
-    half = z * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2)) / shrink
-    return 100.0 * np.clip(centre - half, 0, 1), 100.0 * np.clip(centre + half, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -143,7 +129,7 @@ class DecayFit:
         """a, b, c of the paper, with c = 100: y = a^(b x - c)."""
         return paper_parameters(self.level, self.rate)
 
-    @cached_property
+    @property
     def fitted(self) -> np.ndarray:
         """Expected percentages of replicas at the points, background included, (m,)."""
         return 100.0 * self.model.shares(self.theta)
@@ -164,9 +150,7 @@ class DecayFit:
         difference = self.points.percentage - self.fitted
         if self.model.method == "least_squares":
             return difference / np.sqrt(self.dispersion.factor)
-        share = self.fitted / 100.0
-        runs = self.dispersion.run_sd * (share - self.points.background)
-        return difference / 100.0 / np.sqrt(share * (1 - share) / self.points.samples + runs**2)
+        return difference / 100.0 / np.sqrt(self.model.variance(self.theta))
 
     def draws(self, count: int, seed: list[int]) -> np.ndarray:
         """Level and rate (count, 2) refitted to repetitions of the measurement (parametric bootstrap)."""
@@ -227,9 +211,8 @@ def fit_decay(
         model = replace(model, prior=Prior(LEVEL, prior.mean - LN_100, prior.sd), dispersion=dispersion.factor)
     model = replace(model, run_sd=dispersion.run_sd)
     theta = model.fit()
-    # Where the points jump from many replicas to none, ever larger rates fit ever better and the optimum lies at
-    # infinity.
     runaway = bool(np.isinf(model.profile(theta, RATE[None], 1e-3 * dispersion.factor)[1][0]))
+    steep = method == "binomial" and prior is None and _sizes_on_the_slope(model, theta, points) < 2
     fit = DecayFit(
         model=model,
         axis=axis,
@@ -251,7 +234,7 @@ def fit_decay(
         fit,
         level_interval=(float(low[0]), float(high[0])),
         rate_interval=(float(low[1]), float(high[1])),
-        reason=_why_not_identified(runaway, low[1], high[1]),
+        reason=_why_not_identified(runaway or steep, low[1], high[1]),
         notes=("the points set no upper limit to the rate",) if np.isinf(high[1]) else (),
     )
 
@@ -260,7 +243,7 @@ def why_uninformative(points: Points, prior: LevelPrior | None = None) -> str:
     """Why no law can be fitted to these points at all, or an empty string."""
     sizes = min(len(np.unique(points.size)), len(np.unique(points.value)))
     if sizes < (LEAST_SIZES if prior is None else 1):
-        return f"{sizes} set sizes measured, at least {LEAST_SIZES} needed"
+        return f"measured at {sizes} sizes of the training set, at least {LEAST_SIZES} are needed"
     if not points.replicas.any():
         return "no sample counts as a replica at any size"
     if np.all(points.replicas == points.samples):
@@ -270,8 +253,18 @@ def why_uninformative(points: Points, prior: LevelPrior | None = None) -> str:
     return ""
 
 
-def _why_not_identified(runaway: bool, rate_low: float, rate_high: float) -> str:
-    if runaway:
+def _sizes_on_the_slope(model: ExponentialModel, theta: np.ndarray, points: Points) -> int:
+    """Set sizes at which the law lies between its ceiling and the background, where a few copies at least are expected.
+
+    With fewer than two, replication jumps from many to none between neighbouring sizes: ever larger rates fit ever
+    better, or as well, and what the likelihood calls an optimum is how the noise in the dimensions happens to fall.
+    """
+    copies = (model.shares(theta) - points.background) * points.samples
+    return len(np.unique(points.size[(model.telling(theta) > 0.2) & (copies > 3.0)]))
+
+
+def _why_not_identified(steep: bool, rate_low: float, rate_high: float) -> str:
+    if steep:
         return "replication falls from many to none within one step of size, so that any steep rate fits"
     if rate_high < 0:
         return "replication grows along the axis"

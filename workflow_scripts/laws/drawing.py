@@ -13,7 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts import figures
-from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Points, wilson_interval
+from workflow_scripts.intervals import wilson
+from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Points
 from workflow_scripts.laws.pairs import Pair
 from workflow_scripts.laws.published import OneShot
 
@@ -24,6 +25,7 @@ X_LABELS = {
     "size": "size of the training set (images)",
 }
 GRID = 61
+SIZED = ("size", "value", "background")
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class Reference:
     curves: Mapping[Pair, Callable[[np.ndarray], np.ndarray]]
 
 
-def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None) -> Figure:
+def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Reference | None = None) -> Figure:
     """A column for each data set: above, percentages and laws on a logarithmic axis; below, the residuals.
+
+    threshold: what counted as a replica, for the axis.
 
     Laws that are not identified are not drawn; the panel says why. Points without replicas lie hollow on the lower
     edge.
@@ -45,7 +49,8 @@ def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
     styles = figures.generator_styles(generator for generator, _ in fits)
     axis = next(iter(fits.values())).axis.name
     lowest = 45.0 / max(float(fit.points.samples.max()) for fit in fits.values())
-    figure = Figure(figsize=(1.1 + 3.5 * len(datasets), 4.9), layout="constrained")
+    width = 1.1 + 3.5 * len(datasets) if len(datasets) > 1 else 5.8
+    figure = Figure(figsize=(width, 5.1), layout="constrained")
     grid = figure.subplots(2, len(datasets), squeeze=False, sharex="col", sharey="row", height_ratios=[3, 1])
     for column, dataset in enumerate(datasets):
         upper, lower = grid[:, column]
@@ -53,7 +58,7 @@ def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
         figures.coloured_lines(
             upper, dataset, [(_caption(pair[0], fit), styles[pair[0]].colour) for pair, fit in chosen.items()]
         )
-        figures.percentage_axis(upper, lowest, PERCENTAGE if column == 0 else "")
+        figures.percentage_axis(upper, lowest, f"{PERCENTAGE}\n{threshold}" if column == 0 else "")
         _control(upper, chosen)
         for i, (pair, fit) in enumerate(chosen.items()):
             style = styles[pair[0]]
@@ -61,11 +66,11 @@ def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
             _measured(upper, fit.points, at, style, lowest)
             if fit.identified:
                 _law(upper, fit, style)
-                if reference is not None and pair in reference.curves:
-                    along = _grid(fit)
-                    upper.plot(
-                        along, reference.curves[pair](along), color=style.colour, linestyle=(0, (4, 2)), linewidth=1.1
-                    )
+            if reference is not None and pair in reference.curves:
+                along = _grid(fit)
+                upper.plot(
+                    along, reference.curves[pair](along), color=style.colour, linestyle=(0, (4, 2)), linewidth=1.1
+                )
             if np.isfinite(fit.level):
                 lower.plot(at, fit.residuals(), style.marker, color=style.colour, markersize=4)
         lower.axhline(0.0, color=figures.CONTROL, linewidth=0.8)
@@ -76,7 +81,8 @@ def draw_laws(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
     grid[1, 0].set_ylabel("residual (SD)")
     reach = max(2.5, *(np.abs(fit.residuals()).max() * 1.15 for fit in fits.values() if np.isfinite(fit.level)), 0.0)
     grid[1, 0].set_ylim(-reach, reach)
-    figure.legend(handles=_key(fits, styles, reference), loc="outside lower center", ncols=3 + 2 * (len(datasets) > 1))
+    handles = _key(fits, styles, reference)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6 if len(datasets) > 1 else 3))
     return figure
 
 
@@ -186,7 +192,7 @@ def _dimension_axis(axes: Axes) -> None:
 
 
 def _measured(axes: Axes, points: Points, at: np.ndarray, style: figures.Style, lowest: float) -> None:
-    low, high = wilson_interval(points.replicas, points.samples)
+    low, high = (100.0 * end for end in wilson(points.replicas, points.samples))
     none = points.percentage < lowest
     for some, hollow in ((~none, False), (none, True)):
         figures.points_with_bars(
@@ -204,30 +210,35 @@ def _law(axes: Axes, fit: DecayFit, style: figures.Style) -> None:
     axes.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
 
 
+def _by_size(points: list[Points]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Mean value on the axis for each set size, and the background shares measured there."""
+    size, value, background = (np.concatenate([getattr(p, name) for p in points]) for name in SIZED)
+    chosen = [size == one for one in np.unique(size)]
+    return np.array([value[some].mean() for some in chosen]), [background[some] for some in chosen]
+
+
 def _background(points: Points, at: np.ndarray) -> np.ndarray:
-    """Background share between the measured values: means at each, joined by straight lines."""
-    value = np.unique(points.value)
-    return np.interp(at, value, [points.background[points.value == v].mean() for v in value])
+    """Background share along the axis: means at each size, joined by straight lines."""
+    value, shares = _by_size([points])
+    return np.interp(at, value, [some.mean() for some in shares])
 
 
 def _control(axes: Axes, fits: Mapping[Pair, DecayFit]) -> None:
     """Percentage of held-out images that would count: its range over seeds, and its mean."""
-    value = np.concatenate([fit.points.value for fit in fits.values()])
-    background = 100 * np.concatenate([fit.points.background for fit in fits.values()])
-    if not background.any():
+    value, shares = _by_size([fit.points for fit in fits.values()])
+    if not any(some.any() for some in shares):
         return
-    at = np.unique(value)
-    low, mean, high = (np.array([part(background[value == v]) for v in at]) for part in (np.min, np.mean, np.max))
-    axes.plot(at, mean, color=figures.CONTROL, linestyle=":", linewidth=1.2)
-    axes.fill_between(at, low, high, color=figures.CONTROL, alpha=0.2, linewidth=0)
+    low, mean, high = (100 * np.array([part(some) for some in shares]) for part in (np.min, np.mean, np.max))
+    axes.plot(value, mean, color=figures.CONTROL, linestyle=":", linewidth=1.2)
+    axes.fill_between(value, low, high, color=figures.CONTROL, alpha=0.2, linewidth=0)
 
 
 def _caption(generator: str, fit: DecayFit) -> str:
     if not fit.identified:
         return f"{generator}: no law, {fit.reason}"
-    low, high = fit.rate_interval
-    unit = {"dimension": f"{DIMENSION_AXIS.scale:.2f} of dimension", "ln_size": "e-fold", "size": "SD"}[fit.axis.name]
-    return f"{generator}: rate {fit.rate:.2f} [{low:.2f}, {high:.2f}] per {unit}"
+    low, high = (f"{end:.2f}".replace("inf", "∞") for end in fit.rate_interval)
+    unit = {"dimension": f"{DIMENSION_AXIS.scale:.2f} dimensions", "ln_size": "e-fold", "size": "SD"}[fit.axis.name]
+    return f"{generator}: rate {fit.rate:.2f} [{low}, {high}] per {unit}"
 
 
 def _key(

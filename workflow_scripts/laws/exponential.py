@@ -8,13 +8,17 @@ is held to be known to half of itself only.
 
 Two methods, both solved by the same damped Newton method, for any number of data sets at once:
 
-- `binomial`: maximum likelihood for counts of n samples. A generator that copies whatever it can still does not reach
-  100 %, so eta bends smoothly to a ceiling of -0.005 (a share of 0.995) within 0.02; below a share of 0.9 it is eta
-  itself to within 0.1 %. Counting is not the only scatter: training runs differ, by a standard deviation of `run_sd` in
-  proportion to what they copy. The share k / n then has the variance V(p) = p (1 - p) / n + (run_sd (p - b))^2 +
-  (b / 2)^2, as in Williams (1982, Appl. Stat. 31:144), and the likelihood becomes the quasi-likelihood of Wedderburn
-  (1974, Biometrika 61:439), the integral of (k / n - p) / V(p). (A constant quasi-binomial factor would let the large
-  percentages decide everything; docs/laws.md has the comparison.)
+- `binomial`: maximum likelihood for counts of n samples, with what else scatters. A generator that copies whatever it
+  can still does not reach 100 %, so eta bends smoothly, within 0.02, to a ceiling of -0.03 (97 %); below 90 % it is eta
+  itself to within 0.1 %. Training runs differ in proportion to what they copy, by a coefficient of variation `run_sd`
+  that shrinks towards the top, where the ceiling itself is known to a tenth only. With c = (1 - b) s, the variance of
+  k / n is
+
+      V(p) = p (1 - p) / n + run_sd^2 c^2 (1 - p) + (c^4 / 10)^2 + (b / 2)^2
+
+  (extra-binomial variation as in Williams 1982, Appl. Stat. 31:144), and the likelihood becomes the quasi-likelihood of
+  Wedderburn (1974, Biometrika 61:439), the integral of (k / n - p) / V(p). docs/laws.md says why a constant
+  quasi-binomial factor would not do.
 - `least_squares`: least squares on percentages with the plain, unbounded exponential, as in Feng et al. (ICCV 2021).
 
 Intervals are profile intervals: the set of values that the data do not reject, by an F test when the scatter was
@@ -26,19 +30,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, rel_entr
+from scipy.special import expit
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 Method = Literal["binomial", "least_squares"]
 
-CEILING = -0.005  # of eta: the most that a generator copies, as a logarithm
+CEILING = -0.03  # of eta: the most that a generator copies, as a logarithm
 BACKGROUND_SD = 0.5  # of the background, relative to itself
+CEILING_SD = 0.1  # of the ceiling, as a share
 BEND = 0.02  # of eta: over this width the exponential bends to its ceiling
-_MAX_STEPS = 200
+_MAX_STEPS = 100
+_TOLERANCE = 1e-9  # of a minimum's objective, relative; the quadrature is good to about as much
 _FAR = 30.0  # half-widths of the Gaussian interval: an end beyond is called infinite
 
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(32)
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(24)
 _NODES, _NODE_WEIGHTS = (_NODES + 1) / 2, _NODE_WEIGHTS / 2
 
 
@@ -86,7 +92,7 @@ class ExponentialModel:
     samples: np.ndarray
     background: np.ndarray
     method: Method
-    run_sd: float = 0.0
+    run_sd: np.ndarray | float = 0.0
     weight: np.ndarray | float = 1.0
     prior: Prior | None = None
     dispersion: float = 1.0
@@ -94,6 +100,15 @@ class ExponentialModel:
     def shares(self, theta: np.ndarray) -> np.ndarray:
         """Expected shares of replicas (..., m) in 0..1 (`least_squares` does not bound them) for theta (..., p)."""
         return self._curve(theta).share
+
+    def variance(self, theta: np.ndarray) -> np.ndarray:
+        """Variance of the measured shares about the expected ones, (..., m)."""
+        return self._variance(self.shares(theta))[0]
+
+    def telling(self, theta: np.ndarray) -> np.ndarray:
+        """How far the law shows in each point, 0..1 (..., m): not at the ceiling, nor at the background."""
+        curve = self._curve(theta)
+        return curve.slope / curve.share
 
     def objective(self, theta: np.ndarray) -> np.ndarray:
         """Deviance (for `least_squares` the sum of squares in squared points), plus the prior's part, (...,)."""
@@ -187,7 +202,7 @@ class ExponentialModel:
             far, near = np.where(beyond, middle, far), np.where(beyond, near, middle)
             start = np.where(beyond[..., None], start, ended)
             kept = np.where(beyond, -1.0, 1.0)
-            if np.all((np.abs(there) < 1e-6) | ~found):
+            if np.all((np.abs(there) < 1e-5) | ~found):
                 break
         ends = np.where(found, middle, side * np.inf)
         return ends[:, 0], ends[:, 1]
@@ -218,20 +233,20 @@ class ExponentialModel:
             return 0.0
         return self._prior_precision() * (theta @ self.prior.row - self.prior.mean) ** 2
 
-    def _variance(
-        self, share: np.ndarray, samples: np.ndarray, background: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of a measured share about the expected one, and its derivative by the latter, (..., m)."""
+    def _variance(self, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of a measured share about the expected one, (..., m), and its derivative by the latter."""
         if self.method == "least_squares":
             return np.full(share.shape, 1e-4), np.zeros(share.shape)
-        copied = share - background
-        floor = (BACKGROUND_SD * background) ** 2
-        variance = share * (1 - share) / samples + (self.run_sd * copied) ** 2 + floor
-        return variance, (1 - 2 * share) / samples + 2 * self.run_sd**2 * copied
+        copied, rest = share - self.background, 1 - share
+        runs = self.run_sd**2 * copied
+        top = CEILING_SD**2 * copied**7
+        floor = (BACKGROUND_SD * self.background) ** 2
+        variance = share * rest / self.samples + runs * copied * rest + top * copied + floor
+        return variance, (rest - share) / self.samples + runs * (2 * rest - copied) + 8 * top
 
     def _precision(self, curve: "_Curve") -> np.ndarray:
         """One over the variance of each point's share, in deviance units."""
-        return self.weight / self._variance(curve.share, self.samples, self.background)[0]
+        return self.weight / self._variance(curve.share)[0]
 
     def _deviance(self, curve: "_Curve") -> np.ndarray:
         return (self.weight * np.where(np.asarray(self.weight) > 0, self._parts(curve), 0.0)).sum(-1)
@@ -241,24 +256,21 @@ class ExponentialModel:
         measured = self.replicas / self.samples
         if self.method == "least_squares":
             return (100.0 * (measured - curve.share)) ** 2
-        if not self.run_sd and not np.any(self.background):
-            rest = 1 - curve.share
-            return 2.0 * self.samples * (rel_entr(measured, curve.share) + rel_entr(1 - measured, rest))
         # 2 integral of (measured - t) / V(t) dt from the expected to the measured share, by Gauss and Legendre in ln t,
-        # in which it is smooth; what lies below e^-25 of the expected share adds nothing.
+        # in which it is smooth; what lies below e^-16 of the expected share adds nothing.
         top = np.log(curve.share)
         with np.errstate(divide="ignore"):
-            span = np.maximum(np.log(measured) - top, -25.0)
-        share = np.exp(top[..., None] + span[..., None] * _NODES)
-        variance, _ = self._variance(share, self.samples[..., None], self.background[..., None])
-        return 2.0 * span * (((measured[..., None] - share) * share / variance) @ _NODE_WEIGHTS)
+            span = np.maximum(np.log(measured) - top, -16.0)
+        share = np.exp(top + span * _NODES.reshape(-1, *(1,) * top.ndim))
+        force = (measured - share) * share / self._variance(share)[0]
+        return 2.0 * span * np.tensordot(_NODE_WEIGHTS, force, 1)
 
     def _descent(self, curve: "_Curve") -> tuple[np.ndarray, np.ndarray]:
         """Half the deviance's slope downhill in eta, and half its curvature there, each (..., m).
 
         The curvature is the observed one, but at least a tenth of the expected one, so that every step goes downhill.
         """
-        variance, growth = self._variance(curve.share, self.samples, self.background)
+        variance, growth = self._variance(curve.share)
         miss = self.replicas / self.samples - curve.share
         force = self.weight * miss / variance
         expected = self.weight * curve.slope**2 / variance
@@ -273,48 +285,96 @@ class ExponentialModel:
         prior_row: np.ndarray,
         prior_offset: np.ndarray | float,
     ) -> np.ndarray:
-        """Minimise over theta where eta = offset + design @ theta: Newton's method, damped after Levenberg and
+        """Minimise over theta where eta = offset + design @ theta: Newton's method, damped as by Levenberg and
         Marquardt.
 
         design: (..., m, p). offset: (..., m). start: (..., p). prior_row @ theta + prior_offset has the prior.
         """
-        precision = self._prior_precision()
+        points, count = design.shape[-2:]
+        shape = np.broadcast_shapes(start.shape[:-1], offset.shape[:-1], design.shape[:-2], self.replicas.shape[:-1])
+
+        def flat(array: np.ndarray | float, *tail: int) -> np.ndarray:
+            return np.broadcast_to(array, (*shape, *tail)).reshape(-1, *tail)
+
         target = 0.0 if self.prior is None else self.prior.mean - prior_offset
-
-        def state(theta: np.ndarray) -> tuple[np.ndarray, _Curve]:
-            curve = _Curve(offset + (design @ theta[..., None])[..., 0], self.background, self.method)
-            value = self._deviance(curve)
-            if precision:
-                value = value + precision * ((prior_row * theta).sum(-1) - target) ** 2
-            return value, curve
-
-        theta = start
-        value, curve = state(theta)
+        problem = _Problem(
+            replace(self, replicas=flat(self.replicas, points), weight=flat(self.weight, points), prior=None),
+            flat(design, points, count),
+            flat(offset, points),
+            flat(prior_row, count),
+            flat(target),
+            self._prior_precision(),
+        )
+        result = flat(start, count).copy()
+        going = np.arange(len(result))
+        theta = result.copy()
+        value, curve = problem.value(theta)
         damping = np.full(value.shape, 1e-6)
-        diagonal = np.arange(design.shape[-1])
-        belief = precision * prior_row[..., :, None] * prior_row[..., None, :]
         for _ in range(_MAX_STEPS):
-            force, curvature = self._descent(curve)
-            gradient = (np.swapaxes(design, -1, -2) @ force[..., None])[..., 0]
-            if precision:
-                gradient = gradient + precision * (target - (prior_row * theta).sum(-1))[..., None] * prior_row
-            damped = _gram(design, curvature) + belief
-            damped[..., diagonal, diagonal] *= 1.0 + damping[..., None]
-            damped[..., diagonal, diagonal] += 1e-12
-            step = np.linalg.solve(damped, gradient[..., None])[..., 0]
-            # No step multiplies a share by more than e^3: a far start must not throw the curve out of sight.
-            reach = np.abs((design @ step[..., None])[..., 0]).max(-1)
-            trial = theta + step * np.minimum(1.0, 3.0 / np.maximum(reach, 1e-300))[..., None]
-            trial_value, trial_curve = state(trial)
-            better = trial_value <= value
-            theta = np.where(better[..., None], trial, theta)
+            step, promised = problem.step(theta, curve, damping)
+            trial = theta + step
+            trial_value, trial_curve = problem.value(trial)
+            slack = _TOLERANCE * (1.0 + np.abs(value))
+            better = trial_value <= value + slack
+            theta = np.where(better[:, None], trial, theta)
             value = np.where(better, trial_value, value)
             curve = trial_curve.where(better, curve)
             damping = np.where(better, np.maximum(damping * 0.1, 1e-10), damping * 10.0)
-            promised = (step * gradient).sum(-1)  # by the quadratic model: what is left to gain
-            if np.all((promised <= 1e-10 * (1.0 + value)) | (damping > 1e8)):
-                break
-        return theta
+            done = (better & (promised <= slack)) | (damping > 1e6)
+            if done.any():
+                result[going[done]] = theta[done]
+                if done.all():
+                    return result.reshape(*shape, count)
+                on = ~done
+                going, theta, value, damping = going[on], theta[on], value[on], damping[on]
+                problem, curve = problem.select(on), curve.select(on)
+        result[going] = theta
+        return result.reshape(*shape, count)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A batch of minimisations, B of them, each array with B rows: see `ExponentialModel._solve`."""
+
+    model: ExponentialModel
+    design: np.ndarray
+    offset: np.ndarray
+    prior_row: np.ndarray
+    prior_target: np.ndarray
+    prior_precision: float
+
+    def value(self, theta: np.ndarray) -> tuple[np.ndarray, "_Curve"]:
+        """Objective (B,) and the curve there."""
+        eta = self.offset + (self.design @ theta[..., None])[..., 0]
+        curve = _Curve(eta, self.model.background, self.model.method)
+        miss = (self.prior_row * theta).sum(-1) - self.prior_target
+        return self.model._deviance(curve) + self.prior_precision * miss**2, curve
+
+    def step(self, theta: np.ndarray, curve: "_Curve", damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The damped Newton step (B, p), and the fall of the objective that it promises (B,)."""
+        force, curvature = self.model._descent(curve)
+        gradient = (np.swapaxes(self.design, -1, -2) @ force[..., None])[..., 0]
+        miss = self.prior_target - (self.prior_row * theta).sum(-1)
+        gradient = gradient + self.prior_precision * miss[:, None] * self.prior_row
+        damped = _gram(self.design, curvature)
+        damped = damped + self.prior_precision * self.prior_row[:, :, None] * self.prior_row[:, None, :]
+        diagonal = np.arange(theta.shape[1])
+        damped[:, diagonal, diagonal] = damped[:, diagonal, diagonal] * (1.0 + damping[:, None]) + 1e-12
+        step = np.linalg.solve(damped, gradient[..., None])[..., 0]
+        # No step multiplies a share by more than e^3: a far start must not throw the curve out of sight.
+        reach = np.abs((self.design @ step[..., None])[..., 0]).max(-1)
+        return step * np.minimum(1.0, 3.0 / np.maximum(reach, 1e-300))[:, None], (step * gradient).sum(-1)
+
+    def select(self, rows: np.ndarray) -> "_Problem":
+        model = replace(self.model, replicas=self.model.replicas[rows], weight=np.asarray(self.model.weight)[rows])
+        return _Problem(
+            model,
+            self.design[rows],
+            self.offset[rows],
+            self.prior_row[rows],
+            self.prior_target[rows],
+            self.prior_precision,
+        )
 
 
 class _Curve:
@@ -339,6 +399,13 @@ class _Curve:
         for name in ("share", "slope", "bend"):
             setattr(mixed, name, np.where(chosen[..., None], getattr(self, name), getattr(other, name)))
         return mixed
+
+    def select(self, rows: np.ndarray) -> "_Curve":
+        """The curves of some rows."""
+        part = object.__new__(_Curve)
+        for name in ("share", "slope", "bend"):
+            setattr(part, name, getattr(self, name)[rows])
+        return part
 
 
 def expected_share(eta: np.ndarray, background: np.ndarray, method: Method) -> np.ndarray:
@@ -369,10 +436,11 @@ def estimate_dispersion(models: Sequence[ExponentialModel]) -> Dispersion:
         """Pearson's statistic over its degrees of freedom, and these."""
         total, degrees = 0.0, -float(parameters)
         for model in (replace(model, run_sd=run_sd) for model in models):
-            curve = model._curve(model.fit())
-            variance, _ = model._variance(curve.share, model.samples, model.background)
-            telling = curve.slope / curve.share
-            total += float((telling * (model.replicas / model.samples - curve.share) ** 2 / variance).sum())
+            theta = model.fit()
+            telling = model.telling(theta)
+            total += float(
+                (telling * (model.replicas / model.samples - model.shares(theta)) ** 2 / model.variance(theta)).sum()
+            )
             degrees += float(telling.sum())
         return (total / degrees if degrees > 0.5 else 0.0), degrees
 
@@ -405,12 +473,15 @@ def draw_replicas(
         noise *= np.sqrt(dispersion.degrees / random.chisquare(dispersion.degrees, (draws, 1)))
     if model.method == "least_squares":
         return model.samples * (model.shares(theta) + np.sqrt(dispersion.factor) / 100.0 * noise)
-    copied = _positive(dispersion.run_sd, noise) * (model.shares(theta) - model.background)
+    shares = model.shares(theta)
+    copied = shares - model.background
+    relative = np.sqrt(dispersion.run_sd**2 * (1 - shares) + (CEILING_SD * copied**3) ** 2)
+    copied = _positive(relative, noise) * copied
     background = _positive(BACKGROUND_SD, random.standard_normal(noise.shape)) * model.background
     return random.binomial(model.samples.astype(np.int64), np.minimum(background + copied, 1.0)).astype(float)
 
 
-def _positive(sd: float, noise: np.ndarray) -> np.ndarray:
+def _positive(sd: np.ndarray | float, noise: np.ndarray) -> np.ndarray:
     """Log-normal factors of mean 1 and standard deviation `sd` from standard normal noise."""
     width = np.sqrt(np.log1p(sd**2))
     return np.exp(width * noise - width**2 / 2)

@@ -16,9 +16,11 @@ def main(snakemake: Any) -> None:
     study = fit_study(table, published, **settings)
     write_csv(snakemake.output.fits, study.fits)
     write_json(snakemake.output.laws, study.summary | {"provenance": provenance(**settings)})
+    leading = study.summary["leading"]
+    threshold = f"space {leading['space']}, threshold {leading['threshold']}"
     for axis, name in (("ln_size", "size"), ("dimension", "dimension")):
         if axis in study.leading:
-            figure = drawing.draw_laws(study.leading[axis])
+            figure = drawing.draw_laws(study.leading[axis], threshold)
         else:
             figure = drawing.draw_nothing("The intrinsic dimension of the training sets was not measured.")
         save_figure(figure, snakemake.output[name], snakemake.output[f"{name}_png"])

@@ -1,5 +1,6 @@
 """Fit the published figures of Feng et al. (ICCV 2021) and draw them. Rule: fit_published."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from workflow_scripts.laws.published import (
     published_pairs,
     read_replication,
     size_law_table,
+    threshold_rms,
 )
 
 
@@ -27,14 +29,20 @@ def main(snakemake: Any) -> None:
         write_csv(snakemake.output[name], rows)
     write_csv(snakemake.output.size_laws, size_law_table(pd.read_csv(snakemake.input.dimension)))
 
-    pairs = published_pairs(table, THRESHOLDS[0], every_point=False)
-    published = {pair: fit_as_published(points) for pair, points in pairs.items()}
-    reference = drawing.Reference(
-        "as published (least squares)", {pair: fit.percentage for pair, fit in published.items() if not fit.bound}
+    threshold = THRESHOLDS[0]
+    pairs = published_pairs(table, threshold, every_point=False)
+    bounded = {pair: fit_as_published(points) for pair, points in pairs.items()}
+    fits = {
+        pair: replace(fit, reason=f"the published fit ends on {bounded[pair].bound}") if bounded[pair].bound else fit
+        for pair, fit in fit_pairs(pairs, DIMENSION_AXIS, "least_squares").items()
+    }
+    counts = fit_pairs(pairs, DIMENSION_AXIS, "binomial")
+    likelihood = drawing.Reference(
+        "law (maximum likelihood)", {pair: fit.percentage for pair, fit in counts.items() if fit.identified}
     )
-    law = drawing.draw_laws(fit_pairs(pairs, DIMENSION_AXIS, "binomial"), reference)
+    law = drawing.draw_laws(fits, f"within L2 {threshold} (RMS {threshold_rms(threshold):.4f})", likelihood)
     save_figure(law, snakemake.output.law, snakemake.output.law_png)
-    shots = {pair: predict_left_out(pairs, published, pair) for pair in pairs}
+    shots = {pair: predict_left_out(pairs, bounded, pair) for pair in pairs}
     left_out = drawing.draw_left_out(pairs, shots)
     save_figure(left_out, snakemake.output.left_out, snakemake.output.left_out_png)
     quality = drawing.draw_quality(pd.read_csv(snakemake.input.quality))

@@ -66,29 +66,42 @@ class Comparison:
 
 
 def fit_pairs(pairs: Mapping[Pair, Points], axis: Axis, method: Method) -> dict[Pair, DecayFit]:
-    """Fit each pair by itself; the dispersion alone is common, since few points of a pair cannot tell it."""
-    dispersion = pooled_dispersion(pairs, axis, method)
-    return {pair: fit_decay(points, axis, method, dispersion) for pair, points in pairs.items()}
+    """Fit each pair by itself; only the scatter is common to the pairs of a generator: few points of a pair tell
+    little."""
+    scatter = _scatter(pairs, axis, method)
+    return {pair: fit_decay(points, axis, method, scatter[pair[0]]) for pair, points in pairs.items()}
 
 
-def pooled_dispersion(pairs: Mapping[Pair, Points], axis: Axis, method: Method) -> Dispersion:
-    """Scatter about the pairs' own laws, over all pairs that have one."""
-    models = [build_model(points, axis, method) for points in pairs.values() if not why_uninformative(points)]
-    if not models:
-        return Dispersion(1.0, np.inf)
-    return estimate_dispersion(models)
+def _scatter(pairs: Mapping[Pair, Points], axis: Axis, method: Method) -> dict[str, Dispersion]:
+    """Scatter of each generator's runs about the laws of its pairs."""
+    scatter = {}
+    for generator in dict.fromkeys(pair[0] for pair in pairs):
+        own = [points for pair, points in pairs.items() if pair[0] == generator and not why_uninformative(points)]
+        models = [build_model(points, axis, method) for points in own]
+        scatter[generator] = estimate_dispersion(models) if models else Dispersion(1.0, np.inf)
+    return scatter
 
 
-def fit_shared(pairs: Mapping[Pair, Points], axis: Axis, method: Method, dispersion: Dispersion) -> SharedFit:
-    """Fit one level and a rate for each pair. Pairs must be informative (`why_uninformative`)."""
-    model = _joint(pairs, axis, method, "shared", dispersion.run_sd)
+def overall_dispersion(fits: Mapping[Pair, DecayFit]) -> Dispersion:
+    """Scatter by which models of all informative pairs together are judged, from the pairs' own fits."""
+    informative = [fit for fit in fits.values() if not why_uninformative(fit.points)]
+    if informative[0].model.method == "least_squares":
+        return estimate_dispersion([fit.model for fit in informative])
+    scatter = {pair[0]: fit.dispersion for pair, fit in fits.items() if not why_uninformative(fit.points)}
+    run_sd = float(np.sqrt(np.mean([one.run_sd**2 for one in scatter.values()])))
+    return Dispersion(1.0, sum(one.degrees for one in scatter.values()), run_sd)
+
+
+def fit_shared(fits: Mapping[Pair, DecayFit]) -> SharedFit:
+    """Fit one level and a rate for each pair, from the pairs' own fits. Pairs must be informative."""
+    model = _joint(fits, "shared")
     theta = model.fit()
-    low, high = model.profile(theta, np.eye(len(theta)), dispersion.cutoff())
+    low, high = model.profile(theta, np.eye(len(theta)), overall_dispersion(fits).cutoff())
     return SharedFit(
         float(theta[0] + LN_100),
         (float(low[0] + LN_100), float(high[0] + LN_100)),
-        {pair: float(theta[i]) for i, pair in enumerate(pairs, 1)},
-        {pair: (float(low[i]), float(high[i])) for i, pair in enumerate(pairs, 1)},
+        {pair: float(theta[i]) for i, pair in enumerate(fits, 1)},
+        {pair: (float(low[i]), float(high[i])) for i, pair in enumerate(fits, 1)},
     )
 
 
@@ -118,34 +131,35 @@ def level_prior(fits: Mapping[Pair, DecayFit], source: str, threshold_rms: float
     return LevelPrior(
         mean=float(np.average(level, weights=weight)),
         sd=max(0.01, float(np.sqrt(between + 1 / weight.sum()))),
-        run_sd=next(iter(fits.values())).dispersion.run_sd,
+        run_sd=float(np.sqrt(np.mean([fit.dispersion.run_sd**2 for fit in fits.values()]))),
         pairs=len(level),
         source=source,
         threshold_rms=threshold_rms,
     )
 
 
-def fit_hierarchical(pairs: Mapping[Pair, Points], fits: Mapping[Pair, DecayFit]) -> dict[Pair, DecayFit]:
+def fit_hierarchical(fits: Mapping[Pair, DecayFit]) -> dict[Pair, DecayFit]:
     """Fit each pair with the scatter of the levels among all pairs as its prior (empirical Bayes); empty for one
     pair."""
     prior = level_prior(fits, "the pairs of this study")
     if prior is None:
         return {}
-    first = next(iter(fits.values()))
-    method, axis, dispersion = first.model.method, first.axis, first.dispersion
-    return {pair: fit_decay(points, axis, method, dispersion, prior) for pair, points in pairs.items()}
+    return {
+        pair: fit_decay(fit.points, fit.axis, fit.model.method, fit.dispersion, prior) for pair, fit in fits.items()
+    }
 
 
-def compare_models(pairs: Mapping[Pair, Points], axis: Axis, method: Method, dispersion: Dispersion) -> Comparison:
-    """Compare `constant`, `shared` and `free` on informative pairs, given their scatter; see `Comparison`."""
-    models = {name: _joint(pairs, axis, method, name, dispersion.run_sd) for name in ("constant", "shared", "free")}
+def compare_models(fits: Mapping[Pair, DecayFit]) -> Comparison:
+    """Compare `constant`, `shared` and `free`, from the pairs' own fits; pairs must be informative."""
+    dispersion = overall_dispersion(fits)
+    models = {name: _joint(fits, name) for name in ("constant", "shared", "free")}
     thetas = {name: model.fit() for name, model in models.items()}
     deviance = {name: float(model.objective(thetas[name])) for name, model in models.items()}
-    measured = np.concatenate([points.percentage for points in pairs.values()])
+    measured = np.concatenate([fit.points.percentage for fit in fits.values()])
     # A fold is one size of one pair, all seeds; a pair must keep two sizes, or its law would not be defined.
     folds = []
     start = 0
-    for points in pairs.values():
+    for points in (fit.points for fit in fits.values()):
         for size in np.unique(points.size):
             fold = np.zeros(len(measured), dtype=bool)
             fold[start : start + len(points.size)] = points.size == size
@@ -159,16 +173,17 @@ def compare_models(pairs: Mapping[Pair, Points], axis: Axis, method: Method, dis
         predicted = np.minimum(100.0 * trained.shares(theta), 100.0)
         errors = np.abs(predicted - measured)[left_out]
         mean_error[name], median_error[name] = float(errors.mean()), float(np.median(errors))
-    count = len(pairs)
+    count = len(fits)
     shared = _ratio_test(deviance["shared"] - deviance["free"], count - 1, dispersion) if count > 1 else None
     decay = _ratio_test(deviance["constant"] - deviance["free"], count, dispersion)
     return Comparison(deviance, mean_error, median_error, dispersion, decay, shared)
 
 
-def _joint(pairs: Mapping[Pair, Points], axis: Axis, method: Method, kind: str, run_sd: float) -> ExponentialModel:
+def _joint(fits: Mapping[Pair, DecayFit], kind: str) -> ExponentialModel:
     """All pairs in one regression. theta: levels (one, or one for each pair), then rates (none for `constant`)."""
-    models = [build_model(points, axis, method) for points in pairs.values()]
-    owner = np.repeat(np.eye(len(models)), [len(model.samples) for model in models], axis=0)
+    models = [fit.model for fit in fits.values()]
+    counts = [len(model.samples) for model in models]
+    owner = np.repeat(np.eye(len(models)), counts, axis=0)
     x = np.concatenate([model.design[:, 1] for model in models])[:, None]
     columns = {
         "constant": [owner],
@@ -180,8 +195,8 @@ def _joint(pairs: Mapping[Pair, Points], axis: Axis, method: Method, kind: str, 
         replicas=np.concatenate([model.replicas for model in models]),
         samples=np.concatenate([model.samples for model in models]),
         background=np.concatenate([model.background for model in models]),
-        method=method,
-        run_sd=run_sd,
+        method=models[0].method,
+        run_sd=np.repeat([fit.dispersion.run_sd for fit in fits.values()], counts),
     )
 
 

@@ -96,8 +96,7 @@ def fit_as_published(points: Points) -> PublishedFit:
     lower, upper = zip(LEVEL_BOUNDS, RATIO_BOUNDS, strict=True)
     # Several starts: the sum of squares may have a second valley along the bound.
     results = [
-        least_squares(residuals, [level, ratio], bounds=(lower, upper), xtol=1e-12, ftol=1e-12, gtol=1e-12)
-        for level in (1.5, 3.0, 4.0)
+        least_squares(residuals, [3.0, ratio], bounds=(lower, upper), xtol=1e-11, ftol=1e-11, gtol=1e-11)
         for ratio in (0.2, 0.6, 1.1)
     ]
     level, ratio = min(results, key=lambda result: result.cost).x
@@ -209,9 +208,7 @@ def fit_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
                 rows["leave_one_out"].append(head | _left_out_row(pairs, bounded, pair) | {"points": which})
                 rows["binomial_fits"].append(head | fit_row(counts[pair]) | {"points": which})
             for fits in (squares, counts):
-                rows["comparison"].append(
-                    {"threshold_l2_255": threshold, "points": which} | comparison_row(pairs, fits)
-                )
+                rows["comparison"].append({"threshold_l2_255": threshold, "points": which} | comparison_row(fits))
     return {
         name: pd.DataFrame(lines).sort_values("points", ascending=False, kind="stable") for name, lines in rows.items()
     }

@@ -84,9 +84,9 @@ def fit_study(table: pd.DataFrame, published: pd.DataFrame, method: Method, want
             if not laws or (space, threshold) == (laws[0]["space"], laws[0]["threshold"]):
                 leading[axis.name] = fits
             here = where | {"axis": axis.name, "centre": axis.centre, "scale": axis.scale, "method": method}
-            for model, some in (("free", fits), ("hierarchical", fit_hierarchical(pairs, fits))):
+            for model, some in (("free", fits), ("hierarchical", fit_hierarchical(fits))):
                 rows += [here | {"model": model} | _row(pair, fit) for pair, fit in some.items()]
-            law, shared = _compare(pairs, fits)
+            law, shared = _compare(fits)
             rows += [here | {"model": "shared"} | row for row in shared]
             laws.append(here | law)
             if axis.name != "size":  # a law in plain size is there to be compared with the law in ln size
@@ -156,18 +156,15 @@ def _row(pair: Pair, fit: DecayFit) -> dict[str, Any]:
     }
 
 
-def _compare(
-    pairs: Mapping[Pair, Points], fits: Mapping[Pair, DecayFit]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _compare(fits: Mapping[Pair, DecayFit]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Comparison of the models, and the rows of the shared law, over the pairs that have one."""
-    informative = {pair: points for pair, points in pairs.items() if not why_uninformative(points)}
+    informative = {pair: fit for pair, fit in fits.items() if not why_uninformative(fit.points)}
     if not informative:
         return {"pairs": 0}, []
-    law = comparison_row(informative, fits)
+    law = comparison_row(informative)
     if len(informative) == 1:
         return law, []
-    first = fits[next(iter(informative))]
-    shared = fit_shared(informative, first.axis, first.model.method, first.dispersion)
+    shared = fit_shared(informative)
     ends = dict(zip(("level_low", "level_high"), shared.level_interval, strict=True))
     return law, [
         {"generator": pair[0], "dataset": pair[1], "level": shared.level, "rate": rate, **ends}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from workflow_scripts.laws.decay import DecayFit, Points
+from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.exponential import Dispersion
 from workflow_scripts.laws.pairs import Pair, compare_models, fit_shared, level_prior
 
@@ -34,14 +34,11 @@ def scatter_columns(dispersion: Dispersion) -> dict[str, object]:
     return {"run_sd": dispersion.run_sd, "residual_sd": points, "scatter_degrees": dispersion.degrees}
 
 
-def comparison_row(pairs: Mapping[Pair, Points], fits: Mapping[Pair, DecayFit]) -> dict[str, object]:
-    """The comparison of constant, shared and free laws of informative pairs (`why_uninformative`) and their fits."""
-    first = next(iter(fits.values()))
-    method, axis = first.model.method, first.axis
-    result = compare_models(pairs, axis, method, first.dispersion)
-    shared = fit_shared(pairs, axis, method, first.dispersion)
+def comparison_row(fits: Mapping[Pair, DecayFit]) -> dict[str, object]:
+    """The comparison of constant, shared and free laws from the fits of informative pairs (`why_uninformative`)."""
+    result, shared = compare_models(fits), fit_shared(fits)
     prior = level_prior(fits, "")
-    row: dict[str, object] = {"method": method, "pairs": len(pairs)}
+    row: dict[str, object] = {"method": next(iter(fits.values())).model.method, "pairs": len(fits)}
     row |= {f"deviance_{name}": value for name, value in result.deviance.items()}
     row |= {f"left_out_mean_error_{name}": value for name, value in result.mean_error.items()}
     row |= {f"left_out_median_error_{name}": value for name, value in result.median_error.items()}
