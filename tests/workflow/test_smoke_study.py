@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from PIL import Image
 
 from tests.conftest import ROOT, SMOKE, run_snakemake, snakemake_command
 
@@ -120,3 +123,31 @@ def _training_processes(ancestor: int) -> list[int]:
 def _kill_if_alive(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def test_an_own_folder_of_images_is_packed(tmp_path: Path) -> None:
+    """The README's way, with a path that has spaces and an umlaut; then one image is damaged."""
+    folder = tmp_path / "Bilder für Tests"
+    random = np.random.default_rng(0)
+    for name in ("cats/1.png", "cats/2.jpg", "cats/3.png", "dogs/1.webp", "dogs/2.png", "dogs/3.PNG"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(folder / name)
+    study = yaml.safe_load(SMOKE.read_text())
+    study["datasets"] = {"mine": {"source": "imagefolder", "path": str(folder), "resolution": 16, "held_out": 0}}
+    study["replication"] |= {"datasets": {"mine": {"sizes": [6]}}, "thresholds": [{"rms": 0.1}]}
+    study["complexity"]["neighbours"] = [3, 4]
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump(study))
+
+    (folder / "dogs/2.png").write_bytes(b"not an image")
+    done = run_snakemake(tmp_path, "--", "results/subsets/mine/seed-0/order.npy", config=config)
+    assert done.returncode != 0
+    assert "dogs/2.png in Bilder für Tests: not a readable image" in done.stdout + done.stderr
+    assert not (tmp_path / "results/data/mine/images.npy").exists()
+
+    (folder / "dogs/2.png").write_bytes((folder / "cats/1.png").read_bytes())
+    done = run_snakemake(tmp_path, "--", "results/subsets/mine/seed-0/order.npy", config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    manifest = json.loads((tmp_path / "results/data/mine/manifest.json").read_text())
+    assert (manifest["count"], manifest["classes"]) == (6, ["cats", "dogs"])
+    assert manifest["duplicates"] == {"images": 1, "groups": [[0, 4]]}
