@@ -82,7 +82,7 @@ def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Referenc
     reach = max(2.5, *(np.abs(fit.residuals()).max() * 1.15 for fit in fits.values() if np.isfinite(fit.level)), 0.0)
     grid[1, 0].set_ylim(-reach, reach)
     handles = _key(fits, styles, reference)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6 if len(datasets) > 1 else 3))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), int(width / 1.8)))
     return figure
 
 

@@ -27,7 +27,7 @@ from workflow_scripts.laws.exponential import Dispersion, Prior, draw_replicas
 from workflow_scripts.laws.safe_size import SafeSize, interval, sizes_at
 from workflow_scripts.laws.size_law import DimensionCurve
 
-DRAWS = 4000
+DRAWS = 2000
 PUBLISHED_DIMENSIONS = (11.9, 33.6)
 
 

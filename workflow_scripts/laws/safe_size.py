@@ -7,7 +7,7 @@ import numpy as np
 from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.size_law import DimensionCurve
 
-DRAWS = 4000
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
