@@ -31,14 +31,14 @@ test: $(INSTALLED) ## run the tests
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet $(SOURCES)
+	$(BIN)/snakefmt --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --quiet
 
 format: $(INSTALLED) ## format the Python and Snakemake files
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
-	$(BIN)/snakefmt --quiet $(SOURCES)
+	$(BIN)/snakefmt $(SOURCES)
 
 schema: $(INSTALLED) ## write the config's JSON schema and reference from its models
 	$(BIN)/python -m workflow_scripts.config schema
