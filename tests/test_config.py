@@ -536,7 +536,10 @@ def test_the_reference_gives_the_value_of_every_setting_in_every_preset() -> Non
     rows = [line.split(" | ") for line in reference_text().splitlines() if line.startswith("| `")]
     for presets in PRESETS.values():
         for key in vars(next(iter(presets.values()))):
-            shown = [f"`{yaml.safe_dump(getattr(one, key)).split(chr(10))[0]}`" for one in presets.values()]
+            shown = [
+                f"`{yaml.safe_dump(getattr(one, key), default_flow_style=True).split(chr(10))[0]}`"
+                for one in presets.values()
+            ]
             assert any(row[0] == f"| `{key}`" and row[2 : 2 + len(shown)] == shown for row in rows), key
 
 

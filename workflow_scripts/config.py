@@ -458,6 +458,9 @@ def _generator_contradictions(name: str, generator: dict[str, Any], wrong: set[L
     width, bottleneck = getattr(settings, "width", 1), getattr(settings, "bottleneck", 1)
     if width < bottleneck and not {(*where, "width"), (*where, "bottleneck")} & wrong:
         yield f"{path(where)}: a width of {width}, expected at least the bottleneck of {bottleneck}"
+    odd = [width for width in getattr(settings, "widths", ()) if width % getattr(settings, "groups", 1)]
+    if odd and not {(*where, "widths"), (*where, "groups")} & wrong:
+        yield f"{path(where)}: a width of {odd[0]}, expected a multiple of the {settings.groups} `groups`"  # type: ignore[union-attr]
     attention = generator["overrides"].get("attention_at")
     if attention and (attention.bit_count() != 1 or attention < 4):
         yield f"{path(where)}.attention_at: {attention} given, expected 0 (none) or a power of two, at least 4"
@@ -503,7 +506,9 @@ def _resolution_contradictions(
     if resolution is None or family is None:
         return
     if family == "diffusion":
-        fits, expected = resolution % 8 == 0 and resolution <= 256, "a multiple of 8 up to 256"
+        settings = settings_for(family, preset or "tiny", generator.get("overrides", {}))
+        unit = max(8, 2 ** (len(settings.widths) - 1))  # type: ignore[union-attr]
+        fits, expected = resolution % unit == 0 and resolution <= 256, f"a multiple of {unit} up to 256"
     else:
         smallest = 8 if preset in ("tiny", None) else 16
         fits = resolution.bit_count() == 1 and smallest <= resolution <= 256

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from workflow_scripts.files import InputError, atomic_path, read_json, write_json
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
-from workflow_scripts.generators.presets import PRESETS, BigGANSettings, Settings, StyleGAN2Settings
+from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 
 
 def build_model(settings: Settings, shape: ImageShape, device: torch.device) -> GenerativeModel:
@@ -22,6 +22,10 @@ def build_model(settings: Settings, shape: ImageShape, device: torch.device) -> 
         from workflow_scripts.generators.stylegan2 import StyleGAN2
 
         return StyleGAN2(settings, shape, device)
+    if isinstance(settings, DiffusionSettings):
+        from workflow_scripts.generators.diffusion import Diffusion
+
+        return Diffusion(settings, shape, device)
     raise TypeError(f"no generator family has settings of type {type(settings).__name__}")
 
 

@@ -114,6 +114,11 @@ def global_randn(count: int, *shape: int, device: torch.device) -> Tensor:
     return torch.randn(count * world_size(), *shape, device=device)[rank() :: world_size()]
 
 
+def global_rand(count: int, device: torch.device) -> Tensor:
+    """As `global_randn`, uniform in 0..1."""
+    return torch.rand(count * world_size(), device=device)[rank() :: world_size()]
+
+
 class _SumOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:

@@ -79,7 +79,28 @@ class StyleGAN2Settings(TrainingSettings):
     truncation: Share = 1.0  # psi: how far w keeps from its mean when sampling; 1: no truncation
 
 
-Settings = BigGANSettings | StyleGAN2Settings
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSettings(TrainingSettings):
+    """A denoising diffusion model (Ho et al. 2020) with the U-Net and the schedulers of the diffusers library."""
+
+    conditional: bool = False  # learn the classes of the image set, with classifier-free guidance
+    widths: tuple[Count, ...]  # channels of the U-Net at each resolution, from the image's on, each half the one before
+    layers: Count = 2  # residual blocks a resolution
+    attention: tuple[Count, ...] = ()  # resolutions with self-attention
+    groups: Count = 8  # groups of the group normalisation; divides every width
+    dropout: Fraction = 0.0  # share of features dropped in training
+    learning_rate: Positive = 2e-4  # Adam's learning rate, after the warm-up
+    warm_up: Whole = 0  # steps in which the learning rate rises from zero
+    noise_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"  # of the variances beta
+    noise_levels: Count = 1000  # steps of the forward process
+    prediction: Literal["epsilon", "v_prediction"] = "epsilon"  # what the network predicts
+    label_dropout: Share = 0.1  # share of training images whose class is hidden, for guidance
+    sampler: Literal["ddim", "dpm_solver"] = "ddim"  # Song et al. 2021; Lu et al. 2022 (DPM-Solver++, second order)
+    sampling_steps: Count = 50  # evaluations of the network a sample
+    guidance: NotNegative = 1.0  # classifier-free guidance scale; 1: none
+
+
+Settings = BigGANSettings | StyleGAN2Settings | DiffusionSettings
 
 _BIGGAN_PAPER = BigGANSettings(
     steps=25_000, batch=56, width=128, ema_half_life=560_000.0, orthogonal=1e-4, precision="float32"
@@ -111,6 +132,21 @@ PRESETS: dict[str, dict[str, Settings]] = {
         # Configuration F; gamma and the 25 million images as in Feng et al. 2021.
         "paper": StyleGAN2Settings(
             steps=781_250, batch=32, channels=32_768, widest=512, r1_gamma=100.0, ema_half_life=10_000.0
+        ),
+    },
+    "diffusion": {
+        "tiny": DiffusionSettings(
+            steps=1500, batch=32, widths=(16, 32, 32), layers=1, learning_rate=3e-3, warm_up=100,
+            noise_schedule="squaredcos_cap_v2", prediction="v_prediction", sampling_steps=25, ema_half_life=2_000.0,
+        ),
+        "small": DiffusionSettings(
+            steps=20_000, batch=128, widths=(64, 128, 128), attention=(16,), warm_up=500,
+            noise_schedule="squaredcos_cap_v2", prediction="v_prediction", ema_half_life=50_000.0, precision="bfloat16",
+        ),
+        # Ho et al. 2020 at 128 px; Feng et al. 2021 trained no diffusion model.
+        "paper": DiffusionSettings(
+            steps=500_000, batch=64, widths=(128, 128, 256, 256, 512, 512), attention=(16,), groups=32,
+            learning_rate=2e-5, warm_up=5000, sampling_steps=250, ema_half_life=450_000.0,
         ),
     },
 }  # fmt: skip

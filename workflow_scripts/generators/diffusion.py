@@ -1,0 +1,131 @@
+"""Denoising diffusion (Ho, Jain, Abbeel 2020) on the diffusers library: its U-Net and its schedulers.
+
+Conditional models are trained with part of the classes hidden, so that sampling can be guided (Ho and Salimans 2022).
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor, nn
+
+from workflow_scripts.generators.model import (
+    Batch,
+    GenerativeModel,
+    ImageShape,
+    frozen_copy,
+    global_rand,
+    global_randn,
+    to_uint8,
+)
+from workflow_scripts.generators.presets import DiffusionSettings
+
+
+def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:
+    """The network: noisy images (B, C, H, W), noise levels (B,) and classes (B,) to its prediction (B, C, H, W)."""
+    resolutions = [shape.resolution >> i for i in range(len(settings.widths))]
+    attentive = [resolution in settings.attention for resolution in resolutions]
+    return UNet2DModel(
+        sample_size=shape.resolution,
+        in_channels=shape.channels,
+        out_channels=shape.channels,
+        block_out_channels=settings.widths,
+        layers_per_block=settings.layers,
+        down_block_types=tuple("AttnDownBlock2D" if one else "DownBlock2D" for one in attentive),
+        up_block_types=tuple("AttnUpBlock2D" if one else "UpBlock2D" for one in reversed(attentive)),
+        add_attention=bool(settings.attention),
+        norm_num_groups=settings.groups,
+        dropout=settings.dropout,
+        num_class_embeds=shape.classes + 1 if shape.classes else None,  # the last one: class unknown
+    )
+
+
+class Diffusion(GenerativeModel):
+    """A diffusion model in training."""
+
+    loss_names = ("denoising_loss",)
+    settings: DiffusionSettings
+
+    def __init__(self, settings: DiffusionSettings, shape: ImageShape, device: torch.device) -> None:
+        super().__init__(settings, shape, device)
+        network: nn.Module = unet(settings, shape)
+        network = network.to(device).to(memory_format=torch.channels_last)
+        self.networks = {"network": network, "ema": frozen_copy(network)}
+        adam = torch.optim.Adam(network.parameters(), settings.learning_rate, fused=True)
+        self.optimisers = {"network": adam}
+        self.steps_done = 0
+        self.noising = DDPMScheduler(
+            settings.noise_levels, beta_schedule=settings.noise_schedule, prediction_type=settings.prediction
+        )
+        self._predict = torch.compile(network) if settings.compile else network
+
+    def state(self) -> dict:
+        return {**super().state(), "steps_done": self.steps_done}
+
+    def load_state(self, state: dict) -> None:
+        super().load_state(state)
+        self.steps_done = state["steps_done"]
+
+    def step(self, batches: list[Batch]) -> Tensor:
+        [batch] = batches
+        losses = []
+        for images, labels in self.micro_batches(batch):
+            level = (global_rand(len(images), device=self.device) * self.settings.noise_levels).long()
+            noise = global_randn(len(images), *images.shape[1:], device=self.device)
+            noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=torch.channels_last)
+            target = noise
+            if self.settings.prediction == "v_prediction":
+                target = self.noising.get_velocity(images, noise, level)
+            known = None
+            if self.shape.classes:
+                hidden = global_rand(len(images), device=self.device) < self.settings.label_dropout
+                known = torch.where(hidden, self.shape.classes, labels)
+            with self.autocast():
+                predicted = self._predict(noisy, level, known).sample
+            loss = F.mse_loss(predicted.float(), target)
+            loss.backward()
+            losses.append(loss.detach())
+        self.steps_done += 1
+        rate = self.settings.learning_rate * min(1.0, self.steps_done / max(1, self.settings.warm_up))
+        for group in self.optimisers["network"].param_groups:
+            group["lr"] = rate
+        self.update("network")
+        self.average_weights(self.networks["network"])
+        return torch.stack(losses).mean().reshape(1)
+
+    @torch.no_grad()
+    def sample(self, count: int, labels: Tensor | None, seed: int) -> Tensor:
+        random = torch.Generator(self.device).manual_seed(seed)
+        size = (self.shape.channels, self.shape.resolution, self.shape.resolution)
+        # All noise is drawn first, so that the batches below do not matter to the result.
+        noise = torch.randn(count, *size, device=self.device, generator=random)
+        pieces = []
+        for start in range(0, count, 256):
+            part = slice(start, start + 256)
+            pieces.append(to_uint8(self._denoise(noise[part], None if labels is None else labels[part])))
+        return torch.cat(pieces)
+
+    def _denoise(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Noise (B, C, H, W) to images in -1..1, step by step."""
+        kind = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler}[self.settings.sampler]
+        scheduler = kind.from_config(self.noising.config)
+        scheduler.set_timesteps(self.settings.sampling_steps, device=self.device)
+        for level in scheduler.timesteps:
+            with self.autocast():
+                predicted = self._guided(self.networks["ema"], images, level, labels)
+            images = scheduler.step(predicted.float(), level, images).prev_sample
+        return images
+
+    def _guided(self, network: nn.Module, images: Tensor, level: Tensor, labels: Tensor | None) -> Tensor:
+        """The prediction, drawn away from that for an unknown class by the guidance scale."""
+        if not self.shape.classes or labels is None:
+            return network(images, level).sample
+        scale = self.settings.guidance
+        if scale == 1.0:
+            return network(images, level, labels).sample
+        unknown = torch.full_like(labels, self.shape.classes)
+        both = network(torch.cat([images, images]), level, torch.cat([labels, unknown])).sample
+        with_class, without = both.chunk(2)
+        return without + scale * (with_class - without)
