@@ -10,7 +10,8 @@ from workflow_scripts.generators.diffusion import Diffusion
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
-from workflow_scripts.generators.training import Checkpoints, train
+from workflow_scripts.generators.training import train
+from workflow_scripts.training import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = DiffusionSettings(

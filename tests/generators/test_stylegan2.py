@@ -28,7 +28,8 @@ from workflow_scripts.generators.stylegan2 import (
     normalise,
     path_lengths,
 )
-from workflow_scripts.generators.training import Checkpoints, train
+from workflow_scripts.generators.training import train
+from workflow_scripts.training import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = StyleGAN2Settings(

@@ -15,7 +15,8 @@ from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings
-from workflow_scripts.generators.training import BatchOrder, Checkpoints, Interrupted, due, train
+from workflow_scripts.generators.training import train
+from workflow_scripts.training import BatchOrder, Checkpoints, Interrupted, due
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(

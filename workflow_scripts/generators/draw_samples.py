@@ -8,8 +8,8 @@ import torch
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.files import read_json, write_npy
 from workflow_scripts.generators.families import load_generator
-from workflow_scripts.generators.training import SAMPLES, step_seed
 from workflow_scripts.job import run
+from workflow_scripts.training import SAMPLES, step_seed
 
 
 def main(snakemake: Any) -> None:

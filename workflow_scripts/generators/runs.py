@@ -16,7 +16,8 @@ import torch.multiprocessing as mp
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
-from workflow_scripts.generators.training import INITIAL_WEIGHTS, Checkpoints, TrainingRecord, step_seed, train
+from workflow_scripts.generators.training import TrainingRecord, train
+from workflow_scripts.training import INITIAL_WEIGHTS, Checkpoints, step_seed
 
 
 @dataclass(frozen=True)
