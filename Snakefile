@@ -22,6 +22,7 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/complexity.smk"
 include: "rules/generators.smk"
+include: "rules/features.smk"
 include: "rules/replication.smk"
 include: "rules/laws.smk"
 
@@ -33,8 +34,16 @@ rule replication:
     input:
         rules.collect_replication.output,
         rules.fit_decay.output,
+        collect("results/figures/dimension/{dataset}.svg", dataset=STUDY["datasets"]),
+        collect("results/figures/one_shot/{dataset}.svg", dataset=STUDY["datasets"]),
+        collect("results/figures/quality/{space}.svg", space=STUDY["spaces"]),
         collect("results/figures/gallery/{pair[space]}/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
         collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
+
+
+rule one_shot:
+    input:
+        collect("results/one_shot/{dataset}.{kind}", dataset=STUDY["datasets"], kind=["json", "md"]),
 
 
 rule published:

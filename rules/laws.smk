@@ -4,7 +4,6 @@
 rule fit_decay:
     input:
         table=rules.collect_replication.output.table,
-        published=ROOT / "resources/published/feng2021_replication.csv",
     output:
         fits="results/laws/fits.csv",
         laws="results/laws/laws.json",
@@ -37,6 +36,37 @@ rule fit_decay:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
         "../workflow_scripts/laws/fit_decay.py"
+
+
+rule estimate_one_shot:
+    input:
+        table=rules.collect_replication.output.table,
+        curve=rules.estimate_curve.output,
+        published=ROOT / "resources/published/feng2021_replication.csv",
+    output:
+        estimate="results/one_shot/{dataset}.json",
+        answer="results/one_shot/{dataset}.md",
+        svg=report(
+            "results/figures/one_shot/{dataset}.svg",
+            caption="../report/one_shot.rst",
+            category="Replication",
+            labels={"figure": "smallest safe size", "data set": "{dataset}"},
+        ),
+        png="results/figures/one_shot/{dataset}.png",
+    log:
+        "results/logs/estimate_one_shot/{dataset}.log",
+    benchmark:
+        "results/benchmarks/estimate_one_shot/{dataset}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
+    script:
+        "../workflow_scripts/laws/estimate_one_shot.py"
 
 
 rule fit_published:

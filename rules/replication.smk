@@ -3,9 +3,9 @@
 
 rule find_neighbours:
     input:
-        images=rules.pack_images.output.images,
+        images=set_vectors,
         order=rules.draw_subsets.output.order,
-        samples=rules.draw_samples.output.images,
+        samples=sample_vectors,
     output:
         "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
     log:
@@ -27,7 +27,7 @@ rule find_neighbours:
 
 rule find_control_neighbours:
     input:
-        images=rules.pack_images.output.images,
+        images=set_vectors,
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
     output:
@@ -49,6 +49,12 @@ rule find_control_neighbours:
         "../workflow_scripts/replication/find_control_neighbours.py"
 
 
+def thresholds_in_space(wildcards):
+    """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
+    pixel = config["spaces"][wildcards.space]["kind"] == "pixel"
+    return [one for one in STUDY["thresholds"] if pixel or "calibrated" in one]
+
+
 rule measure_replication:
     input:
         neighbours=rules.find_neighbours.output,
@@ -66,15 +72,42 @@ rule measure_replication:
         mem_mb=1000,
         runtime=10,
     params:
-        thresholds=lookup(dpath="replication/thresholds", within=config),
+        thresholds=thresholds_in_space,
     script:
         "../workflow_scripts/replication/measure_replication.py"
+
+
+rule measure_quality:
+    input:
+        images=set_vectors,
+        order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
+        samples=sample_vectors,
+    output:
+        "results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+    log:
+        "results/logs/measure_quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/measure_quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    script:
+        "../workflow_scripts/replication/measure_quality.py"
 
 
 rule collect_replication:
     input:
         measured=collect(
             "results/replication/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
+            run=RUNS,
+        ),
+        quality=collect(
+            "results/quality/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
             run=RUNS,
         ),
         complexity=collect("results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS),
@@ -94,6 +127,31 @@ rule collect_replication:
         runs=RUNS,
     script:
         "../workflow_scripts/replication/collect_replication.py"
+
+
+rule plot_quality:
+    input:
+        rules.collect_replication.output.table,
+    output:
+        svg=report(
+            "results/figures/quality/{space}.svg",
+            caption="../report/quality.rst",
+            category="Replication",
+            labels={"figure": "image quality", "space": "{space}"},
+        ),
+        png="results/figures/quality/{space}.png",
+    log:
+        "results/logs/plot_quality/{space}.log",
+    benchmark:
+        "results/benchmarks/plot_quality/{space}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../workflow_scripts/replication/plot_quality.py"
 
 
 rule plot_gallery:

@@ -17,12 +17,24 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, create_model, with_config
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    with_config,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from workflow_scripts.config_messages import Location, Node, Schema, describe, did_you_mean_or_list, path, quoted
 from workflow_scripts.data.sprites import FACTORS, SHAPES
+from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
+from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.files import InputError, read_json
 from workflow_scripts.generators.presets import PRESETS, settings_for
 
@@ -30,8 +42,14 @@ ROOT = Path(__file__).parent.parent
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 PATH = r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$"
 IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
+SPACE = r"^[a-z0-9][a-z0-9+-]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+MODEL = r"^[a-z][a-z0-9_]*$"
 PATTERNS = {
     NAME: "a name of small letters, digits and hyphens (at most 40, no hyphen first)",
+    SPACE: "a name of small letters, digits, hyphens and plus signs (at most 40)",
+    SHA256: "a SHA-256: 64 hexadecimal digits",
+    MODEL: "the name of a network in torchvision.models",
     PATH: "a path",
     IDENTIFIER: "the name of a Python class",
 }
@@ -39,6 +57,7 @@ MOST = 100_000_000  # images, of anything
 SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
 
 Name = Annotated[str, Field(pattern=NAME, max_length=40)]
+SpaceName = Annotated[str, Field(pattern=SPACE, max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(pattern=PATH), AfterValidator(os.path.expanduser)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -205,6 +224,68 @@ def _one_of(models: Iterable[Any], key: str) -> Any:
 AnyGenerator = _one_of(map(_generator, PRESETS), "family")
 
 
+class Space(Model):
+    """Where distances between images are measured."""
+
+
+class Pixel(Space):
+    """The pixels themselves, at the data set's resolution."""
+
+    kind: Literal["pixel"] = Field(description="how the vectors come about")
+
+
+class SimCLR(Space):
+    """The features of an encoder that is trained here, on the data set itself, without labels."""
+
+    kind: Literal["simclr"] = Field(description="how the vectors come about")
+    preset: Literal[tuple(ENCODER_PRESETS)] = Field(  # type: ignore[valid-type]
+        "tiny", description="`tiny`: a minute on a CPU; `small`: minutes on a GPU"
+    )
+    overrides: with_config(STRICT)(  # type: ignore[valid-type]
+        TypedDict("SimCLROverrides", get_type_hints(SimCLRSettings, include_extras=True), total=False)
+    ) = Field({}, examples=[{"steps": 2000}], description="settings to change in the preset")
+
+
+class Classifier(Space):
+    """The features of one of torchvision's classifiers before its last layer."""
+
+    kind: Literal["torchvision"] = Field(description="how the vectors come about")
+    model: Annotated[str, Field(pattern=MODEL)] = Field(examples=["resnet50"], description="which one")
+    weights: FilePath | None = Field(
+        None,
+        examples=["/data/weights/resnet50.pth"],
+        description="file of its weights, .pth or .safetensors; null: torchvision's own, from torch's cache or fetched",
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = Field(None, description="of that file, to be checked")
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        None, description="px that images are scaled to; null: as in the network's training"
+    )
+
+
+class Joint(Space):
+    """Several spaces side by side, each with the same weight."""
+
+    kind: Literal["joint"] = Field(description="how the vectors come about")
+    parts: Annotated[list[SpaceName], Field(min_length=2)] = Field(
+        examples=[["pixel", "inception"]], description="names of the spaces"
+    )
+
+
+AnySpace = Annotated[Pixel | SimCLR | Classifier | Joint, Field(discriminator="kind")]
+SPACES = TypeAdapter(dict[str, AnySpace]).validate_python(
+    {
+        "pixel": {"kind": "pixel"},
+        "simclr": {"kind": "simclr"},
+        "inception": {"kind": "torchvision", "model": "inception_v3"},
+        "pixel+inception": {"kind": "joint", "parts": ["pixel", "inception"]},
+    }
+)
+
+
+def _with_known_spaces(given: dict[str, Any]) -> dict[str, Any]:
+    return SPACES | given
+
+
 @with_config(ConfigDict(**STRICT, json_schema_extra={"minProperties": 1, "maxProperties": 1}))
 class Threshold(TypedDict, total=False):
     """The distance up to which a sample counts as a replica: one of the two keys."""
@@ -254,9 +335,10 @@ class Replication(Model):
         [0], examples=[[0, 1]], description="each seed draws its own subsets and trains its own generators"
     )
     samples: int = Field(1024, ge=1, le=MOST, description="images drawn from each generator")
-    # A further space is added here and in workflow_scripts/replication.
-    spaces: Annotated[list[Literal["pixel"]], Field(min_length=1)] = Field(
-        ["pixel"], description="where distances are measured"
+    spaces: Annotated[list[SpaceName], Field(min_length=1)] = Field(
+        ["pixel"],
+        examples=[["pixel", "simclr"]],
+        description="where distances are measured: pixel, simclr, inception, pixel+inception, or names under `spaces`",
     )
     thresholds: Annotated[list[Annotated[Threshold, AfterValidator(_one_key)]], Field(min_length=1)] = Field(
         [{"calibrated": 0.01}, {"rms": 0.1415}],
@@ -294,9 +376,15 @@ class Config(Model):
     generators: Annotated[dict[Name, AnyGenerator], Field(min_length=1)] = Field(  # type: ignore[valid-type]
         description="generators by name"
     )
+    spaces: Annotated[dict[SpaceName, AnySpace], AfterValidator(_with_known_spaces)] = Field(
+        SPACES, examples=[{"resnet": {"kind": "torchvision", "model": "resnet50"}}], description="spaces by name"
+    )
     replication: Replication
     complexity: Complexity = Complexity.model_validate({})
     law: Law = Law.model_validate({})
+
+
+BY_KIND = ("datasets", "generators", "spaces")  # sections of named entries of several kinds
 
 
 @cache
@@ -337,7 +425,7 @@ def validate(raw: dict[str, Any], source: str = "the config") -> Config:
 
 def _location(at: Location) -> Location:
     """The place of an error in the user's own keys: pydantic names the chosen alternative of a union, too."""
-    named = at[2:3] and at[0] in ("datasets", "generators") and at[2] in _alternatives(at[0])
+    named = at[2:3] and at[0] in BY_KIND and at[2] in _alternatives(at[0])
     return at[:2] + at[3:] if named else at
 
 
@@ -372,7 +460,9 @@ def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[st
         yield from _dataset_contradictions(path(("datasets", name)), dataset)
     for name, generator in generators.items():
         yield from _generator_contradictions(name, generator, wrong)
-    for section, known in (("datasets", datasets), ("generators", generators)):
+    spaces = {name: space.model_dump(mode="json") for name, space in SPACES.items()} | config.get("spaces", {})
+    yield from _space_contradictions(spaces, config)
+    for section, known in (("datasets", datasets), ("generators", generators), ("spaces", spaces)):
         # An entry that is wrong as a whole is not among the known ones, but it is there.
         there = {*known, *(at[1] for at in wrong if len(at) > 1 and at[0] == section)}
         for name in dict.fromkeys(replication.get(section, ())):
@@ -470,6 +560,27 @@ def _generator_contradictions(name: str, generator: dict[str, Any], wrong: set[L
             yield f"{path(where)}.transition: [{first}, {last}] given, expected the second number to be no smaller"
         if not getattr(settings, "conditional", True) and (*where, "conditional") not in wrong:
             yield f"{path(where)}.transition: given without `conditional`, expected `conditional: true` beside it"
+
+
+def _space_contradictions(spaces: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    for name, space in spaces.items():
+        if name in SPACES and space.get("kind") != SPACES[name].kind:
+            yield f"{path(('spaces', name))}: {space.get('kind')} given, expected {SPACES[name].kind}, or another name"
+        for part in space.get("parts", ()):
+            where = path(("spaces", name, "parts"))
+            if part not in spaces:
+                yield f"{where}: {quoted(part)} is not defined under `spaces`{did_you_mean_or_list(part, list(spaces))}"
+            elif spaces[part].get("kind") == "joint":
+                yield f"{where}: {quoted(part)} is itself joint, expected the names of its parts"
+        yield from _repeated(f"spaces.{name}.parts", map(quoted, space.get("parts", ())))
+    replication = config.get("replication", {})
+    beside = [name for name in replication.get("spaces", ()) if spaces.get(name, {}).get("kind", "pixel") != "pixel"]
+    thresholds = replication.get("thresholds", [{"calibrated": 0.01}])
+    if beside and thresholds and not any("calibrated" in one for one in thresholds):
+        yield (
+            "replication.thresholds: only `rms` given, a distance between pixels; expected a `calibrated` one beside "
+            f"it for the space {quoted(beside[0])}"
+        )
 
 
 def _size_contradictions(name: str, sizes: list[int], dataset: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

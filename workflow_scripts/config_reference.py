@@ -4,14 +4,16 @@ import argparse
 import inspect
 import json
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 
-from workflow_scripts.config import ROOT, Dataset, schema
+from workflow_scripts.config import BY_KIND, ROOT, Dataset, schema
 from workflow_scripts.config_messages import Node
+from workflow_scripts.features import presets as encoder_presets
 from workflow_scripts.files import write_text
 from workflow_scripts.generators import presets
 
@@ -64,11 +66,23 @@ def _sections() -> Iterator[str]:
     yield from _section("## `generators`", about, {**first, "properties": first["properties"] | {"family": family}})
     for tag, node in families.items():
         yield f"### `family: {tag}`\n\n{node['description']} Keys of `overrides`, and what the presets have:\n"
-        yield _settings_table(tag, schema().resolve(node["properties"]["overrides"]))
+        yield _settings_table(presets, presets.PRESETS[tag], schema().resolve(node["properties"]["overrides"]))
         yield _yaml({"generators": {"my-gan": example(node)}})
 
+    spaces = _alternatives("spaces")
+    yield (
+        "## `spaces`\n\nWhere distances between images are measured, by name. `pixel`, `simclr`, `inception` and "
+        "`pixel+inception` are there without being defined; under the same name their settings can be changed.\n"
+    )
+    for tag, node in spaces.items():
+        yield from _section(f"### `kind: {tag}`", node["description"], node)
+        if "overrides" in node["properties"]:
+            overrides = schema().resolve(node["properties"]["overrides"])
+            yield _settings_table(encoder_presets, encoder_presets.PRESETS, overrides)
+        yield _yaml({"spaces": {"my-space": example(node)}})
+
     for key, found in root["properties"].items():
-        if key in ("datasets", "generators"):
+        if key in BY_KIND:
             continue
         node = schema().resolve(found)
         yield from _section(f"## `{key}`", node["description"], node)
@@ -102,9 +116,9 @@ def _section(heading: str, about: str, node: Node) -> Iterator[str]:
     )
 
 
-def _settings_table(family: str, overrides: Node) -> str:
-    """The settings of a family: range, the value in each preset, meaning."""
-    chosen, meanings = presets.PRESETS[family], _meanings()
+def _settings_table(module: ModuleType, chosen: Mapping[str, Any], overrides: Node) -> str:
+    """The settings of one kind: range, the value in each preset, meaning."""
+    meanings = _meanings(module)
     rows = [
         [
             f"`{key}`",
@@ -117,9 +131,9 @@ def _settings_table(family: str, overrides: Node) -> str:
     return _table(["key", "value", *chosen, "meaning"], rows)
 
 
-def _meanings() -> dict[str, str]:
-    """Setting to its meaning: the comment on its line in presets.py."""
-    return dict(re.findall(r"^    (\w+): [^#\n]*(?:\(\n[^#\n]*)?# *(.+)$", inspect.getsource(presets), re.MULTILINE))
+def _meanings(module: ModuleType) -> dict[str, str]:
+    """Setting to its meaning: the comment on its line in a module of presets."""
+    return dict(re.findall(r"^    (\w+): [^#\n]*(?:\(\n[^#\n]*)?# *(.+)$", inspect.getsource(module), re.MULTILINE))
 
 
 def _default(node: Node, required: bool) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from workflow_scripts.complexity.dimension import (
+    curve_sizes,
     estimate_dimension,
     maximum_likelihood,
     resampled,
@@ -125,3 +126,21 @@ def test_images_are_scaled_down_but_never_up() -> None:
     np.testing.assert_array_equal(shrink(images, 32), images)
     flat = np.full((2, 16, 16, 1), 77, np.uint8)
     assert (shrink(flat, 4) == 77).all()
+
+
+def test_the_scale_sweep_is_that_of_each_number_of_neighbours(points: np.ndarray) -> None:
+    found = estimate_dimension(points, 10, 20, bootstraps=5, seed=0)
+    assert min(found.by_scale) == 3
+    assert max(found.by_scale) == 100
+    near = sorted_distances(points, 100)[0]
+    for k, value in found.by_scale.items():
+        assert value == pytest.approx(maximum_likelihood(near, k, k)[0], rel=1e-6)
+
+
+@given(available=st.integers(1, 100_000), last=st.integers(3, 30), wanted=st.lists(st.integers(2, 50_000), max_size=4))
+def test_curve_sizes_can_all_be_measured(available: int, last: int, wanted: list[int]) -> None:
+    sizes = curve_sizes(available, last, wanted)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == min(available, 20_000)
+    assert len(sizes) == 1 or sizes[0] >= 2 * (last + 2)
+    assert all(size in sizes for size in wanted if 2 * (last + 2) <= size < sizes[-1])

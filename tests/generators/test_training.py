@@ -15,7 +15,7 @@ from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings
-from workflow_scripts.generators.training import train
+from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
 from workflow_scripts.training import BatchOrder, Checkpoints, Interrupted, due
 
 CPU = torch.device("cpu")
@@ -59,6 +59,58 @@ def test_a_batch_depends_on_its_number_alone() -> None:
     later_first = order.indices(7)
     assert all(len(order.indices(i)) == 4 for i in range(7))
     np.testing.assert_array_equal(later_first, BatchOrder(10, 4, seed=1).indices(7))
+
+
+def test_the_best_weights_are_those_of_the_smallest_distance_also_after_a_kill(
+    images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights_at, distances = {}, iter([5.0, 3.0, 7.0, 4.0])
+    monkeypatch.setattr("workflow_scripts.generators.training.frechet_distance", lambda *_: next(distances))
+    model = tiny_model(keep="best", evaluations=4)
+
+    def note(done: int) -> None:
+        weights_at[done] = {name: one.clone() for name, one in model.networks["ema"].state_dict().items()}
+
+    record = train(model, images, LABELS, 3, Checkpoints(tmp_path / "whole"), on_step=note)
+    assert record.evaluations == [[12, 5.0], [24, 3.0], [36, 7.0], [48, 4.0]]
+    assert record.images_at_best == 24
+    distances = iter([5.0, 3.0])
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            tiny_model(keep="best", evaluations=4),
+            images,
+            LABELS,
+            3,
+            Checkpoints(tmp_path / "cut"),
+            0.0,
+            interrupt_at(8),
+        )
+    distances = iter([7.0, 4.0])
+    again = tiny_model(keep="best", evaluations=4)
+    train(again, images, LABELS, 3, Checkpoints(tmp_path / "cut"))
+    for kept in (model, again):
+        for name, value in kept.networks["ema"].state_dict().items():
+            assert torch.equal(value, weights_at[6][name])
+
+
+def test_the_measured_distance_is_small_for_a_generator_that_copies(images: torch.Tensor) -> None:
+    class Copies:
+        device, shape = CPU, ImageShape(8, 1)
+
+        def sample(self, count: int, labels: torch.Tensor | None, seed: int) -> torch.Tensor:
+            return images[torch.arange(count) % len(images)]
+
+    class Black(Copies):
+        def sample(self, count: int, labels: torch.Tensor | None, seed: int) -> torch.Tensor:
+            return torch.zeros(count, 8, 8, 1, dtype=torch.uint8)
+
+    copies, black = (distance_to_training_set(images, LABELS, model, 0) for model in (Copies(), Black()))
+    assert 10 * copies < black
+
+
+def test_labels_have_the_classes_of_the_set_in_its_proportions() -> None:
+    drawn = labels_as_in(torch.tensor([2, 0, 2, 2, 0, 1]), 60)
+    assert drawn.bincount().tolist() == [20, 10, 30]
 
 
 def interrupt_at(step: int):

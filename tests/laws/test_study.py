@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from workflow_scripts.files import InputError
-from workflow_scripts.laws.published import read_replication
 from workflow_scripts.laws.study import StudyLaws, fit_study, read_table
 
 PUBLISHED = "resources/published/feng2021_replication.csv"
@@ -54,7 +53,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def laws(table: pd.DataFrame) -> StudyLaws:
-    return fit_study(table, read_replication(PUBLISHED), "binomial", 1.0)
+    return fit_study(table, "binomial", 1.0)
 
 
 def test_planted_rates_lie_inside_their_intervals(laws: StudyLaws) -> None:
@@ -89,29 +88,18 @@ def test_safe_sizes_hold_the_planted_ones(laws: StudyLaws) -> None:
         assert bool(one["extrapolated"]) == (one["size"] > 256)
 
 
-def test_the_one_shot_is_set_beside_what_was_measured(laws: StudyLaws) -> None:
-    shots = laws.summary["one_shot_test"]
-    assert len(shots) == 4
-    for shot in shots:
-        assert shot["measured_size"] == 32
-        assert "Feng et al. 2021" in shot["level_from"]
-        for one in shot["predictions"]:
-            assert one["inside"] == (one["low"] <= one["measured"] <= one["high"])
-
-
 def test_the_summary_is_strict_json(laws: StudyLaws) -> None:
     json.dumps(laws.summary, allow_nan=False)
 
 
 def test_without_dimensions_there_are_laws_of_size_alone(table: pd.DataFrame) -> None:
     bare = table.query("threshold == 'calibrated-0.01'").assign(intrinsic_dimension=np.nan)
-    study = fit_study(bare, read_replication(PUBLISHED), "least_squares", 1.0)
+    study = fit_study(bare, "least_squares", 1.0)
     assert set(study.leading) == {"ln_size", "size"}
-    assert study.summary["one_shot_test"] == []
 
 
 def test_a_study_of_one_size_has_no_law_and_says_so(table: pd.DataFrame) -> None:
-    study = fit_study(table.query("size == 64"), read_replication(PUBLISHED), "binomial", 1.0)
+    study = fit_study(table.query("size == 64"), "binomial", 1.0)
     assert not study.fits["identified"].any()
     assert study.fits["notes"].str.contains("at least 3").all()
     assert all("at least 3" in one["reason"] for one in study.summary["safe_sizes"])

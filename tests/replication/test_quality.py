@@ -5,10 +5,20 @@ import warnings
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from scipy.spatial.distance import cdist
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import poly_mmd
 
 from workflow_scripts.files import InputError
-from workflow_scripts.replication.quality import density_coverage, frechet_distance, kernel_distance, precision_recall
+from workflow_scripts.replication.quality import (
+    MEASURES,
+    compare,
+    density_coverage,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
 
 
 def features(count, columns, seed, shift=0.0, rank=None):
@@ -141,3 +151,45 @@ def test_too_few_rows_are_named():
         kernel_distance(np.zeros((3, 3)), np.zeros((5, 3)))
     with pytest.raises(InputError, match="3 wanted of 2"):
         precision_recall(np.zeros((3, 3)), np.zeros((5, 3)))
+
+
+class Given(torch.nn.Module):
+    """An "Inception network" for torchmetrics that gives back the features it is given as images."""
+
+    def __init__(self, columns):
+        super().__init__()
+        self.num_features = columns
+
+    def forward(self, images):
+        return images
+
+
+def test_frechet_and_kernel_distance_are_those_of_torchmetrics():
+    a, b = features(600, 32, 1), features(500, 32, 2, shift=0.1)
+    fid = FrechetInceptionDistance(feature=Given(32), normalize=True)
+    # torchmetrics scales images given as 0..1 to bytes unless the network is its own; here they pass unchanged.
+    for points, real in ((a, True), (b, False)):
+        fid.update(torch.from_numpy(points), real=real)
+    assert frechet_distance(a, b) == pytest.approx(float(fid.compute()), rel=1e-4)
+    # One subset, the same rows for both.
+    random = np.random.default_rng([3, 250])
+    rows = [random.permutation(len(points))[:250] for points in (a, b)]
+    expected = poly_mmd(
+        *(torch.from_numpy(points[chosen]).double() for points, chosen in zip((a, b), rows, strict=True))
+    )
+    found = kernel_distance(a, b, subsets=1, subset_size=250, seed=3)
+    assert found.mean == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_all_measures_at_once_leave_out_what_small_sets_cannot_give():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+    found = compare(images, images)
+    assert set(found) == set(MEASURES)
+    assert found["frechet"] == pytest.approx(0, abs=1e-6)
+    assert found["precision"] == found["recall"] == found["coverage"] == 1
+    few = compare(images, images[:4])
+    assert few["density"] is None
+    assert few["precision"] == 1
+    assert few["kernel"] is not None
+    assert compare(images, images[:1]) == dict.fromkeys(MEASURES)

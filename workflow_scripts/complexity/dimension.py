@@ -14,6 +14,13 @@ from torch.nn.functional import interpolate
 
 from workflow_scripts.replication.neighbours import nearest_neighbours
 
+LARGEST_SCALE = 100  # neighbours
+SCALES = 12  # numbers of neighbours from 3 to the largest, evenly on a logarithmic axis
+
+# For the growth of the dimension with size:
+CURVE_SIZES = 6
+CURVE_LARGEST = 20_000  # images: the search takes time in proportion to its square
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -21,7 +28,8 @@ class Dimension:
 
     dimension: mean over bootstrap resamples, with the 2.5 % and 97.5 % quantiles `low` and `high`; None, with the
     `reason`, if the set is too small for the neighbours asked for. whole_set: the estimate without resampling, also for
-    every k (`per_k`), with the inverses averaged instead (`mackay_ghahramani`), and by TwoNN (`two_nn`).
+    every k (`per_k`), for single k of a wide range (`by_scale`: the more neighbours, the coarser the view), with the
+    inverses averaged instead (`mackay_ghahramani`), and by TwoNN (`two_nn`).
     distinct: distinct images measured; resamples: those that were large enough.
     """
 
@@ -30,6 +38,7 @@ class Dimension:
     high: float | None
     whole_set: float | None
     per_k: dict[int, float]
+    by_scale: dict[int, float]
     mackay_ghahramani: float | None
     two_nn: float | None
     distinct: int
@@ -98,10 +107,10 @@ def estimate_dimension(
     count = len(rows)
     if count < last + 2:
         reason = f"{count} distinct images, but at least {last + 2} are needed for {last} neighbours"
-        return Dimension(None, None, None, None, {}, None, None, count, 0, reason)
+        return Dimension(None, None, None, None, {}, {}, None, None, count, 0, reason)
 
     # Of so many neighbours, a resample (which holds a row with probability 1 - 1/e) nearly always has `last`.
-    width = min(count - 1, int(2.2 * last) + 20)
+    width = min(count - 1, max(int(2.2 * last) + 20, LARGEST_SCALE))
     found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
     random = np.random.default_rng([seed, count])
     estimates = []
@@ -119,9 +128,13 @@ def estimate_dimension(
 
     per_k = maximum_likelihood(found.distances, first, last)
     inverse = maximum_likelihood(found.distances, first, last, average="inverse")
+    widest = min(count - 2, LARGEST_SCALE)
+    scales = np.unique(np.geomspace(3, widest, SCALES).round().astype(int))
+    every = maximum_likelihood(found.distances, 3, widest)
     whole: dict[str, Any] = {
         "whole_set": float(per_k.mean()),
         "per_k": {first + i: float(value) for i, value in enumerate(per_k)},
+        "by_scale": {int(k): float(every[k - 3]) for k in scales if np.isfinite(every[k - 3])},
         "mackay_ghahramani": float(inverse.mean()),
         "two_nn": two_nearest_neighbours(found.distances),
         "distinct": count,
@@ -133,9 +146,22 @@ def estimate_dimension(
     elif not np.isfinite([*estimates, *per_k, whole["two_nn"]]).all():
         reason = "some images have all their neighbours at one distance"
     if reason:
-        return Dimension(None, None, None, None, {}, None, None, count, len(estimates), reason)
+        return Dimension(None, None, None, None, {}, {}, None, None, count, len(estimates), reason)
     low, high = np.quantile(estimates, [0.025, 0.975])
     return Dimension(float(np.mean(estimates)), float(low), float(high), **whole)
+
+
+def curve_sizes(available: int, last: int, wanted: list[int]) -> list[int]:
+    """Sizes at which the growth of the dimension is measured, by `last` neighbours, of `available` images.
+
+    Geometric from twice the fewest images that so many neighbours allow to all, no more than CURVE_LARGEST; the
+    `wanted` ones are among them where they can be measured.
+    """
+    smallest, largest = 2 * (last + 2), min(available, CURVE_LARGEST)
+    if largest <= smallest:
+        return [largest]
+    spread = np.geomspace(smallest, largest, CURVE_SIZES).round().astype(int).tolist()
+    return sorted({*spread, *(size for size in wanted if smallest <= size <= largest)})
 
 
 def shrink(images: np.ndarray, resolution: int) -> np.ndarray:

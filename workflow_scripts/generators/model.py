@@ -6,7 +6,7 @@ default generator, which the loop seeds before every step, so a step depends on 
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -156,8 +156,3 @@ def to_uint8(images: Tensor) -> Tensor:
 def from_uint8(images: Tensor) -> Tensor:
     """Images uint8 (B, H, W, C) as float32 (B, C, H, W) in -1..1."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-def class_counts_to_labels(counts: Iterable[int]) -> Tensor:
-    """Labels (sum of counts,) int64: counts[c] times class c, in order."""
-    return torch.repeat_interleave(torch.tensor(list(counts), dtype=torch.int64))

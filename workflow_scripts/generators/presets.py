@@ -27,6 +27,8 @@ class TrainingSettings:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
     compile: bool = False  # torch.compile the networks; needs a C++ compiler
     ema_half_life: Positive = 10_000.0  # images after which the averaged weights have moved half-way
+    keep: Literal["last", "best"] = "last"  # best: the averaged weights whose samples were nearest to the training set
+    evaluations: Count = 20  # times, at even intervals, that this Fréchet distance (of pixels) is measured for `best`
 
 
 @dataclass(frozen=True, kw_only=True)

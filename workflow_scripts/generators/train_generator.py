@@ -55,6 +55,8 @@ def main(snakemake: Any) -> None:
         model,
         classes_trained=np.bincount(labels, minlength=classes).tolist() if classes else None,
         images_seen=settings.steps * settings.batch,
+        images_at_best=record.images_at_best,
+        evaluations=record.evaluations,
         snapshot_images=record.snapshot_images,
         provenance=provenance(generator=chosen, size=size, seed=seed, run=run_id, devices=[d.type for d in devices]),
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.model import Batch, GenerativeModel, from_uint8, rank, world_size
 from workflow_scripts.job import progress
+from workflow_scripts.replication.quality import frechet_distance
 from workflow_scripts.training import BatchOrder, Checkpoints, Interrupted, StopSignal, due, step_seed
 
 logger = logging.getLogger("copycat")
@@ -19,6 +21,8 @@ logger = logging.getLogger("copycat")
 CURVE_POINTS = 100  # rows of the training curve
 SNAPSHOTS = 8  # sample grids over training
 SNAPSHOT_IMAGES = 16
+EVALUATED = 1024  # samples, and at most ten times as many training images, of which a Fréchet distance is taken
+EVALUATED_AT = 32  # px: larger images are averaged down
 
 
 @dataclass
@@ -27,11 +31,19 @@ class TrainingRecord:
 
     curve: rows (points, 1 + losses): images seen, then the mean of each loss since the row before.
     snapshots: uint8 (S, SNAPSHOT_IMAGES, H, W, C) of the averaged network at `snapshot_images` images seen.
+    evaluations: rows (images seen, Fréchet distance to the training set), if the best weights are kept; best: those.
     """
 
     curve: list[list[float]] = field(default_factory=list)
     snapshots: list[Tensor] = field(default_factory=list)
     snapshot_images: list[int] = field(default_factory=list)
+    evaluations: list[list[float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def images_at_best(self) -> int | None:
+        """Images seen when the kept weights were the current ones; None if the last are kept."""
+        return int(min(self.evaluations, key=lambda row: row[1])[0]) if self.evaluations else None
 
 
 def train(
@@ -93,6 +105,11 @@ def train(
             if due(done, settings.steps, SNAPSHOTS):
                 record.snapshots.append(model.sample(SNAPSHOT_IMAGES, shown, seed).cpu())
                 record.snapshot_images.append(done * settings.batch)
+            if settings.keep == "best" and due(done, settings.steps, settings.evaluations):
+                distance = distance_to_training_set(images, labels, model, seed)
+                if not record.best or distance < min(row[1] for row in record.evaluations):
+                    record.best = {name: value.clone() for name, value in model.networks["ema"].state_dict().items()}
+                record.evaluations.append([done * settings.batch, distance])
             stopping = stop.agreed(model.device)
             if stopping or (not last and time.monotonic() - saved >= checkpoint_every_s):
                 save(done)
@@ -103,4 +120,26 @@ def train(
             if on_step is not None:
                 on_step(done)
     save(settings.steps)
+    if record.best:
+        model.networks["ema"].load_state_dict(record.best)
     return record
+
+
+def labels_as_in(labels: Tensor, count: int) -> Tensor:
+    """Labels (count,), each class as often as among `labels` (N,), to the nearest image, in order of class.
+
+    Samples with these labels differ from the set in content, not in mixture.
+    """
+    places = (2 * torch.arange(count, device=labels.device) + 1) * len(labels) // (2 * count)
+    return labels.sort().values[places]
+
+
+def distance_to_training_set(images: Tensor, labels: Tensor, model: GenerativeModel, seed: int) -> float:
+    """Fréchet distance in pixels between the training images and samples of the averaged network."""
+    every = max(1, len(images) // (10 * EVALUATED))
+    samples = model.sample(EVALUATED, labels_as_in(labels, EVALUATED) if model.shape.classes else None, seed)
+    size = min(EVALUATED_AT, images.shape[1])
+    real, drawn = (
+        adaptive_avg_pool2d(from_uint8(part), size).flatten(1).cpu().numpy() for part in (images[::every], samples)
+    )
+    return frechet_distance(real, drawn, model.device)

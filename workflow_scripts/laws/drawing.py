@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts import figures
 from workflow_scripts.intervals import wilson
 from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Points
+from workflow_scripts.laws.one_shot_study import PairEstimate, measured_excess
 from workflow_scripts.laws.pairs import Pair
 from workflow_scripts.laws.published import OneShot
 
@@ -163,6 +164,61 @@ def draw_quality(table: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], color=style.colour, marker=style.marker, label=name) for name, style in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def draw_one_shot(found: Mapping[str, PairEstimate], wanted: float, threshold: str) -> Figure:
+    """A column for each generator. Above: measured copies beyond chance, predicted ones with their band, safe size.
+
+    Below: every size predicted without its own measurement, beside what was measured there. threshold: what counted as
+    a replica, for the axis.
+    """
+    styles = figures.generator_styles(found)
+    lowest = 0.03
+    figure = Figure(figsize=(1.3 + 3.6 * len(found), 6.2), layout="constrained")
+    grid = figure.subplots(2, len(found), sharey=True, sharex="col", squeeze=False)
+    for (upper, lower), (generator, one) in zip(grid.T, found.items(), strict=True):
+        shot, style = one.estimate, styles[generator]
+        lines = [] if not shot.reason else [(f"no estimate: {shot.reason}", "#222222")]
+        if not shot.reason:
+            upper.plot(shot.sizes, np.maximum(shot.percentage, lowest), color=style.colour)
+            ends = (np.maximum(end, lowest) for end in (shot.low, shot.high))
+            upper.fill_between(shot.sizes, *ends, color=style.colour, alpha=0.15, linewidth=0)
+            safe = shot.safe_size
+            right = shot.sizes[-1] if np.isinf(safe.high) else safe.high
+            upper.plot([safe.low, right], [wanted, wanted], color="#222222", linewidth=2.5, solid_capstyle="butt")
+            upper.plot(safe.size, wanted, "|", color="#222222", markersize=12, markeredgewidth=2)
+            high = "∞" if np.isinf(safe.high) else f"{safe.high:,.0f}"
+            lines = [(f"{wanted:g} % at {safe.size:,.0f} images [{safe.low:,.0f}, {high}]", "#222222")]
+        figures.coloured_lines(upper, generator, lines)
+        sizes = np.unique(one.points.size)
+        measured = np.array([measured_excess(one.points.select(one.points.size == size)) for size in sizes])
+        _with_zeros(upper, sizes, measured, style, lowest)
+        _with_zeros(lower, sizes, measured, style, lowest)
+        for trial, aside, colour in (("one_shot", 1.06, "#222222"), ("leave_one_out", 1.12, figures.CONTROL)):
+            part = one.predictions(trial)
+            value = part[["predicted", "low", "high"]].to_numpy(float)
+            _with_zeros(lower, part["size"].to_numpy(float) * aside, value, figures.Style(colour, "d"), lowest)
+        upper.set_xlim(sizes[0] / 1.3, None)
+        figures.size_axis(lower, [*sizes, *([shot.sizes[-1]] if not shot.reason else [])], X_LABELS["size"])
+    for axes in grid[:, 0]:
+        figures.percentage_axis(axes, lowest, "copies beyond chance, %")
+    handles = [
+        Line2D([], [], color="#222222", marker="o", linestyle="none", label=f"measured ({threshold})"),
+        Line2D([], [], color="#222222", label="one-shot law from all that was measured"),
+        Patch(color="#222222", alpha=0.15, label="its 95 % interval"),
+        Line2D([], [], color="#222222", marker="d", linestyle="none", label="predicted from the smallest size"),
+        Line2D([], [], color=figures.CONTROL, marker="d", linestyle="none", label="predicted from all other sizes"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 if len(found) == 1 else 2)
+    return figure
+
+
+def _with_zeros(axes: Axes, at: np.ndarray, value: np.ndarray, style: figures.Style, lowest: float) -> None:
+    """Points with intervals, value (m, 3); those below the axis lie hollow on its lower edge."""
+    none = value[:, 0] < lowest
+    for some, hollow in ((~none, False), (none, True)):
+        middle, low, high = np.maximum(value[some], lowest).T
+        figures.points_with_bars(axes, at[some], middle, low, high, style, hollow=hollow)
 
 
 def draw_nothing(message: str) -> Figure:

@@ -6,14 +6,12 @@ from workflow_scripts.figures import save_figure
 from workflow_scripts.files import provenance, write_csv, write_json
 from workflow_scripts.job import run
 from workflow_scripts.laws import drawing
-from workflow_scripts.laws.published import read_replication
 from workflow_scripts.laws.study import fit_study, read_table
 
 
 def main(snakemake: Any) -> None:
     settings = {"method": snakemake.params.method, "wanted_percentage": snakemake.params.wanted_percentage}
-    table, published = read_table(snakemake.input.table), read_replication(snakemake.input.published)
-    study = fit_study(table, published, **settings)
+    study = fit_study(read_table(snakemake.input.table), **settings)
     write_csv(snakemake.output.fits, study.fits)
     write_json(snakemake.output.laws, study.summary | {"provenance": provenance(**settings)})
     leading = study.summary["leading"]

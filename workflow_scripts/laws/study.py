@@ -1,5 +1,4 @@
-"""The laws of a study: from its table of measured replication to fits, comparisons, safe sizes and the one-shot's
-test."""
+"""The laws of a study: from its table of measured replication to fits, comparisons and safe sizes."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ import pandas as pd
 from workflow_scripts.files import InputError
 from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, why_uninformative
 from workflow_scripts.laws.exponential import Method
-from workflow_scripts.laws.one_shot import estimate
 from workflow_scripts.laws.pairs import Pair, fit_hierarchical, fit_pairs, fit_shared, level_prior
 from workflow_scripts.laws.published import published_prior
 from workflow_scripts.laws.safe_size import smallest_safe_size
@@ -30,8 +28,8 @@ LEAST_PAIRS = 3  # fewer pairs of a study say too little of the level's scatter;
 class StudyLaws:
     """Laws of a study.
 
-    fits: a row for each law. summary: JSON-able: comparisons, safe sizes, and how the one-shot estimate would have
-    done. leading: the laws to draw, at the study's first space and threshold, by axis.
+    fits: a row for each law. summary: JSON-able: comparisons and safe sizes. leading: the laws to draw, at the study's
+    first space and threshold, by axis.
     """
 
     fits: pd.DataFrame
@@ -60,24 +58,22 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
-def fit_study(table: pd.DataFrame, published: pd.DataFrame, method: Method, wanted_percentage: float) -> StudyLaws:
+def fit_study(table: pd.DataFrame, method: Method, wanted_percentage: float) -> StudyLaws:
     """Fit every pair of generator and data set in every space, at every threshold, against size and dimension.
 
-    table: see `read_table`; its first row's space and threshold lead. published: see `published.read_replication`; the
-    level's scatter there serves the one-shot estimate of studies of few pairs. wanted_percentage: what counts as safe.
+    table: see `read_table`; its first row's space and threshold lead. wanted_percentage: what counts as safe.
     """
     rows: list[dict[str, Any]] = []
     laws: list[dict[str, Any]] = []
     safe: list[dict[str, Any]] = []
-    shots: list[dict[str, Any]] = []
     leading: dict[str, dict[Pair, DecayFit]] = {}
-    axes = _axes(table)
+    axes = study_axes(table)
     for (space, threshold), group in table.groupby(["space", "threshold"], sort=False):
         rms = float(group["threshold_rms"].median())
         where = {"space": space, "threshold": threshold, "threshold_rms": rms}
         curves = _curves(group)
         for axis in axes:
-            pairs = _pairs(group, axis)
+            pairs = points_by_pair(group, axis)
             if not pairs:
                 continue
             fits = fit_pairs(pairs, axis, method)
@@ -94,19 +90,17 @@ def fit_study(table: pd.DataFrame, published: pd.DataFrame, method: Method, want
                     where | {"axis": axis.name} | _safe_size(pair, fit, wanted_percentage, curves.get(pair))
                     for pair, fit in fits.items()
                 ]
-            if axis.name == "dimension":
-                shots += [where | shot for shot in _test_one_shot(fits, curves, published, rms, wanted_percentage)]
     summary = {
         "leading": {name: laws[0][name] for name in ("space", "threshold", "threshold_rms")},
         "wanted_percentage": wanted_percentage,
         "laws": laws,
         "safe_sizes": safe,
-        "one_shot_test": shots,
     }
-    return StudyLaws(pd.DataFrame(rows), _plain(summary), leading)
+    return StudyLaws(pd.DataFrame(rows), plain(summary), leading)
 
 
-def _axes(table: pd.DataFrame) -> list[Axis]:
+def study_axes(table: pd.DataFrame) -> list[Axis]:
+    """The axes of a study's laws: ln size, intrinsic dimension, and plain size."""
     sizes = np.unique(table["size"].to_numpy(float))
     spread = float(sizes.std(ddof=1)) if len(sizes) > 1 else 1.0
     return [
@@ -116,7 +110,8 @@ def _axes(table: pd.DataFrame) -> list[Axis]:
     ]
 
 
-def _pairs(group: pd.DataFrame, axis: Axis) -> dict[Pair, Points]:
+def points_by_pair(group: pd.DataFrame, axis: Axis) -> dict[Pair, Points]:
+    """What was measured of each pair at one space and threshold, where the axis' value is known."""
     pairs: dict[Pair, Points] = {}
     for (generator, dataset), part in group.groupby(["generator", "dataset"], sort=False):
         name = "intrinsic_dimension" if axis.name == "dimension" else "size"
@@ -181,58 +176,8 @@ def _safe_size(pair: Pair, fit: DecayFit, wanted: float, curve: DimensionCurve |
     return head | vars(smallest_safe_size(fit, wanted, seed=0, curve=curve)) | {"reason": ""}
 
 
-def _test_one_shot(
-    fits: Mapping[Pair, DecayFit],
-    curves: Mapping[Pair, DimensionCurve],
-    published: pd.DataFrame,
-    rms: float,
-    wanted: float,
-) -> list[dict[str, Any]]:
-    """Predict each pair from its smallest size and other pairs' level, and set the other sizes' measurements beside
-    it."""
-    shots = []
-    for pair, fit in fits.items():
-        sizes = np.unique(fit.points.size)
-        if pair not in curves:
-            continue
-        prior = _level_of_others(fits, pair, published, rms)
-        smallest = fit.points.select(fit.points.size == sizes[0])
-        shot = estimate(smallest, curves[pair], prior, sizes[1:], wanted, rms)
-        head = {"generator": pair[0], "dataset": pair[1], "measured_size": sizes[0], "level_from": prior.source}
-        if shot.reason:
-            shots.append(head | {"reason": shot.reason, "predictions": []})
-            continue
-        predictions = []
-        for i, size in enumerate(sizes[1:]):
-            points = fit.points.select(fit.points.size == size)
-            share = points.replicas.sum() / points.samples.sum()
-            background = points.background.mean()
-            measured = 100 * (share - background) / (1 - background)
-            low, high = float(shot.low[i]), float(shot.high[i])
-            predictions.append(
-                {
-                    "size": size,
-                    "predicted": shot.percentage[i],
-                    "low": low,
-                    "high": high,
-                    "measured": measured,
-                    "inside": bool(low <= measured <= high),
-                }
-            )
-        shots.append(
-            head
-            | {
-                "reason": "",
-                "safe_size": vars(shot.safe_size),
-                "predictions": predictions,
-                "median_absolute_error": np.median([abs(one["predicted"] - one["measured"]) for one in predictions]),
-                "warnings": shot.warnings,
-            }
-        )
-    return shots
-
-
-def _level_of_others(fits: Mapping[Pair, DecayFit], pair: Pair, published: pd.DataFrame, rms: float) -> LevelPrior:
+def level_of_others(fits: Mapping[Pair, DecayFit], pair: Pair, published: pd.DataFrame, rms: float) -> LevelPrior:
+    """What the other pairs of a study say of a pair's level, or, where they are too few, the published ones."""
     others = {other: fit for other, fit in fits.items() if other != pair}
     if sum(fit.identified for fit in others.values()) >= LEAST_PAIRS:
         prior = level_prior(others, "other pairs of this study", rms)
@@ -241,12 +186,12 @@ def _level_of_others(fits: Mapping[Pair, DecayFit], pair: Pair, published: pd.Da
     return published_prior(published, rms)
 
 
-def _plain(value: Any) -> Any:
-    """As strict JSON has it: no NumPy types, and null for numbers that are missing or infinite."""
+def plain(value: Any) -> Any:
+    """A value as strict JSON has it: no NumPy types, and null for numbers that are missing or infinite."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

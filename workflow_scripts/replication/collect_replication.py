@@ -11,9 +11,9 @@ from workflow_scripts.replication.tables import study_rows
 
 def main(snakemake: Any) -> None:
     rows: list[dict] = []
-    parts = zip(snakemake.params.runs, snakemake.input.measured, snakemake.input.complexity, strict=True)
-    for about, measured, complexity in parts:
-        rows += study_rows(about, read_json(measured), read_json(complexity))
+    files = snakemake.input
+    for about, *parts in zip(snakemake.params.runs, files.measured, files.quality, files.complexity, strict=True):
+        rows += study_rows(about, *map(read_json, parts))
     write_csv(snakemake.output.table, pd.DataFrame(rows))
 
 

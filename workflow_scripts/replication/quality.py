@@ -15,6 +15,7 @@ from workflow_scripts.replication.neighbours import Form, distance_blocks, neare
 
 ROWS_AT_A_TIME = 8192
 COLUMNS_AT_A_TIME = 512
+MEASURES = ("frechet", "kernel", "kernel_low", "kernel_high", "precision", "recall", "density", "coverage")
 FRECHET_TOLERANCE = 1e-5  # relative
 
 
@@ -25,6 +26,29 @@ class KernelDistance:
     mean: float
     low: float
     high: float
+
+
+def compare(real: np.ndarray, samples: np.ndarray, device: torch.device | str = "cpu") -> dict[str, float | None]:
+    """All measures of this module for samples (m, ...) against real points (n, ...), uint8 images or features.
+
+    Pixels count as values in 0..1. A measure that the sets are too small for is None.
+    """
+    real, samples = (_vectors(one) for one in (real, samples))
+    fewest, found = min(len(real), len(samples)), dict[str, float | None].fromkeys(MEASURES)
+    if fewest >= 2:
+        found["frechet"] = frechet_distance(real, samples, device)
+    if fewest >= 4:
+        kernel = kernel_distance(real, samples, device=device)
+        found |= {"kernel": kernel.mean, "kernel_low": kernel.low, "kernel_high": kernel.high}
+        found["precision"], found["recall"] = precision_recall(real, samples, device=device)
+    if fewest >= 6:
+        found["density"], found["coverage"] = density_coverage(real, samples, device=device)
+    return found
+
+
+def _vectors(points: np.ndarray) -> np.ndarray:
+    flat = np.asarray(points).reshape(len(points), -1)
+    return flat.astype(np.float32) / 255 if flat.dtype == np.uint8 else flat
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray, device: torch.device | str = "cpu") -> float:

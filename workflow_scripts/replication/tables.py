@@ -31,17 +31,22 @@ def by_rank(rows: pd.DataFrame, rank: int) -> pd.DataFrame:
     return rows[rows["rank"] == rank].set_index("query").sort_index()[["index", "distance"]]
 
 
-def study_rows(about: Mapping[str, Any], measured: Mapping[str, Any], complexity: Mapping[str, Any]) -> list[dict]:
+def study_rows(
+    about: Mapping[str, Any], measured: Mapping[str, Any], quality: Mapping[str, Any], complexity: Mapping[str, Any]
+) -> list[dict]:
     """Rows of the study's table for one generator on one subset: one for each threshold.
 
-    about: generator, dataset, size, seed, space; measured: what measure_replication wrote; complexity: the intrinsic
-    dimension of the subset, as estimate_dimension wrote it.
+    about: generator, dataset, size, seed, space; measured: what measure_replication wrote; quality: what
+    measure_quality wrote; complexity: the intrinsic dimension of the subset, as estimate_dimension wrote it.
     """
     shared = {
         "lone_neighbour_percentage": measured["lone_neighbour"]["percentage"],
         "authenticity_percentage": measured["authenticity"]["percentage"],
         "data_copying_z": measured["data_copying"]["z"],
         "median_distance": measured["distances"]["samples"]["0.5"],
+        **quality["held_out"],
+        "frechet_training": quality["training"]["frechet"],
+        "frechet_control": quality["control"]["frechet"],
         "intrinsic_dimension": complexity["dimension"],
         "intrinsic_dimension_low": complexity["low"],
         "intrinsic_dimension_high": complexity["high"],

@@ -1,0 +1,27 @@
+"""Estimate how the intrinsic dimension of a data set grows with the number of images. Rule: estimate_curve."""
+
+from dataclasses import asdict
+from typing import Any
+
+from workflow_scripts.complexity.dimension import curve_sizes, estimate_dimension, shrink
+from workflow_scripts.device import prepare_torch
+from workflow_scripts.files import provenance, read_npy, write_json
+from workflow_scripts.job import progress, run
+
+
+def main(snakemake: Any) -> None:
+    [device] = prepare_torch(snakemake.threads)
+    settings, order = snakemake.params.settings, read_npy(snakemake.input.order)
+    first, last = settings["neighbours"]
+    sizes = curve_sizes(len(order), last, snakemake.params.sizes)
+    images = shrink(read_npy(snakemake.input.images)[order[: sizes[-1]]], settings["resolution"])
+    points = []
+    with progress(len(sizes), "sizes", label="dimension") as bar:
+        for size in sizes:
+            found = estimate_dimension(images[:size], first, last, settings["bootstraps"], size, device)
+            points.append({"size": size, **asdict(found)})
+            bar.advance()
+    write_json(snakemake.output[0], {"points": points, "provenance": provenance(complexity=settings, sizes=sizes)})
+
+
+run(main, snakemake)

@@ -1,0 +1,160 @@
+"""Encoders: from images to the vectors that neighbours and quality are measured on.
+
+An encoder is a module that maps uint8 images (B, H, W, C) on its device to float32 features (B, D).
+"""
+
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.models import get_model, get_model_weights
+
+from workflow_scripts.files import InputError, sha256
+from workflow_scripts.job import progress
+
+BATCH = 128
+
+
+class ClassifierFeatures(nn.Module):
+    """A torchvision classifier up to its last linear layer: what goes into that layer is the feature vector.
+
+    The whole image is scaled to `resolution` px (no crop: its border counts, too), grey is repeated to RGB, and values
+    are standardised by mean and std, (3,) each, of 0..1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, resolution: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network, self.resolution = network.eval(), resolution
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self._seen: Tensor | None = None
+        last_linear(network).register_forward_pre_hook(self._keep)
+
+    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._seen = inputs[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.permute(0, 3, 1, 2).float() / 255
+        x = x.expand(-1, 3, -1, -1)
+        if x.shape[-1] != self.resolution:
+            x = interpolate(x, (self.resolution, self.resolution), mode="bilinear", antialias=True)
+        self.network((x - self.mean) / self.std)
+        assert self._seen is not None
+        return self._seen.flatten(1)
+
+
+def last_linear(network: nn.Module) -> nn.Linear:
+    """The classification layer of a network. Raises InputError if it has none."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise InputError(f"{type(network).__name__}: no linear layer, so there are no features before it")
+    return layers[-1]
+
+
+def torchvision_encoder(
+    model: str, weights: str | None, digest: str | None, resolution: int | None, device: torch.device
+) -> ClassifierFeatures:
+    """The features of torchvision's classifier `model`, with the weights of a local file or torchvision's own.
+
+    weights: .pth or .safetensors, checked against the SHA-256 `digest` if that is given; None: torchvision's, from its
+    cache, or fetched into it. resolution: px that images are scaled to; None: as in the network's training.
+    Raises InputError if the weights are not there or are not this model's.
+    """
+    try:
+        known = get_model_weights(model).DEFAULT
+    except ValueError as cause:
+        raise InputError(f"spaces: torchvision has no model {model!r}; see torchvision.models.list_models()") from cause
+    path = Path(weights) if weights else _cached_weights(model, known.url)
+    if not path.exists():
+        raise InputError(f"{path}: not found, expected the weights of torchvision's {model} (.pth or .safetensors)")
+    if digest and sha256(path) != digest:
+        raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {digest}; fetch the file again")
+    state = _read_weights(path)
+    network = _rebuild(model, state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as cause:
+        raise InputError(f"{path}: not the weights of torchvision's {model} ({_first_line(cause)})") from cause
+    trained = known.transforms()
+    return ClassifierFeatures(network, resolution or trained.crop_size[0], trained.mean, trained.std).to(device)
+
+
+def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:
+    """Features float32 (N, D) of images, uint8 (N, H, W, C)."""
+    parts = []
+    with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
+        for start in range(0, len(images), batch):
+            part = np.ascontiguousarray(images[start : start + batch])
+            parts.append(encoder(torch.from_numpy(part).to(device)).float().cpu().numpy())
+            bar.advance(len(part))
+    return np.concatenate(parts)
+
+
+def join(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Join spaces into one in which each weighs alike: (m, sum of D) float32 from (reference (n, D), points (m, D)).
+
+    Each part is centred, and divided by the root of its total variance over the reference: two random references are
+    then equally far apart in all parts. Uint8 images count as their pixels.
+    """
+    joined = []
+    for reference, points in parts:
+        reference, points = (np.asarray(one, dtype=np.float32).reshape(len(one), -1) for one in (reference, points))
+        scale = np.sqrt(reference.var(axis=0, dtype=np.float64).sum()) or 1.0
+        joined.append((points - reference.mean(axis=0)) / np.float32(scale))
+    return np.concatenate(joined, axis=1)
+
+
+def _cached_weights(model: str, url: str) -> Path:
+    """Torchvision's weights in torch's cache, fetched if they are missing, their hash checked each time."""
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    name = url.rsplit("/", 1)[-1]
+    prefix = name.rsplit(".", 1)[0].rsplit("-", 1)[-1]
+    path = cache / name
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=False)
+        except (urllib.error.URLError, OSError, RuntimeError) as cause:
+            raise InputError(
+                f"the weights of torchvision's {model} are not in its cache and could not be fetched ({cause}). Fetch "
+                f"{url} on a machine with a network, and put it into {cache}, or anywhere and give its path as "
+                "`weights` of this space (config key spaces.<name>.weights)."
+            ) from cause
+    if not sha256(path).startswith(prefix):
+        raise InputError(f"{path}: damaged (its SHA-256 does not start with {prefix}). Delete it and fetch it again.")
+    return path
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as cause:  # several unrelated types, from two libraries
+        raise InputError(
+            f"{path}: not readable as weights ({_first_line(cause)}); expected .pth or .safetensors"
+        ) from cause
+
+
+def _rebuild(model: str, state: dict[str, Tensor]) -> nn.Module:
+    """The network that the weights are of: with as many classes as they have."""
+    options: dict[str, Any] = {}
+    heads = [value for name, value in state.items() if name.endswith(".weight") and value.ndim == 2]
+    if heads:
+        options["num_classes"] = len(heads[-1])
+    if model in ("inception_v3", "googlenet"):
+        options |= {"init_weights": False, "transform_input": True}
+        options["aux_logits"] = any(name.lower().startswith("aux") for name in state)
+    return get_model(model, weights=None, **options)
+
+
+def _first_line(cause: BaseException) -> str:
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

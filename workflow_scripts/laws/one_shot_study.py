@@ -1,0 +1,168 @@
+"""The one-shot estimate for a data set of a study, and its trial: every size predicted without its own measurement."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.intervals import wilson
+from workflow_scripts.laws.decay import DIMENSION_AXIS, LevelPrior, Points
+from workflow_scripts.laws.one_shot import OneShotEstimate, estimate
+from workflow_scripts.laws.pairs import fit_pairs
+from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
+from workflow_scripts.laws.study import level_of_others, plain, points_by_pair, study_axes
+
+GRID = 60  # sizes at which the prediction is drawn
+TRIAL_COLUMNS = [
+    "trial", "size", "predicted", "low", "high", "measured", "measured_low", "measured_high", "error", "inside",
+    "reason",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PairEstimate:
+    """The estimate for one generator on the data set. points: what was measured, at every size.
+
+    trials: rows of a table, one for each way of leaving measurements out and each size so predicted.
+    """
+
+    points: Points
+    prior: LevelPrior
+    estimate: OneShotEstimate
+    trials: pd.DataFrame
+
+    def predictions(self, trial: str | None = None) -> pd.DataFrame:
+        """The trials, or those of one way of leaving out, in which a prediction could be made."""
+        made = self.trials[self.trials["reason"] == ""]
+        return made if trial is None else made[made["trial"] == trial]
+
+
+def curve_of(points: list[dict[str, Any]]) -> DimensionCurve | None:
+    """The growth of the dimension with size from what estimate_curve wrote; None if fewer than two sizes have one."""
+    known = [one for one in points if one["dimension"] is not None]
+    if len(known) < 2:
+        return None
+    return fit_dimension_curve(*(np.array([one[key] for one in known], dtype=float) for key in (
+        "size", "dimension", "low", "high",
+    )))  # fmt: skip
+
+
+def estimate_pairs(
+    table: pd.DataFrame, dataset: str, curve: DimensionCurve, published: pd.DataFrame, wanted: float
+) -> dict[str, PairEstimate]:
+    """The one-shot estimate of every generator on `dataset`.
+
+    table: the study's, at one space and threshold; the level comes from its other pairs, where at least three are
+    identified, and else from the published ones. curve: growth of the data set's dimension with size. wanted: copies
+    that count as safe, %.
+    """
+    rms = float(table["threshold_rms"].median())
+    by_size = points_by_pair(table, study_axes(table)[0])
+    fits = fit_pairs(points_by_pair(table, DIMENSION_AXIS), DIMENSION_AXIS, "binomial")
+    found = {}
+    for pair, points in by_size.items():
+        if pair[1] != dataset:
+            continue
+        prior = level_of_others(fits, pair, published, rms)
+        sizes = np.unique(points.size)
+        at = np.unique(np.concatenate([np.geomspace(sizes[0], max(curve.sizes[1], sizes[-1]), GRID), sizes]))
+        shot = estimate(points, curve, prior, at, wanted, rms)
+        found[pair[0]] = PairEstimate(points, prior, shot, _trials(points, curve, prior, wanted, rms))
+    return found
+
+
+def _trials(points: Points, curve: DimensionCurve, prior: LevelPrior, wanted: float, rms: float) -> pd.DataFrame:
+    """Predict each size from the smallest one alone (`one_shot`), and from all others (`leave_one_out`)."""
+    sizes = np.unique(points.size)
+    rows = []
+    plans = [("one_shot", sizes[:1], sizes[1:]), *(("leave_one_out", sizes[sizes != s], s[None]) for s in sizes)]
+    for name, kept, left_out in plans:
+        if not len(kept) or not len(left_out):
+            continue
+        shot = estimate(points.select(np.isin(points.size, kept)), curve, prior, left_out, wanted, rms)
+        for i, size in enumerate(left_out):
+            measured, low, high = measured_excess(points.select(points.size == size))
+            ends = float(shot.low[i]), float(shot.high[i])
+            rows.append(
+                {
+                    "trial": name,
+                    "size": int(size),
+                    "predicted": float(shot.percentage[i]),
+                    "low": ends[0],
+                    "high": ends[1],
+                    "measured": measured,
+                    "measured_low": low,
+                    "measured_high": high,
+                    "error": abs(float(shot.percentage[i]) - measured),
+                    # Overlap of both intervals: the measurement has an error of its own.
+                    "inside": bool(ends[0] <= high and low <= ends[1]),
+                    "reason": shot.reason,
+                }
+            )
+    return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+
+
+def measured_excess(points: Points) -> tuple[float, float, float]:
+    """Percentage of copies, background excluded, seeds pooled, with its 95 % Wilson interval of counting."""
+    count, of, background = points.replicas.sum(), points.samples.sum(), points.background.mean()
+    shares = np.array([count / of, *(float(end) for end in wilson(count, of))])
+    value, low, high = 100 * (shares - background) / (1 - background)
+    return float(value), float(max(low, 0.0)), float(max(high, 0.0))
+
+
+def summarise(found: dict[str, PairEstimate], curve: DimensionCurve, about: dict[str, Any]) -> dict[str, Any]:
+    """Strict JSON of the estimates of one data set; `about` goes first."""
+    generators = {}
+    for name, one in found.items():
+        shot, sizes = one.estimate, np.unique(one.points.size)
+        measured = [(size, *measured_excess(one.points.select(one.points.size == size))) for size in sizes]
+        errors = one.predictions().groupby("trial")["error"].median()
+        generators[name] = {
+            "smallest_safe_size": vars(shot.safe_size),
+            "reason": shot.reason,
+            "warnings": shot.warnings,
+            "assumptions": shot.assumptions,
+            "level": shot.level,
+            "rate": shot.rate,
+            "level_from": one.prior.source,
+            "measured": [dict(zip(("size", "percentage", "low", "high"), row, strict=True)) for row in measured],
+            "predicted": [
+                {"size": float(size), "percentage": value, "low": low, "high": high}
+                for size, value, low, high in zip(shot.sizes, shot.percentage, shot.low, shot.high, strict=True)
+            ],
+            "trials": one.trials.to_dict("records"),
+            "median_error_of_trials": {str(trial): float(error) for trial, error in errors.items()},
+        }
+    dimension = {"intercept": curve.intercept, "slope": curve.slope, "sizes": list(curve.sizes)}
+    return plain({**about, "dimension": dimension, "generators": generators})
+
+
+def answer(found: dict[str, PairEstimate], dataset: str, wanted: float) -> list[str]:
+    """What a person can act on, a line or two for each generator."""
+    lines = []
+    for name, one in found.items():
+        shot, measured = one.estimate, np.unique(one.points.size)
+        if shot.reason:
+            lines.append(f"{name} on {dataset}: no safe size can be given, since {shot.reason}.")
+            continue
+        safe = shot.safe_size
+        high = "no size that could be named" if np.isinf(safe.high) else f"{safe.high:,.0f}"
+        lines.append(
+            f"{name} on {dataset}: train on at least {safe.size:,.0f} images (95 % interval {safe.low:,.0f} to {high}) "
+            f"for at most {wanted:g} % of copies beyond chance; measured at {_listed(measured)} images."
+        )
+        trials = one.predictions()
+        if len(trials):
+            inside = int(trials["inside"].sum())
+            lines.append(
+                f"Tried on what was measured: {inside} of {len(trials)} predictions of a size left out hold, "
+                f"median error {trials['error'].median():.1f} points."
+            )
+        lines += [f"Beware: {text}" for text in shot.warnings[:2]]
+    return lines
+
+
+def _listed(sizes: np.ndarray) -> str:
+    words = [f"{size:,.0f}" for size in sizes]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
