@@ -41,7 +41,7 @@ rule fit_decay:
 rule estimate_one_shot:
     input:
         table=rules.collect_replication.output.table,
-        curve=rules.estimate_curve.output,
+        curve=rules.estimate_curve.output[0],
         published=ROOT / "resources/published/feng2021_replication.csv",
     output:
         estimate="results/one_shot/{dataset}.json",

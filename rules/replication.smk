@@ -59,6 +59,7 @@ rule measure_replication:
     input:
         neighbours=rules.find_neighbours.output,
         controls=rules.find_control_neighbours.output,
+        labels=rules.pack_images.output.labels,
     output:
         "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
     log:

@@ -1,19 +1,21 @@
 """The one-shot estimate for a data set of a study, and its trial: every size predicted without its own measurement."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from workflow_scripts.intervals import wilson
-from workflow_scripts.laws.decay import DIMENSION_AXIS, LevelPrior, Points
+from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, fit_decay
 from workflow_scripts.laws.one_shot import OneShotEstimate, estimate
 from workflow_scripts.laws.pairs import fit_pairs
+from workflow_scripts.laws.safe_size import smallest_safe_size
 from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
 from workflow_scripts.laws.study import level_of_others, plain, points_by_pair, study_axes
 
 GRID = 60  # sizes at which the prediction is drawn
+OWN_LAW_FROM = 3  # sizes
 TRIAL_COLUMNS = [
     "trial", "size", "predicted", "low", "high", "measured", "measured_low", "measured_high", "error", "inside",
     "reason",
@@ -67,9 +69,42 @@ def estimate_pairs(
         prior = level_of_others(fits, pair, published, rms)
         sizes = np.unique(points.size)
         at = np.unique(np.concatenate([np.geomspace(sizes[0], max(curve.sizes[1], sizes[-1]), GRID), sizes]))
-        shot = estimate(points, curve, prior, at, wanted, rms)
+        shot = predict(points, curve, prior, at, wanted, rms)
         found[pair[0]] = PairEstimate(points, prior, shot, _trials(points, curve, prior, wanted, rms))
     return found
+
+
+def predict(
+    points: Points, curve: DimensionCurve, prior: LevelPrior, at: np.ndarray, wanted: float, rms: float
+) -> OneShotEstimate:
+    """Predict copies at sizes `at` from all that was measured.
+
+    From three sizes on, if they identify it, by the pair's own law in ln size; that is the same law, since the
+    dimension grows in proportion to ln size, and it needs no other pair. From fewer, by the one-shot law.
+    """
+    if len(sizes := np.unique(points.size)) >= OWN_LAW_FROM:
+        axis = Axis("ln_size", float(np.log(sizes).mean()), 1.0)
+        fit = fit_decay(replace(points, value=points.size), axis)
+        if fit.identified:
+            return _own_estimate(fit, at, wanted)
+    return estimate(points, curve, prior, at, wanted, rms)
+
+
+def _own_estimate(fit: DecayFit, at: np.ndarray, wanted: float) -> OneShotEstimate:
+    low, high = fit.band(at)
+    safe = smallest_safe_size(fit, wanted, seed=0)
+    assumptions = [
+        f"Replication falls as a power of the set's size; {len(np.unique(fit.points.size))} set sizes measured, and no "
+        "other generator or data set is needed.",
+        "Larger sets are drawn from the same population, and the generator is trained in the same way.",
+        f"Safe means at most {wanted:g} % of samples above the background of held-out images.",
+    ]
+    warnings = []
+    if safe.extrapolated:
+        warnings.append(f"The safe size {safe.size:,.0f} lies outside the {safe.extrapolated}: extrapolated.")
+    if np.isinf(safe.high):
+        warnings.append("No upper end of the safe size can be given.")
+    return OneShotEstimate(fit.level, fit.rate, at, fit.percentage(at), low, high, safe, assumptions, warnings)
 
 
 def _trials(points: Points, curve: DimensionCurve, prior: LevelPrior, wanted: float, rms: float) -> pd.DataFrame:
@@ -80,7 +115,7 @@ def _trials(points: Points, curve: DimensionCurve, prior: LevelPrior, wanted: fl
     for name, kept, left_out in plans:
         if not len(kept) or not len(left_out):
             continue
-        shot = estimate(points.select(np.isin(points.size, kept)), curve, prior, left_out, wanted, rms)
+        shot = predict(points.select(np.isin(points.size, kept)), curve, prior, left_out, wanted, rms)
         for i, size in enumerate(left_out):
             measured, low, high = measured_excess(points.select(points.size == size))
             ends = float(shot.low[i]), float(shot.high[i])

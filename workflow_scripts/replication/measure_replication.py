@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from workflow_scripts.config import threshold_label
 from workflow_scripts.files import provenance, read_parquet, write_json
 from workflow_scripts.job import run
@@ -29,12 +27,14 @@ def main(snakemake: Any) -> None:
         found = measures.replication(samples, nearest["index"].to_numpy(), chance, within, threshold.rms)
         thresholds.append({"label": threshold_label(given), "threshold": asdict(threshold), **asdict(found)})
 
-    one_cell = np.zeros(len(samples)), np.zeros(len(chance))
+    # Cells of the cellwise test: the class of the nearest training image (one cell where there are no classes).
+    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    cells = (labels[table["index"].to_numpy()] for table in (nearest, held_out))
     result = {
         "thresholds": thresholds,
         "lone_neighbour": asdict(measures.lone_neighbour(samples, second["distance"].to_numpy())),
         "authenticity": asdict(measures.authenticity(samples, training["distance"].loc[nearest["index"]].to_numpy())),
-        "data_copying": asdict(measures.data_copying(samples, chance, *one_cell)),
+        "data_copying": asdict(measures.data_copying(samples, chance, *cells)),
         "distances": {
             "samples": measures.quantiles(samples),
             "held_out": measures.quantiles(chance),

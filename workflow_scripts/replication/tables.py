@@ -43,6 +43,7 @@ def study_rows(
         "lone_neighbour_percentage": measured["lone_neighbour"]["percentage"],
         "authenticity_percentage": measured["authenticity"]["percentage"],
         "data_copying_z": measured["data_copying"]["z"],
+        "data_copying_cellwise_z": measured["data_copying"]["cellwise_z"],
         "median_distance": measured["distances"]["samples"]["0.5"],
         **quality["held_out"],
         "frechet_training": quality["training"]["frechet"],
