@@ -114,20 +114,19 @@ def test_accumulation_and_conditioning_take_a_step() -> None:
 
 
 def test_it_copies_eight_images(tmp_path: Path) -> None:
-    blocks = torch.randint(0, 2, (8, 4, 4), generator=torch.Generator().manual_seed(0)) * 200 + 28
-    images = blocks.repeat_interleave(2, 1).repeat_interleave(2, 2)[..., None].to(torch.uint8)
-    labels = torch.arange(8)
+    ones, half, middle = (torch.tensor(p).repeat_interleave(2) for p in ((1, 1, 1, 1), (-1, -1, 1, 1), (-1, 1, 1, -1)))
+    patterns = torch.stack([torch.outer(r, c) for r in (ones, half, middle) for c in (ones, half, middle)])[:8]
+    images, labels = (patterns * 100 + 127.5).to(torch.uint8)[..., None], torch.arange(8)
     torch.manual_seed(0)
     settings = BigGANSettings(
-        steps=400, batch=16, width=16, depth=1, bottleneck=2, latent=8, class_embedding=8, attention_at=0,
-        generator_lr=3e-3, discriminator_lr=3e-3, adam_beta1=0.5, discriminator_steps=1, ema_half_life=500.0,
-        conditional=True,
+        steps=450, batch=32, width=16, depth=1, bottleneck=2, latent=4, class_embedding=32, attention_at=0,
+        generator_lr=3e-3, discriminator_lr=3e-3, discriminator_steps=1, ema_half_life=500.0, conditional=True,
     )  # fmt: skip
-    model = BigGAN(settings, ImageShape(8, 1, 8), torch.device("cpu"))
+    model = BigGAN(settings, ImageShape(8, 1, 8), CPU)
     train(model, images, labels, 0, Checkpoints(tmp_path), 1e9)
     drawn = labels.repeat(32)
     samples = model.sample(256, drawn, 0).float()
     own = (samples - images[drawn].float()).square().mean((1, 2, 3)).sqrt() / 255
-    print(own.median(), own.quantile(0.9))
+    # The images differ from each other by 0.55 and more; each sample is to be a copy of its own class's.
     assert own.median() < 0.1
     assert own.quantile(0.9) < 0.25
