@@ -140,7 +140,7 @@ IMAGES = {"source": "idx", "images": "a.gz", "resolution": 16}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     # Keys
     ({"complexities": {}}, "complexities", 'did you mean "complexity"?'),
-    ({"sed": 1}, "sed", "known are datasets, generators, replication, complexity, law"),
+    ({"sed": 1}, "sed", "known are datasets, generators, spaces, replication"),
     ({"samples": 5}, "samples", "there is replication.samples"),
     ({"datasets.drawn.colour": "grey"}, "datasets.drawn.colour", '"grey" given, but there is no such key; did you'),
     ({"datasets.drawn.path": "x"}, "datasets.drawn.path", "no such key; known are source, resolution"),
@@ -156,7 +156,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     # What is missing
     ({"datasets": GONE}, "datasets", "missing, expected a mapping of names (data sets by name)"),
     ({"generators": GONE}, "generators", "missing"),
-    ({"replication": GONE}, "replication", "missing"),
+    ({"replication": GONE}, "the config", "no study given, expected at least one of the keys replication, similarity"),
     ({"replication.datasets": GONE}, "replication.datasets", "missing"),
     ({"replication.generators": GONE}, "replication.generators", "missing, expected a list"),
     ({"replication.datasets.drawn.sizes": GONE}, "replication.datasets.drawn.sizes", "missing, expected a list"),
@@ -236,7 +236,19 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replication.seeds": [-1]}, "replication.seeds.0", "-1 given"),
     ({"replication.seeds": [2**31]}, "replication.seeds.0", "2147483648 given"),
     ({"replication.samples": 0}, "replication.samples", "from 1 to"),
-    ({"replication.spaces": ["pixels"]}, "replication.spaces.0", '"pixels" given, expected pixel'),
+    ({"replication.spaces": ["pixels"]}, "replication.spaces", '"pixels" is not defined under `spaces`; did you mean'),
+    ({"spaces.x": {"kind": "joint", "parts": ["pixel", "y"]}}, "spaces.x.parts", '"y" is not defined under `spaces`'),
+    ({"spaces.x": {"kind": "joint", "parts": ["pixel", "pixel+inception"]}}, "spaces.x.parts", "is itself joint"),
+    ({"spaces.x": {"kind": "torchvision", "model": "resnet50", "sha256": "abc"}}, "spaces.x.sha256", "64 hexadecimal"),
+    ({"spaces.pixel": {"kind": "simclr"}}, "spaces.pixel", "expected pixel, or another name"),
+    ({"spaces.x": {"kind": "simclr", "overrides": {"stepps": 5}}}, "spaces.x.overrides.stepps", 'did you mean "steps"?'),
+    (
+        {"replication.spaces": ["pixel", "simclr"], "replication.thresholds": [{"rms": 0.1}]},
+        "replication.thresholds",
+        "expected a `calibrated` one",
+    ),
+    ({"similarity": {"datasets": ["drawm"]}}, "similarity.datasets", 'did you mean "drawn"?'),
+    ({"similarity": {"datasets": ["drawn"], "resolution": 10}}, "similarity.resolution", "from 11 to 512"),
     ({"replication.thresholds": []}, "replication.thresholds", "a list of at least 1"),
     ({"replication.thresholds.0": {}}, "replication.thresholds.0", "one of the keys calibrated, rms"),
     ({"replication.thresholds.0.rms": 0.1}, "replication.thresholds.0", "one of the keys calibrated, rms"),

@@ -349,6 +349,28 @@ class Replication(Model):
     )
 
 
+class Similarity(Model):
+    """The similarity study: SSIM-supSubCls of every data set named here, and a map of its classes."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)] = Field(
+        examples=[["my-images"]], description="names under `datasets`, with classes"
+    )
+    measure: Literal["between_sub", "contrast", "within", "between_super"] = Field(
+        "between_sub",
+        description="what laws and advice go by: pairs from different classes of a super-class, that minus pairs from "
+        "one class, pairs from one class, or pairs from different super-classes",
+    )
+    resolution: int = Field(
+        64, ge=11, le=512, description="px at which images are compared; smaller ones are not enlarged"
+    )
+    channels: Literal["luminance", "mean"] = Field(
+        "luminance", description="SSIM of the luminance, or its mean over the colour channels"
+    )
+    standard_error: float = Field(0.002, gt=0, lt=1, description="of the measure, when pairs are sampled")
+    exact_pairs: int = Field(500_000, ge=1, le=MOST, description="up to so many pairs of images all are taken")
+    bootstraps: int = Field(500, ge=10, le=100_000, description="resamples of the images for the intervals")
+
+
 class Complexity(Model):
     """How the intrinsic dimension of each subset is measured (Levina and Bickel 2004)."""
 
@@ -379,11 +401,13 @@ class Config(Model):
     spaces: Annotated[dict[SpaceName, AnySpace], AfterValidator(_with_known_spaces)] = Field(
         SPACES, examples=[{"resnet": {"kind": "torchvision", "model": "resnet50"}}], description="spaces by name"
     )
-    replication: Replication
+    replication: Replication | None = None
+    similarity: Similarity | None = None
     complexity: Complexity = Complexity.model_validate({})
     law: Law = Law.model_validate({})
 
 
+STUDIES = ("replication", "similarity")  # sections that say what to do; at least one of them
 BY_KIND = ("datasets", "generators", "spaces")  # sections of named entries of several kinds
 
 
@@ -455,7 +479,11 @@ def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[st
     wrong: the places of entries that are there, but not right.
     """
     datasets, generators = config.get("datasets", {}), config.get("generators", {})
-    replication = config.get("replication", {})
+    replication = config.get("replication") or {}
+    if not any(config.get(study) for study in STUDIES) and not any(
+        at[:1] == (study,) for at in wrong for study in STUDIES
+    ):
+        yield f"the config: no study given, expected at least one of the keys {', '.join(STUDIES)}"
     for name, dataset in datasets.items():
         yield from _dataset_contradictions(path(("datasets", name)), dataset)
     for name, generator in generators.items():
@@ -465,11 +493,16 @@ def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[st
     for section, known in (("datasets", datasets), ("generators", generators), ("spaces", spaces)):
         # An entry that is wrong as a whole is not among the known ones, but it is there.
         there = {*known, *(at[1] for at in wrong if len(at) > 1 and at[0] == section)}
-        for name in dict.fromkeys(replication.get(section, ())):
-            if name not in there and (section,) not in wrong:
-                meant = did_you_mean_or_list(name, sorted(map(str, there)))
-                where = path(("replication", section, *([name] if section == "datasets" else [])))
-                yield f"{where}: {quoted(name)} is not defined under `{section}`{meant}"
+        for study in STUDIES:
+            names = (config.get(study) or {}).get(section, ())
+            for name in dict.fromkeys(names):
+                if name not in there and (section,) not in wrong:
+                    meant = did_you_mean_or_list(name, sorted(map(str, there)))
+                    where = path((study, section, *([name] if isinstance(names, dict) else [])))
+                    yield f"{where}: {quoted(name)} is not defined under `{section}`{meant}"
+    for name in (config.get("similarity") or {}).get("datasets", ()):
+        if unlabelled := _without_labels(datasets.get(name, {})):
+            yield f"similarity.datasets: {quoted(name)} has no classes ({unlabelled}), expected a set with classes"
     for key in ("generators", "seeds", "spaces"):
         yield from _repeated(f"replication.{key}", map(quoted, replication.get(key, [])))
     # By label: thresholds of one label would share their rows in the tables.
@@ -573,7 +606,7 @@ def _space_contradictions(spaces: dict[str, Any], config: dict[str, Any]) -> Ite
             elif spaces[part].get("kind") == "joint":
                 yield f"{where}: {quoted(part)} is itself joint, expected the names of its parts"
         yield from _repeated(f"spaces.{name}.parts", map(quoted, space.get("parts", ())))
-    replication = config.get("replication", {})
+    replication = config.get("replication") or {}
     beside = [name for name in replication.get("spaces", ()) if spaces.get(name, {}).get("kind", "pixel") != "pixel"]
     thresholds = replication.get("thresholds", [{"calibrated": 0.01}])
     if beside and thresholds and not any("calibrated" in one for one in thresholds):
@@ -600,7 +633,7 @@ def _size_contradictions(name: str, sizes: list[int], dataset: dict[str, Any], c
             f"{where}: {largest} is the largest, expected more than {last}: complexity.neighbours asks for {last} "
             "neighbours of each image, so no intrinsic dimension could be measured"
         )
-    shares = [t["calibrated"] for t in config.get("replication", {}).get("thresholds", []) if "calibrated" in t]
+    shares = [t["calibrated"] for t in (config.get("replication") or {}).get("thresholds", []) if "calibrated" in t]
     for share in shares if held_out is not None else []:
         needed = math.ceil(1 / share - 1e-6)
         if held_out < needed:

@@ -31,9 +31,10 @@ class Schema:
 
     def resolve(self, node: Node, value: Any = None) -> Node:
         """The node behind references; with a value, the alternative that the value chooses."""
-        while "$ref" in node:
-            beside = {key: one for key, one in node.items() if key != "$ref"}
-            node = self.root["$defs"][node["$ref"].rsplit("/", 1)[1]] | beside
+        while (optional := "$ref" in node.get("anyOf", [{}])[0]) or "$ref" in node:
+            reference = node["anyOf"][0]["$ref"] if optional else node["$ref"]
+            beside = {key: one for key, one in node.items() if key not in ("$ref", "anyOf")}
+            node = self.root["$defs"][reference.rsplit("/", 1)[1]] | beside
         if value is not None and "anyOf" in node:
             return self.resolve(node["anyOf"][0])
         if isinstance(value, dict) and "discriminator" in node:
