@@ -1,0 +1,285 @@
+"""Measures of distillation against closed forms, other packages and planted truth."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import mutual_info_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from workflow_scripts.distillation.measures import (
+    BLOCKS,
+    affinity,
+    agreement,
+    bootstrap_means,
+    calibration,
+    class_groups,
+    divergence,
+    ensemble,
+    entropy,
+    generalisation_gap,
+    linear_cka,
+    log_probabilities,
+    mean_estimate,
+    mutual_information,
+    negative_log_likelihood,
+    summary,
+)
+
+
+def logits_of(seed, images=400, classes=10, scale=2.0):
+    return np.random.default_rng([3, seed]).normal(0, scale, (images, classes))
+
+
+def labels_of(images=400, classes=10):
+    return np.random.default_rng(4).integers(0, classes, images)
+
+
+def test_a_model_against_itself():
+    logits, labels = logits_of(0), labels_of()
+    same = agreement(logits, logits, labels)
+    assert same.everywhere.value == same.teacher_right.value == same.teacher_wrong.value == 1
+    np.testing.assert_array_equal(divergence(logits, logits), 0)
+    chosen = logits.argmax(1)
+    shares = np.bincount(chosen) / len(chosen)
+    assert mutual_information(chosen, chosen).plug_in == pytest.approx(stats.entropy(shares))
+    for debiased in (True, False):
+        assert linear_cka(logits, logits, debiased).value == pytest.approx(1)
+    np.testing.assert_allclose(ensemble(logits[None]), log_probabilities(logits), atol=1e-12)
+    np.testing.assert_allclose(ensemble(np.stack([logits] * 3)), log_probabilities(logits), atol=1e-12)
+
+
+def test_independent_models_give_chance():
+    labels, first, second = labels_of(20_000), logits_of(1, 20_000), logits_of(2, 20_000)
+    found = agreement(first, second, labels)
+    for one in (found.everywhere, found.teacher_right, found.teacher_wrong):
+        assert one.low < 0.1 < one.high
+    information = mutual_information(first.argmax(1), second.argmax(1))
+    assert information.plug_in == pytest.approx(81 / 40_000, rel=0.5)  # its bias: (10 - 1)^2 / 2 N
+    assert abs(information.corrected.value) < 0.001
+    assert information.corrected.low == 0
+    assert abs(linear_cka(first, second).value) < 0.001
+    random = np.random.default_rng(5)
+    unrelated = [linear_cka(*random.normal(size=(2, 400, 8))) for _ in range(60)]
+    assert abs(np.mean([one.value for one in unrelated])) < 0.002
+    assert sum(one.low < 0 < one.high for one in unrelated) >= 55
+
+
+def test_agreement_splits_by_the_teacher():
+    teacher = np.eye(3)[[0, 1, 2, 0]]
+    student = np.eye(3)[[0, 2, 2, 1]]
+    found = agreement(student, teacher, np.array([0, 1, 0, 2]))
+    assert [found.everywhere.value, found.teacher_right.value, found.teacher_wrong.value] == [0.5, 0.5, 0.5]
+    assert np.isnan(agreement(student, teacher, np.array([0, 1, 2, 0])).teacher_wrong.value)
+
+
+def test_divergence_is_that_of_torch_and_scipy():
+    teacher, student = logits_of(3), logits_of(4)
+    expected = torch.nn.functional.kl_div(
+        torch.tensor(student).log_softmax(1), torch.tensor(teacher).log_softmax(1), reduction="none", log_target=True
+    ).sum(1)
+    np.testing.assert_allclose(divergence(teacher, student), expected.numpy(), atol=1e-10)
+    p, q = (np.exp(log_probabilities(one)) for one in (teacher, student))
+    np.testing.assert_allclose(divergence(teacher, student), stats.entropy(p, q, axis=1), atol=1e-10)
+    np.testing.assert_allclose(entropy(teacher), stats.entropy(p, axis=1), atol=1e-10)
+    labels = labels_of()
+    np.testing.assert_allclose(
+        negative_log_likelihood(teacher, labels).mean(),
+        float(torch.nn.functional.cross_entropy(torch.tensor(teacher), torch.tensor(labels))),
+    )
+
+
+def test_saturated_predictions_stay_finite():
+    sure = np.array([[2000.0, 0.0, 0.0]])
+    assert entropy(sure)[0] == 0
+    assert divergence(sure, np.zeros((1, 3)))[0] == pytest.approx(np.log(3))
+    assert divergence(sure.astype(np.float16), sure)[0] == 0
+
+
+def test_ensembles_are_means_of_probabilities_and_of_logits():
+    teachers = np.stack([logits_of(5), logits_of(6), logits_of(7)])
+    mean = torch.tensor(teachers).softmax(-1).mean(0)
+    np.testing.assert_allclose(np.exp(ensemble(teachers)), mean.numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        ensemble(teachers, "logits"), torch.tensor(teachers.mean(0)).log_softmax(-1).numpy(), atol=1e-12
+    )
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_mutual_information_is_that_of_sklearn(seed, count, classes):
+    random = np.random.default_rng(seed)
+    first, second = random.integers(0, classes, (2, count))
+    found = mutual_information(first, second)
+    assert found.plug_in == pytest.approx(mutual_info_score(first, second), abs=1e-10)
+    cells = len(np.unique(np.stack([first, second]), axis=1).T)
+    bias = (cells - len(np.unique(first)) - len(np.unique(second)) + 1) / (2 * count)
+    assert found.corrected.value == pytest.approx(max(0, found.plug_in - bias), abs=1e-10)
+    assert found.corrected.low <= found.corrected.value + 1e-12
+    assert found.corrected.value <= found.corrected.high + 1e-12
+
+
+def test_corrected_information_is_nearer_the_truth_and_its_interval_holds_it():
+    joint = (np.eye(5) * 0.6 + 0.4 / 5) / 5
+    truth = (joint * np.log(joint * 25)).sum()
+    random = np.random.default_rng(11)
+    plain, corrected, held = [], [], 0
+    for repeat in range(100):
+        cells = random.choice(25, 300, p=joint.ravel() / joint.sum())
+        found = mutual_information(cells // 5, cells % 5, repeat)
+        plain.append(found.plug_in)
+        corrected.append(found.corrected.value)
+        held += found.corrected.low <= truth <= found.corrected.high
+    assert abs(np.mean(corrected) - truth) < 0.3 * abs(np.mean(plain) - truth)
+    assert held >= 88
+
+
+def test_calibration_error_is_that_of_torchmetrics():
+    logits, labels = logits_of(8, 3000), labels_of(3000)
+    found = calibration(logits, labels)
+    expected = multiclass_calibration_error(torch.tensor(logits).softmax(-1), torch.tensor(labels), 10, n_bins=10)
+    assert found.weighted.value == pytest.approx(float(expected), abs=1e-6)
+    assert found.weighted.low < found.weighted.value < found.weighted.high
+    confidence = np.exp(log_probabilities(logits)).max(1)
+    right = logits.argmax(1) == labels
+    bins = [np.flatnonzero((confidence >= b / 10) & (confidence < (b + 1) / 10)) for b in range(10)]
+    errors = [abs(right[one].mean() - confidence[one].mean()) for one in bins if len(one)]
+    assert found.unweighted.value == pytest.approx(np.mean(errors))
+
+
+def test_a_calibrated_predictor_has_little_calibration_error():
+    logits = logits_of(9, 20_000)
+    random = np.random.default_rng(10)
+    cumulative = np.exp(log_probabilities(logits)).cumsum(1)
+    labels = (random.random((20_000, 1)) > cumulative).sum(1).clip(max=9)
+    assert calibration(logits, labels).weighted.value < 0.015
+    assert calibration(3 * logits, labels).weighted.value > 0.1
+    assert calibration(3 * logits, labels).weighted.low > 0.1
+
+
+def hsic(k, m, debiased):
+    """Song et al. 2012, of kernel matrices, by its formula."""
+    n = len(k)
+    if not debiased:
+        centre = np.eye(n) - 1 / n
+        return np.trace(k @ centre @ m @ centre)
+    k, m = (one - np.diag(np.diag(one)) for one in (k, m))
+    ones = np.ones(n)
+    return (
+        np.trace(k @ m)
+        + (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+        - 2 / (n - 2) * (ones @ k @ m @ ones)
+    )
+
+
+@pytest.mark.parametrize("debiased", [True, False])
+def test_cka_is_the_explicit_ratio_of_hsic(debiased):
+    random = np.random.default_rng(12)
+    x = random.normal(3, 1, (90, 7))
+    y = x[:, :5] ** 2 + random.normal(-1, 1, (90, 5))
+
+    def explicit(rows):
+        k, m = x[rows] @ x[rows].T, y[rows] @ y[rows].T
+        return hsic(k, m, debiased) / np.sqrt(hsic(k, k, debiased) * hsic(m, m, debiased))
+
+    found = linear_cka(x, y, debiased)
+    assert found.value == pytest.approx(explicit(np.arange(90)))
+    without = np.array([explicit(np.arange(90) % BLOCKS != block) for block in range(BLOCKS)])
+    half = stats.t.ppf(0.975, BLOCKS - 1) * np.sqrt((BLOCKS - 1) / BLOCKS * ((without - without.mean()) ** 2).sum())
+    assert found.low == pytest.approx(found.value - half)
+
+
+def test_cka_knows_rotations_and_refuses_what_does_not_vary():
+    random = np.random.default_rng(13)
+    x = random.normal(size=(100, 6))
+    rotation = np.linalg.qr(random.normal(size=(6, 6)))[0]
+    assert linear_cka(x, 5 * x @ rotation + 2).value == pytest.approx(1)
+    assert np.isnan(linear_cka(x, np.ones((100, 3))).value)
+    assert np.isnan(linear_cka(x[:30], x[:30]).value)
+    wide = random.normal(size=(2, 100, 400))
+    assert linear_cka(*wide, debiased=False).value > 0.7
+    assert abs(linear_cka(*wide).value) < 0.2
+
+
+def test_the_interval_of_cka_holds_the_truth():
+    random = np.random.default_rng(14)
+    mix = random.normal(size=(4, 6))
+    big = random.normal(size=(200_000, 4))
+    truth = linear_cka(big, big @ mix + random.normal(size=(200_000, 6))).value
+    held = 0
+    for _ in range(100):
+        x = random.normal(size=(300, 4))
+        found = linear_cka(x, x @ mix + random.normal(size=(300, 6)))
+        held += found.low <= truth <= found.high
+    assert held >= 88
+
+
+def test_bootstrap_of_a_mean_has_its_standard_error():
+    values = np.random.default_rng(15).normal(2, 3, (500, 2))
+    means = bootstrap_means(values, resamples=4000)
+    np.testing.assert_allclose(means.std(0), values.std(0) / np.sqrt(500), rtol=0.06)
+    np.testing.assert_allclose(means.mean(0), values.mean(0), atol=0.02)
+    np.testing.assert_array_equal(means, bootstrap_means(values, resamples=4000))
+    found = mean_estimate(np.append(values[:, 0], np.nan))
+    assert found.low < found.value == pytest.approx(values[:, 0].mean())
+    assert np.isnan(mean_estimate(np.array([np.nan])).value)
+
+
+def test_gap_and_affinity():
+    training, validation = np.arange(1000) < 900, np.arange(500) < 400
+    gap = generalisation_gap(training, validation)
+    assert gap.value == pytest.approx(0.1)
+    assert 0.05 < gap.low < 0.1 < gap.high < 0.15
+    found = affinity(np.arange(500) < 300, validation)
+    assert found.ratio.value == pytest.approx(0.75)
+    assert found.difference.value == pytest.approx(-0.2)
+    assert found.ratio.low < 0.75 < found.ratio.high < 1
+    unmoved = affinity(validation, validation)
+    assert unmoved.ratio == type(unmoved.ratio)(1, 1, 1)
+    views = np.stack([np.arange(500) < 300, np.arange(500) < 200], axis=1)
+    assert affinity(views, validation).difference.value == pytest.approx(-0.3)
+    assert np.isnan(affinity(validation, np.zeros(500, bool)).ratio.value)
+
+
+def test_groups_are_thirds_by_count():
+    groups = class_groups(np.array([5, 100, 50, 1, 20, 80]))
+    assert {name: sorted(one.tolist()) for name, one in groups.items()} == {
+        "head": [1, 5],
+        "middle": [2, 4],
+        "tail": [0, 3],
+    }
+    assert class_groups(np.full(10, 7)) == {}
+
+
+def test_summary_is_plain_and_says_what_the_measures_say():
+    student, teachers, labels = logits_of(20), np.stack([logits_of(21), logits_of(22)]), labels_of()
+    features = [np.random.default_rng(one).normal(size=(400, 6)) for one in range(3)]
+    found = summary(
+        student,
+        labels,
+        teachers,
+        training_hits=np.arange(100) < 90,
+        student_features=features[0],
+        teacher_features=features[1:],
+        training_counts=np.arange(10) + 1,
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["accuracy"] == pytest.approx((student.argmax(1) == labels).mean())
+    assert found["agreement"] == pytest.approx((student.argmax(1) == ensemble(teachers).argmax(1)).mean())
+    assert found["single_kl"] == pytest.approx(np.mean([divergence(one, student) for one in teachers]))
+    assert found["gap"] == pytest.approx(0.9 - found["accuracy"])
+    assert found["cka"] == pytest.approx(np.mean([linear_cka(features[0], one).value for one in features[1:]]))
+    assert sum(one["images"] for one in found["classes"]) == 400
+    assert set(found["groups"]) == {"head", "middle", "tail"}
+    by_class = sum(one["images"] * one["kl"] for one in found["classes"]) / 400
+    assert by_class == pytest.approx(found["kl"])
+    alone = summary(student, labels)
+    assert "kl" not in alone
+    assert alone["groups"] == {}
+    itself = summary(student, labels, student[None])
+    assert itself["agreement"] == 1
+    assert itself["kl"] == pytest.approx(0, abs=1e-9)
