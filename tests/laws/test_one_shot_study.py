@@ -13,6 +13,7 @@ from workflow_scripts.laws.one_shot_study import (
     answer,
     curve_of,
     estimate_pairs,
+    measured_enough,
     measured_excess,
     summarise,
 )
@@ -80,6 +81,13 @@ def test_the_safe_size_of_planted_copies_is_found(found: dict[str, PairEstimate]
     assert safe.low <= 16 * 90**0.5 <= safe.high
 
 
+def test_a_safe_size_far_beyond_everything_is_none(table: pd.DataFrame, curve: DimensionCurve) -> None:
+    flat = table.assign(replicas=np.where(table["size"] == 16, 600, np.where(table["size"] == 32, 560, 525)))
+    one = estimate_pairs(flat, "fashion-mnist", curve, read_replication(PUBLISHED), 0.001)["biggan"]
+    assert "far from all that was measured" in one.estimate.reason
+    assert measured_enough(one.points, 1.0) is None
+
+
 def test_seeds_are_pooled_and_the_background_is_taken_off(found: dict[str, PairEstimate]) -> None:
     points = found["biggan"].points
     some = points.select(points.size == 16)
@@ -90,7 +98,7 @@ def test_seeds_are_pooled_and_the_background_is_taken_off(found: dict[str, PairE
 
 
 def test_summary_and_answer_say_everything(found: dict[str, PairEstimate], curve: DimensionCurve) -> None:
-    text = json.dumps(summarise(found, curve, {"dataset": "fashion-mnist"}), allow_nan=False)
+    text = json.dumps(summarise(found, curve, {"dataset": "fashion-mnist", "wanted_percentage": 1.0}), allow_nan=False)
     for key in ("smallest_safe_size", "assumptions", "warnings", "measured", "predicted", "trials", "dimension"):
         assert f'"{key}"' in text
     lines = answer(found, "fashion-mnist", 1.0)
@@ -104,6 +112,7 @@ def test_without_copies_the_answer_says_why_there_is_no_estimate(table: pd.DataF
     none = estimate_pairs(
         table.assign(replicas=0, background_percentage=0.0), "fashion-mnist", curve, read_replication(PUBLISHED), 1.0
     )
-    [line] = {one for one in answer(none, "fashion-mnist", 1.0) if one.startswith("biggan")}
-    assert "no safe size" in line
+    measured, law = [one for one in answer(none, "fashion-mnist", 1.0) if one.startswith("biggan")]
+    assert "from 16 training images on" in measured
+    assert "no safe size" in law
     assert len(draw_one_shot(none, 1.0, "pixel").axes) == 4

@@ -1,6 +1,7 @@
 """Figures of the laws: measured points with their intervals, the law where it is identified, and what it leaves
 over."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -178,13 +179,13 @@ def draw_one_shot(found: Mapping[str, PairEstimate], wanted: float, threshold: s
     grid = figure.subplots(2, len(found), sharey=True, sharex="col", squeeze=False)
     for (upper, lower), (generator, one) in zip(grid.T, found.items(), strict=True):
         shot, style = one.estimate, styles[generator]
-        lines = [] if not shot.reason else [(f"no estimate: {shot.reason}", "#222222")]
+        lines = [(line, "#222222") for line in textwrap.wrap(f"no estimate: {shot.reason}", 46)] if shot.reason else []
         if not shot.reason:
             upper.plot(shot.sizes, np.maximum(shot.percentage, lowest), color=style.colour)
             ends = (np.maximum(end, lowest) for end in (shot.low, shot.high))
             upper.fill_between(shot.sizes, *ends, color=style.colour, alpha=0.15, linewidth=0)
             safe = shot.safe_size
-            right = shot.sizes[-1] if np.isinf(safe.high) else safe.high
+            right = min(shot.sizes[-1], safe.high)
             upper.plot([safe.low, right], [wanted, wanted], color="#222222", linewidth=2.5, solid_capstyle="butt")
             upper.plot(safe.size, wanted, "|", color="#222222", markersize=12, markeredgewidth=2)
             high = "∞" if np.isinf(safe.high) else f"{safe.high:,.0f}"
@@ -198,8 +199,9 @@ def draw_one_shot(found: Mapping[str, PairEstimate], wanted: float, threshold: s
             part = one.predictions(trial)
             value = part[["predicted", "low", "high"]].to_numpy(float)
             _with_zeros(lower, part["size"].to_numpy(float) * aside, value, figures.Style(colour, "d"), lowest)
-        upper.set_xlim(sizes[0] / 1.3, None)
-        figures.size_axis(lower, [*sizes, *([shot.sizes[-1]] if not shot.reason else [])], X_LABELS["size"])
+        end = sizes[-1] if shot.reason else shot.sizes[-1]
+        upper.set_xlim(sizes[0] / 1.3, 1.3 * end)
+        figures.size_axis(lower, [*sizes, end], X_LABELS["size"])
     for axes in grid[:, 0]:
         figures.percentage_axis(axes, lowest, "copies beyond chance, %")
     handles = [

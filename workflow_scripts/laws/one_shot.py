@@ -89,9 +89,7 @@ def estimate(
         if theta[1] <= 0 or decays.mean() < 0.1:
             reason = "given the level of the other pairs, the points would mean that larger sets are copied more"
     if reason:
-        unknown = np.full(len(sizes), np.nan)
-        none = SafeSize(np.nan, np.nan, np.nan)
-        return OneShotEstimate(np.nan, np.nan, sizes, unknown, unknown, unknown, none, assumptions, [], reason)
+        return no_estimate(sizes, reason, assumptions)
     level, rate, lines = drawn[decays, 0] + LN_100, drawn[decays, 1], lines[decays]
     spread = law(
         level[:, None],
@@ -108,6 +106,12 @@ def estimate(
     warnings = _warnings(at, prior, threshold_rms, float(decays.mean()), own_goal, safe, curve)
     percentage = law(own_level, own_rate, DIMENSION_AXIS.standardise(curve.dimension(sizes)))
     return OneShotEstimate(own_level, own_rate, sizes, percentage, low, high, safe, assumptions, warnings)
+
+
+def no_estimate(sizes: np.ndarray, reason: str, assumptions: list[str] | None = None) -> OneShotEstimate:
+    """What stands in the place of an estimate that could not be made."""
+    unknown, none = np.full(len(sizes), np.nan), SafeSize(np.nan, np.nan, np.nan)
+    return OneShotEstimate(np.nan, np.nan, sizes, unknown, unknown, unknown, none, assumptions or [], [], reason)
 
 
 def _assumptions(points: Points, prior: LevelPrior, wanted_percentage: float) -> list[str]:

@@ -8,12 +8,13 @@ import pandas as pd
 
 from workflow_scripts.intervals import wilson
 from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, fit_decay
-from workflow_scripts.laws.one_shot import OneShotEstimate, estimate
+from workflow_scripts.laws.one_shot import OneShotEstimate, estimate, no_estimate
 from workflow_scripts.laws.pairs import fit_pairs
 from workflow_scripts.laws.safe_size import smallest_safe_size
 from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
 from workflow_scripts.laws.study import level_of_others, plain, points_by_pair, study_axes
 
+FAR = 100  # times the largest size that was looked at
 GRID = 60  # sizes at which the prediction is drawn
 OWN_LAW_FROM = 3  # sizes
 TRIAL_COLUMNS = [
@@ -79,15 +80,24 @@ def predict(
 ) -> OneShotEstimate:
     """Predict copies at sizes `at` from all that was measured.
 
-    From three sizes on, if they identify it, by the pair's own law in ln size; that is the same law, since the
-    dimension grows in proportion to ln size, and it needs no other pair. From fewer, by the one-shot law.
+    From three sizes on by the pair's own law in ln size; that is the same law, since the dimension grows in proportion
+    to ln size, and it needs no other pair. From fewer, by the one-shot law. A safe size that is FAR beyond all that was
+    measured is none.
     """
     if len(sizes := np.unique(points.size)) >= OWN_LAW_FROM:
         axis = Axis("ln_size", float(np.log(sizes).mean()), 1.0)
         fit = fit_decay(replace(points, value=points.size), axis)
-        if fit.identified:
-            return _own_estimate(fit, at, wanted)
-    return estimate(points, curve, prior, at, wanted, rms)
+        if not fit.identified:
+            return no_estimate(at, fit.reason)
+        shot = _own_estimate(fit, at, wanted)
+    else:
+        shot = estimate(points, curve, prior, at, wanted, rms)
+    safe, most = shot.safe_size, FAR * max(curve.sizes[1], sizes[-1])
+    if safe.size > most:
+        return no_estimate(
+            at, f"the law would reach {wanted:g} % only beyond {most:,.0f} images, far from all that was measured"
+        )
+    return replace(shot, safe_size=replace(safe, high=safe.high if safe.high <= most else np.inf))
 
 
 def _own_estimate(fit: DecayFit, at: np.ndarray, wanted: float) -> OneShotEstimate:
@@ -146,6 +156,16 @@ def measured_excess(points: Points) -> tuple[float, float, float]:
     return float(value), float(max(low, 0.0)), float(max(high, 0.0))
 
 
+def measured_enough(points: Points, wanted: float) -> float | None:
+    """The smallest measured size from which on the upper end of the measured excess is at most `wanted` %, if any."""
+    enough = None
+    for size in np.unique(points.size)[::-1]:
+        if measured_excess(points.select(points.size == size))[2] > wanted:
+            break
+        enough = float(size)
+    return enough
+
+
 def summarise(found: dict[str, PairEstimate], curve: DimensionCurve, about: dict[str, Any]) -> dict[str, Any]:
     """Strict JSON of the estimates of one data set; `about` goes first."""
     generators = {}
@@ -155,6 +175,7 @@ def summarise(found: dict[str, PairEstimate], curve: DimensionCurve, about: dict
         errors = one.predictions().groupby("trial")["error"].median()
         generators[name] = {
             "smallest_safe_size": vars(shot.safe_size),
+            "measured_enough": measured_enough(one.points, about["wanted_percentage"]),
             "reason": shot.reason,
             "warnings": shot.warnings,
             "assumptions": shot.assumptions,
@@ -178,8 +199,14 @@ def answer(found: dict[str, PairEstimate], dataset: str, wanted: float) -> list[
     lines = []
     for name, one in found.items():
         shot, measured = one.estimate, np.unique(one.points.size)
+        enough = measured_enough(one.points, wanted)
+        if enough is not None:
+            lines.append(
+                f"{name} on {dataset}, as measured: from {enough:,.0f} training images on, copies beyond chance were "
+                f"at most {wanted:g} %, with their counting error."
+            )
         if shot.reason:
-            lines.append(f"{name} on {dataset}: no safe size can be given, since {shot.reason}.")
+            lines.append(f"{name} on {dataset}: no safe size can be given by a law, since {shot.reason}.")
             continue
         safe = shot.safe_size
         high = "no size that could be named" if np.isinf(safe.high) else f"{safe.high:,.0f}"
