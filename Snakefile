@@ -32,10 +32,8 @@ report: "report/workflow.rst"
 
 rule replication:
     input:
-        rules.collect_replication.output,
-        rules.fit_decay.output,
-        collect("results/figures/dimension/{dataset}.svg", dataset=STUDY["datasets"]),
-        collect("results/figures/one_shot/{dataset}.svg", dataset=STUDY["datasets"]),
+        branch(bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output]),
+        collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=STUDY["datasets"]),
         collect("results/figures/quality/{space}.svg", space=STUDY["spaces"]),
         collect("results/figures/gallery/{pair[space]}/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
         collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),

@@ -9,6 +9,9 @@ sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
 from workflow_scripts.config import validate
+from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
+from workflow_scripts.containers.image import image_name
+from workflow_scripts.containers.jobs import configured_paths, prepare_jobs_inside
 from workflow_scripts.files import InputError
 
 try:
@@ -16,10 +19,25 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-IMAGE = "containers/copycat.sif"
+# The image of the computing rules: they run inside it if Snakemake is called with `--sdm apptainer`.
+IMAGE = os.path.relpath(ROOT / "containers" / image_name(ROOT))
+INSIDE = any(str(method) == "apptainer" for method in workflow.deployment_settings.deployment_method)
+if INSIDE:
+    workflow.deployment_settings.apptainer_args = prepare_jobs_inside(
+        workflow.deployment_settings.apptainer_args, [ROOT, *configured_paths(config)], Path.cwd()
+    )
+
+# A study that the config leaves out has nothing to do.
+config["replication"] = config["replication"] or {
+    **{key: [] for key in ("generators", "spaces", "thresholds")},
+    "datasets": {},
+    "seeds": [0],
+    "samples": 0,
+    "wanted_percentage": 1.0,
+}
+STUDY = config["replication"]
 
 # One entry for each generator trained on one subset, and for each space that it is searched in.
-STUDY = config["replication"]
 RUNS = [
     {"space": space, "generator": generator, "dataset": dataset, "size": size, "seed": seed}
     for space in STUDY["spaces"]

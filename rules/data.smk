@@ -44,6 +44,6 @@ rule draw_subsets:
     params:
         held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
         kind=lookup(dpath="datasets/{dataset}/subsets", within=config),
-        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config, default=[]),
     script:
         "../workflow_scripts/data/draw_subsets.py"

@@ -4,6 +4,7 @@
 rule train_simclr:
     input:
         images=rules.pack_images.output.images,
+        manifest=rules.pack_images.output.manifest,
     output:
         weights="results/encoders/{space}/{dataset}/weights.safetensors",
         network="results/encoders/{space}/{dataset}/network.json",

@@ -17,8 +17,9 @@ rule save_config:
 
 rule summarise:
     input:
-        table=rules.collect_replication.output.table,
-        laws=rules.fit_decay.output.laws,
+        table=branch(bool(RUNS), then=rules.collect_replication.output.table),
+        laws=branch(bool(RUNS), then=rules.fit_decay.output.laws),
+        one_shot=collect(rules.estimate_one_shot.output.answer, dataset=STUDY["datasets"]),
         published=rules.fit_published.output.fits,
         leave_one_out=rules.fit_published.output.leave_one_out,
     output:

@@ -241,7 +241,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"spaces.x": {"kind": "joint", "parts": ["pixel", "pixel+inception"]}}, "spaces.x.parts", "is itself joint"),
     ({"spaces.x": {"kind": "torchvision", "model": "resnet50", "sha256": "abc"}}, "spaces.x.sha256", "64 hexadecimal"),
     ({"spaces.pixel": {"kind": "simclr"}}, "spaces.pixel", "expected pixel, or another name"),
-    ({"spaces.x": {"kind": "simclr", "overrides": {"stepps": 5}}}, "spaces.x.overrides.stepps", 'did you mean "steps"?'),
+    (
+        {"spaces.x": {"kind": "simclr", "overrides": {"stepps": 5}}},
+        "spaces.x.overrides.stepps",
+        'did you mean "steps"?',
+    ),
     (
         {"replication.spaces": ["pixel", "simclr"], "replication.thresholds": [{"rms": 0.1}]},
         "replication.thresholds",

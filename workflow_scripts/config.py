@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from workflow_scripts.classifiers.presets import PRESETS as CLASSIFIER_PRESETS
+from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.config_messages import Location, Node, Schema, describe, did_you_mean_or_list, path, quoted
 from workflow_scripts.data.sprites import FACTORS, SHAPES
 from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
@@ -187,8 +189,6 @@ class Generator(Model):
 def _generator(family: str) -> type[Generator]:
     """The model of one family; any of the family's settings can be overridden, within the limits it states."""
     settings = type(next(iter(PRESETS[family].values())))
-    hints = {name: _lists_for_tuples(hint) for name, hint in get_type_hints(settings, include_extras=True).items()}
-    overrides = TypedDict(f"{settings.__name__}Overrides", hints, total=False)  # type: ignore[misc]
     fields: dict[str, Any] = {
         "family": (Literal[family], Field(description="kind of generator")),
         "preset": (
@@ -199,12 +199,19 @@ def _generator(family: str) -> type[Generator]:
             ),
         ),
         "overrides": (
-            with_config(STRICT)(overrides),
+            _overrides(settings),
             Field({}, examples=[{"steps": 500, "batch": 16}], description="settings to change in the preset"),
         ),
     }
     name = settings.__name__.removesuffix("Settings")
     return create_model(name, __base__=Generator, __doc__=settings.__doc__, **fields)
+
+
+def _overrides(settings: type) -> Any:
+    """The mapping of what can be changed in a preset: any of its settings, within the limits it states."""
+    hints = {name: _lists_for_tuples(hint) for name, hint in get_type_hints(settings, include_extras=True).items()}
+    overrides = TypedDict(f"{settings.__name__}Overrides", hints, total=False)  # type: ignore[misc]
+    return with_config(STRICT)(overrides)
 
 
 def _lists_for_tuples(hint: Any) -> Any:
@@ -241,9 +248,9 @@ class SimCLR(Space):
     preset: Literal[tuple(ENCODER_PRESETS)] = Field(  # type: ignore[valid-type]
         "tiny", description="`tiny`: a minute on a CPU; `small`: minutes on a GPU"
     )
-    overrides: with_config(STRICT)(  # type: ignore[valid-type]
-        TypedDict("SimCLROverrides", get_type_hints(SimCLRSettings, include_extras=True), total=False)
-    ) = Field({}, examples=[{"steps": 2000}], description="settings to change in the preset")
+    overrides: _overrides(SimCLRSettings) = Field(  # type: ignore[valid-type]
+        {}, examples=[{"steps": 2000}], description="settings to change in the preset"
+    )
 
 
 class Classifier(Space):
@@ -371,6 +378,83 @@ class Similarity(Model):
     bootstraps: int = Field(500, ge=10, le=100_000, description="resamples of the images for the intervals")
 
 
+class Exponential(Model):
+    """Counts that fall geometrically from the largest class to the smallest."""
+
+    profile: Literal["exponential"] = Field(description="how the counts fall")
+    largest: int = Field(ge=1, le=MOST, examples=[200], description="images of the largest class")
+    ratio: float = Field(ge=1, examples=[50.0], description="largest to smallest class")
+
+
+class StepProfile(Model):
+    """Classes of two sizes."""
+
+    profile: Literal["step"] = Field(description="how the counts fall")
+    largest: int = Field(ge=1, le=MOST, examples=[200], description="images of a large class")
+    ratio: float = Field(ge=1, examples=[20.0], description="large to small class")
+    small_share: float = Field(0.5, gt=0, lt=1, description="share of the classes that is small")
+
+
+class GivenCounts(Model):
+    """A count for each class."""
+
+    profile: Literal["counts"] = Field(description="how the counts fall")
+    counts: Annotated[dict[Text, Annotated[int, Field(ge=1, le=MOST)]], Field(min_length=2)] = Field(
+        examples=[{"owl": 500, "wren": 12}], description="images of each class, by name"
+    )
+
+
+class Groups(Model):
+    """Groups of classes of one data set, chosen by their similarity, each a data set of its own for the gain law."""
+
+    size: int = Field(ge=2, le=1000, examples=[4], description="classes in a group")
+    alike: int = Field(1, ge=0, le=100, description="groups of the most alike classes")
+    unlike: int = Field(1, ge=0, le=100, description="groups of the least alike classes")
+    random: int = Field(0, ge=0, le=100, description="groups at random")
+
+
+class ImageSelection(Model):
+    """How synthetic images are chosen by a classifier."""
+
+    threshold: float = Field(
+        0.2, gt=0, lt=1, description="probability of the intended class above which an image is kept"
+    )
+    steps: int = Field(1, ge=0, le=10, description="how often the classifier is trained anew and selects again")
+    budget: int = Field(5, ge=1, le=1000, description="images generated for each one that a class lacks")
+
+
+class RebalancingClassifier(Model):
+    """The classifier of all arms."""
+
+    preset: Literal[tuple(CLASSIFIER_PRESETS)] = Field(  # type: ignore[valid-type]
+        "tiny", description="`tiny`: seconds on a CPU; `small`: minutes on a GPU; others: as published"
+    )
+    overrides: _overrides(ClassifierSettings) = Field(  # type: ignore[valid-type]
+        {}, examples=[{"steps": 2000}], description="settings to change in the preset"
+    )
+
+
+class Rebalancing(Model):
+    """The rebalancing study (GM-augCls): does a long-tailed set gain from synthetic images of its rare classes?"""
+
+    datasets: Annotated[list[Name], Field(min_length=1)] = Field(
+        examples=[["my-images"]], description="names under `datasets`, with classes; also listed under `similarity`"
+    )
+    generators: Annotated[list[Name], Field(min_length=1)] = Field(
+        examples=[["my-gan"]], description="names under `generators`, with `conditional: true`"
+    )
+    imbalance: Annotated[Exponential | StepProfile | GivenCounts, Field(discriminator="profile")] = Field(
+        examples=[{"profile": "exponential", "largest": 200, "ratio": 50.0}],
+        description="how the set is made long-tailed",
+    )
+    groups: Groups | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        [0], examples=[[0, 1, 2]], description="each draws its own set and trains its own networks; pairs for intervals"
+    )
+    selection: ImageSelection = ImageSelection.model_validate({})
+    classifier: RebalancingClassifier = RebalancingClassifier.model_validate({})
+
+
 class Complexity(Model):
     """How the intrinsic dimension of each subset is measured (Levina and Bickel 2004)."""
 
@@ -403,11 +487,12 @@ class Config(Model):
     )
     replication: Replication | None = None
     similarity: Similarity | None = None
+    rebalancing: Rebalancing | None = None
     complexity: Complexity = Complexity.model_validate({})
     law: Law = Law.model_validate({})
 
 
-STUDIES = ("replication", "similarity")  # sections that say what to do; at least one of them
+STUDIES = ("replication", "similarity", "rebalancing")  # sections that say what to do; at least one of them
 BY_KIND = ("datasets", "generators", "spaces")  # sections of named entries of several kinds
 
 

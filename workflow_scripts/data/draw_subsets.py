@@ -11,7 +11,7 @@ def main(snakemake: Any) -> None:
     name, params = snakemake.wildcards.dataset, snakemake.params
     labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
     order, held_out = draw_order(labels, params.held_out, int(snakemake.wildcards.seed), params.kind)
-    if len(order) < max(params.sizes):
+    if len(order) < max(params.sizes, default=0):
         raise InputError(
             f"replication.datasets.{name}.sizes: the largest is {max(params.sizes)}, but of the {len(labels)} images "
             f"only {len(order)} are left beside {len(held_out)} held out; lower either"

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import InputError, read_json, read_npy, read_parquet
+from workflow_scripts.files import (
+    InputError,
+    read_json,
+    read_npy,
+    read_parquet,
+    sha256,
+    write_json,
+    write_npy,
+    write_parquet,
+)
 
 
 @dataclass(frozen=True)
@@ -40,3 +49,30 @@ def open_image_set(
             "command again: it will be made anew."
         )
     return ImageSet(pixels, table["label"].to_numpy(), about)
+
+
+def write_generated_set(
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    manifest: str | os.PathLike[str],
+    generated: ImageSet,
+) -> None:
+    """Write generated images as an image set like any other. generated.manifest: its `name`, `source` and `classes`."""
+    import pandas as pd
+
+    origin = [f"{generated.manifest['source']} {i}" for i in range(len(generated.labels))]
+    write_npy(images, generated.images)
+    write_parquet(labels, pd.DataFrame({"label": generated.labels.astype(np.int32), "origin": origin}))
+    classes = generated.manifest["classes"]
+    about = {
+        **generated.manifest,
+        "licence": "generated",
+        "count": len(generated.labels),
+        "resolution": generated.images.shape[1],
+        "channels": generated.images.shape[3],
+        "sha256": sha256(images),
+        "superclasses": {"all": classes},
+        "duplicates": {"images": 0, "groups": []},
+        "skipped": [],
+    }
+    write_json(manifest, about)

@@ -3,6 +3,7 @@
 An encoder is a module that maps uint8 images (B, H, W, C) on its device to float32 features (B, D).
 """
 
+import os
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def torchvision_encoder(
         raise InputError(f"{path}: not found, expected the weights of torchvision's {model} (.pth or .safetensors)")
     if digest and sha256(path) != digest:
         raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {digest}; fetch the file again")
-    state = _read_weights(path)
+    state = read_weights(path)
     network = _rebuild(model, state)
     try:
         network.load_state_dict(state)
@@ -133,9 +134,10 @@ def _cached_weights(model: str, url: str) -> Path:
     return path
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors of a file of weights, by name. No pickled code is run. Raises InputError if it is unreadable."""
     try:
-        if path.suffix == ".safetensors":
+        if str(path).endswith(".safetensors"):
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:  # several unrelated types, from two libraries

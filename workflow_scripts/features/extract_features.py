@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import nn
+
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.encoders import encode, join, torchvision_encoder
 from workflow_scripts.files import read_npy, write_npy
@@ -15,6 +17,7 @@ def main(snakemake: Any) -> None:
         write_npy(snakemake.output[0], join([(read_npy(reference), read_npy(part)) for reference, part in parts]))
         return
     [device] = prepare_torch(snakemake.threads)
+    encoder: nn.Module
     if space["kind"] == "simclr":
         from workflow_scripts.features.simclr import load_encoder
 

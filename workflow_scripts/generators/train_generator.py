@@ -19,7 +19,8 @@ from workflow_scripts.job import run
 
 def main(snakemake: Any) -> None:
     devices = prepare_torch(snakemake.threads, snakemake.resources.get("gpu", 1))
-    size, seed = int(snakemake.wildcards.size), int(snakemake.wildcards.seed)
+    seed = int(snakemake.wildcards.seed)
+    size = int(snakemake.wildcards.get("size", 0)) or None  # without a size the whole order is the subset
     chosen = snakemake.params.generator
     settings = settings_for(**chosen)
     image_set = open_image_set(snakemake.input.images, snakemake.input.labels, snakemake.input.manifest)
@@ -58,7 +59,9 @@ def main(snakemake: Any) -> None:
         images_at_best=record.images_at_best,
         evaluations=record.evaluations,
         snapshot_images=record.snapshot_images,
-        provenance=provenance(generator=chosen, size=size, seed=seed, run=run_id, devices=[d.type for d in devices]),
+        provenance=provenance(
+            generator=chosen, size=len(indices), seed=seed, run=run_id, devices=[device.type for device in devices]
+        ),
     )
     write_csv(snakemake.output.curve, pd.DataFrame(record.curve, columns=["images", *model.loss_names]))
     write_npy(snakemake.output.snapshots, torch.stack(record.snapshots).numpy())

@@ -1,6 +1,7 @@
 """Write the headline numbers of the study as Markdown: what was measured, what it means. Rule: summarise."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -108,9 +109,17 @@ def published_lines(fits: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     ]
 
 
+def answer_lines(title: str, paths: Iterable[str]) -> list[str]:
+    """The answers that other rules have written as Markdown lists, under one title."""
+    answers = [Path(path).read_text(encoding="utf-8").strip() for path in paths]
+    return [f"### {title}", "", *answers, ""] if answers else []
+
+
 def main(snakemake: Any) -> None:
-    table = pd.read_csv(snakemake.input.table)
-    lines = replication_lines(table, read_json(snakemake.input.laws))
+    lines: list[str] = []
+    if snakemake.input.table:
+        lines += replication_lines(pd.read_csv(snakemake.input.table), read_json(snakemake.input.laws))
+    lines += answer_lines("Smallest safe training set", snakemake.input.one_shot)
     lines += published_lines(pd.read_csv(snakemake.input.published), pd.read_csv(snakemake.input.leave_one_out))
     write_text(snakemake.output[0], "\n".join(["## Copycat: headline numbers", "", *lines]) + "\n")
 

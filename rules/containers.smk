@@ -1,0 +1,31 @@
+"""Build the image that the computing rules run in, once for each lock file and definition."""
+
+
+rule build_image:
+    input:
+        # Their contents are part of the image's name: only its absence makes this job needed.
+        [ancient(f"{ROOT}/{source}") for source in IMAGE_SOURCES],
+    output:
+        IMAGE,
+    log:
+        "results/logs/build_image.log",
+    benchmark:
+        "results/benchmarks/build_image.tsv"
+    localrule: True
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        root=str(ROOT),
+    script:
+        "../workflow_scripts/containers/build_image.py"
+
+
+# Snakemake asks for a local image when a job starts, not when it plans: as an input the image is made before. `ancient`:
+# an image that was copied here, however old, is as good as one that was built here.
+if INSIDE:
+    for computing in workflow.rules:
+        if computing.container_img:
+            computing.input_modifier = workflow.modifier.path_modifier  # a rule without inputs has none yet
+            computing.set_input(image=ancient(IMAGE))

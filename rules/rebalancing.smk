@@ -1,0 +1,265 @@
+"""Rebalance a long-tailed set with synthetic images (GM-augCls), and measure what that gains over simpler remedies."""
+
+REBALANCING = config["rebalancing"] or {"datasets": [], "generators": [], "seeds": [], "arms": []}
+
+BASELINES = ["original", "class-weights", "repetition", "balanced-softmax"]
+
+
+def group_names():
+    """The groups of classes that the pipeline runs on: all of them, or those chosen by their similarity."""
+    wanted = REBALANCING.get("groups")
+    if not wanted:
+        return ["all"]
+    return [f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted[kind])]
+
+
+def synthetic_arms():
+    """Arms with synthetic images: how they are selected, with the generator's name in front."""
+    steps = REBALANCING.get("selection", {}).get("steps", 0)
+    chosen = ["random", *(f"classifier-{step + 1}" for step in range(steps))]
+    return [f"{generator}.{one}" for generator in REBALANCING["generators"] for one in chosen]
+
+
+ARMS = [*BASELINES, *synthetic_arms()]
+REBALANCED = [
+    {"dataset": dataset, "group": group, "seed": seed}
+    for dataset in REBALANCING["datasets"]
+    for group in group_names()
+    for seed in REBALANCING["seeds"]
+]
+CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
+
+
+wildcard_constraints:
+    group="all|(alike|unlike|random)-[0-9]+",
+    choice="random|classifier-[0-9]+",
+    arm="|".join(map(re.escape, ARMS)),
+
+
+rule choose_groups:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        similarity="results/similarity/{dataset}.json",
+    output:
+        "results/rebalancing/{dataset}/groups.json",
+    log:
+        "results/logs/choose_groups/{dataset}.log",
+    benchmark:
+        "results/benchmarks/choose_groups/{dataset}.tsv"
+    container:
+        IMAGE
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        groups=lookup(dpath="rebalancing/groups", within=config, default=None),
+        settings=lookup(dpath="similarity", within=config, default=None),
+    script:
+        "../workflow_scripts/rebalancing/choose_groups.py"
+
+
+rule draw_imbalance:
+    input:
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        groups=rules.choose_groups.output[0],
+        order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
+    output:
+        subset=f"{CELL}/subset.npy",
+        test=f"{CELL}/test.npy",
+        counts=f"{CELL}/counts.json",
+    log:
+        "results/logs/draw_imbalance/{dataset}/{group}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        imbalance=lookup(dpath="rebalancing/imbalance", within=config, default=None),
+        budget=lookup(dpath="rebalancing/selection/budget", within=config, default=None),
+    script:
+        "../workflow_scripts/rebalancing/draw_imbalance.py"
+
+
+use rule train_generator as train_class_generator with:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        order=rules.draw_imbalance.output.subset,
+    output:
+        weights=f"{CELL}/{{generator}}/weights.safetensors",
+        network=f"{CELL}/{{generator}}/network.json",
+        curve=f"{CELL}/{{generator}}/training.csv",
+        snapshots=f"{CELL}/{{generator}}/snapshots.npy",
+    log:
+        "results/logs/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.log",
+    benchmark:
+        "results/benchmarks/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.tsv"
+    params:
+        generator=lookup(dpath="generators/{generator}", within=config),
+        checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/{generator}",
+
+
+rule draw_candidates:
+    input:
+        weights=rules.train_class_generator.output.weights,
+        network=rules.train_class_generator.output.network,
+        counts=rules.draw_imbalance.output.counts,
+    output:
+        images=f"{CELL}/{{generator}}/candidates/images.npy",
+        labels=f"{CELL}/{{generator}}/candidates/labels.parquet",
+        manifest=f"{CELL}/{{generator}}/candidates/manifest.json",
+    log:
+        "results/logs/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
+    benchmark:
+        "results/benchmarks/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    script:
+        "../workflow_scripts/rebalancing/draw_candidates.py"
+
+
+def selecting_classifier(wildcards):
+    """Images are selected by the classifier of the original set, and again by that of the step before."""
+    if wildcards.choice == "random":
+        return {}
+    step = int(wildcards.choice.rsplit("-", 1)[1])
+    arm = "original" if step == 1 else f"{wildcards.generator}.classifier-{step - 1}"
+    folder = CELL.format(**wildcards)
+    return {"weights": f"{folder}/arms/{arm}/weights.safetensors", "network": f"{folder}/arms/{arm}/network.json"}
+
+
+rule select_images:
+    input:
+        unpack(selecting_classifier),
+        images=rules.draw_candidates.output.images,
+        labels=rules.draw_candidates.output.labels,
+        manifest=rules.draw_candidates.output.manifest,
+        counts=rules.draw_imbalance.output.counts,
+    output:
+        images=f"{CELL}/{{generator}}/{{choice}}/images.npy",
+        labels=f"{CELL}/{{generator}}/{{choice}}/labels.parquet",
+        manifest=f"{CELL}/{{generator}}/{{choice}}/manifest.json",
+        report=f"{CELL}/{{generator}}/{{choice}}/report.csv",
+    log:
+        "results/logs/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
+    benchmark:
+        "results/benchmarks/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        threshold=lookup(dpath="rebalancing/selection/threshold", within=config, default=None),
+    script:
+        "../workflow_scripts/rebalancing/select_images.py"
+
+
+rule measure_synthetic:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        subset=rules.draw_imbalance.output.subset,
+        test=rules.draw_imbalance.output.test,
+        counts=rules.draw_imbalance.output.counts,
+        synthetic=rules.select_images.output.images,
+        synthetic_labels=rules.select_images.output.labels,
+    output:
+        f"{CELL}/{{generator}}/{{choice}}/quality.csv",
+    log:
+        "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
+    benchmark:
+        "results/benchmarks/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    script:
+        "../workflow_scripts/rebalancing/measure_synthetic.py"
+
+
+def synthetic_of(wildcards):
+    """The synthetic images that an arm adds to the original ones."""
+    if wildcards.arm in BASELINES:
+        return {}
+    folder = f"{CELL.format(**wildcards)}/{wildcards.arm.replace('.', '/', 1)}"
+    return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
+
+
+rule train_arm:
+    input:
+        unpack(synthetic_of),
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        subset=rules.draw_imbalance.output.subset,
+        test=rules.draw_imbalance.output.test,
+        counts=rules.draw_imbalance.output.counts,
+    output:
+        weights=f"{CELL}/arms/{{arm}}/weights.safetensors",
+        network=f"{CELL}/arms/{{arm}}/network.json",
+        curve=f"{CELL}/arms/{{arm}}/training.csv",
+        predictions=f"{CELL}/arms/{{arm}}/predictions.npy",
+    log:
+        "results/logs/train_arm/{dataset}/{group}/seed-{seed}/{arm}.log",
+    benchmark:
+        "results/benchmarks/train_arm/{dataset}/{group}/seed-{seed}/{arm}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        classifier=lookup(dpath="rebalancing/classifier", within=config, default=None),
+        checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/arms/{arm}",
+    script:
+        "../workflow_scripts/rebalancing/train_arm.py"
+
+
+rule collect_rebalancing:
+    input:
+        predictions=collect("results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/arms/{arm}/predictions.npy", run=REBALANCED, arm=ARMS),
+        counts=collect("results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/counts.json", run=REBALANCED),
+    output:
+        table="results/rebalancing/table.csv",
+        improvements="results/rebalancing/improvements.csv",
+        over_baselines="results/rebalancing/over_baselines.csv",
+    log:
+        "results/logs/collect_rebalancing.log",
+    benchmark:
+        "results/benchmarks/collect_rebalancing.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        runs=REBALANCED,
+        arms=ARMS,
+        baselines=BASELINES,
+    script:
+        "../workflow_scripts/rebalancing/collect_rebalancing.py"

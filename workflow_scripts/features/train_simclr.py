@@ -1,0 +1,41 @@
+"""Train the SimCLR encoder of one data set. Rule: train_simclr."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workflow_scripts.device import prepare_torch
+from workflow_scripts.features.presets import simclr_settings
+from workflow_scripts.features.simclr import save_encoder, train_encoder
+from workflow_scripts.files import fingerprint, provenance, read_json, read_npy, write_csv
+from workflow_scripts.job import run
+from workflow_scripts.training import Checkpoints
+
+SEED = 0
+
+
+def main(snakemake: Any) -> None:
+    [device] = prepare_torch(snakemake.threads)
+    space = snakemake.params.space
+    settings = simclr_settings(space["preset"], space["overrides"])
+    run_id = fingerprint(
+        {
+            "space": space,
+            "images": read_json(snakemake.input.manifest)["sha256"],
+            "torch": torch.__version__,
+            "device": device.type,
+        }
+    )
+    images = torch.from_numpy(np.ascontiguousarray(read_npy(snakemake.input.images))).to(device)
+    encoder, curve = train_encoder(images, settings, SEED, Checkpoints(Path(snakemake.params.checkpoints) / run_id))
+    made_by = provenance(space=space, run=run_id)
+    save_encoder(snakemake.output.weights, snakemake.output.network, encoder, provenance=made_by)
+    write_csv(snakemake.output.curve, pd.DataFrame(curve, columns=["images", "loss"]))
+    shutil.rmtree(snakemake.params.checkpoints)
+
+
+run(main, snakemake)

@@ -1,0 +1,69 @@
+"""Make the classes of a group long-tailed, and set their balanced test images aside. Rule: draw_imbalance."""
+
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.files import InputError, provenance, read_json, read_npy, read_parquet, write_json, write_npy
+from workflow_scripts.job import run
+from workflow_scripts.rebalancing.imbalance import (
+    Exponential,
+    Given,
+    Profile,
+    Step,
+    head_middle_tail,
+    imbalanced_subset,
+    lacking_counts,
+)
+
+
+def profile_of(imbalance: dict[str, Any], classes: list[str]) -> Profile:
+    """The profile that the config describes, for the classes of one group."""
+    if imbalance["profile"] == "counts":
+        return Given({name: count for name, count in imbalance["counts"].items() if name in classes})
+    if imbalance["profile"] == "step":
+        return Step(imbalance["largest"], imbalance["ratio"], imbalance["small_share"])
+    return Exponential(imbalance["largest"], imbalance["ratio"])
+
+
+def main(snakemake: Any) -> None:
+    name, seed, params = snakemake.wildcards.dataset, int(snakemake.wildcards.seed), snakemake.params
+    known = read_json(snakemake.input.manifest)["classes"]
+    classes = read_json(snakemake.input.groups)["groups"][snakemake.wildcards.group]["classes"]
+    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    place = np.full(len(known) + 1, -1)  # the last entry, which -1 points at, stands for unlabelled images
+    place[[known.index(one) for one in classes]] = np.arange(len(classes))
+    within = place[labels]
+    test = read_npy(snakemake.input.held_out)
+    test = test[within[test] >= 0]
+    missing = [
+        one for one, count in zip(classes, np.bincount(within[test], minlength=len(classes)), strict=True) if not count
+    ]
+    if missing:
+        raise InputError(
+            f"datasets.{name}.held_out: among the {len(test)} held-out images of this group none is of class "
+            f"{', '.join(map(repr, missing))}; hold out more, with `subsets: balanced`"
+        )
+    training = np.full(len(labels), -1)
+    order = read_npy(snakemake.input.order)
+    training[order] = within[order]
+    subset = imbalanced_subset(training, classes, profile_of(params.imbalance, classes), seed)
+    counts = np.bincount(within[subset], minlength=len(classes))
+    wanted = lacking_counts(counts)
+    write_npy(snakemake.output.subset, subset)
+    write_npy(snakemake.output.test, test)
+    write_json(
+        snakemake.output.counts,
+        {
+            "classes": classes,
+            "labels": [known.index(one) for one in classes],
+            "counts": counts.tolist(),
+            "wanted": wanted.tolist(),
+            "candidates": (wanted * params.budget).tolist(),
+            "thirds": head_middle_tail(counts).tolist(),
+            "provenance": provenance(imbalance=params.imbalance, **dict(snakemake.wildcards)),
+        },
+    )
+
+
+run(main, snakemake)
