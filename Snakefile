@@ -25,6 +25,8 @@ include: "rules/generators.smk"
 include: "rules/features.smk"
 include: "rules/replication.smk"
 include: "rules/laws.smk"
+include: "rules/similarity.smk"
+include: "rules/rebalancing.smk"
 
 
 report: "report/workflow.rst"
@@ -44,12 +46,39 @@ rule one_shot:
         collect("results/one_shot/{dataset}.{kind}", dataset=STUDY["datasets"], kind=["json", "md"]),
 
 
+rule similarity:
+    input:
+        collect(rules.plot_similarity.output.svg, dataset=SIMILARITY["datasets"]),
+
+
+rule gm_aug_cls:
+    input:
+        branch(bool(REBALANCED), then=[*rules.collect_rebalancing.output]),
+        collect("results/figures/rebalancing/{run[dataset]}/{run[group]}/gains.svg", run=REBALANCED),
+        collect(
+            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/{arm}/quality.csv",
+            run=REBALANCED,
+            arm=[arm.replace(".", "/", 1) for arm in synthetic_arms()],
+        ),
+
+
+rule gain_law:
+    input:
+        branch(bool(REBALANCED), then=[*rules.fit_gain_law.output]),
+
+
+rule advice:
+    input:
+        collect("results/advice/{dataset}.{kind}", dataset=SIMILARITY["datasets"], kind=["json", "md"]),
+
+
 rule published:
     input:
         rules.fit_published.output,
 
 
 include: "rules/report.smk"
+include: "rules/containers.smk"  # after the last rule that runs inside the image
 
 
 rule report:

@@ -6,21 +6,21 @@ BASELINES = ["original", "class-weights", "repetition", "balanced-softmax"]
 
 
 def group_names():
-    """The groups of classes that the pipeline runs on: all of them, or those chosen by their similarity."""
-    wanted = REBALANCING.get("groups")
-    if not wanted:
-        return ["all"]
-    return [f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted[kind])]
+    """The groups of classes that the pipeline runs on: all of them, and those chosen by their similarity."""
+    wanted = REBALANCING.get("groups") or {}
+    return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted.get(kind, 0)))]
 
 
 def synthetic_arms():
-    """Arms with synthetic images: how they are selected, with the generator's name in front."""
+    """Arms with synthetic images: how they are selected, with the generator's name in front; the last one leads."""
     steps = REBALANCING.get("selection", {}).get("steps", 0)
     chosen = ["random", *(f"classifier-{step + 1}" for step in range(steps))]
     return [f"{generator}.{one}" for generator in REBALANCING["generators"] for one in chosen]
 
 
 ARMS = [*BASELINES, *synthetic_arms()]
+LEADING_ARM = ARMS[-1]
+FIRST_REBALANCING_SEED = (REBALANCING["seeds"] or [0])[0]
 REBALANCED = [
     {"dataset": dataset, "group": group, "seed": seed}
     for dataset in REBALANCING["datasets"]
@@ -241,7 +241,11 @@ rule train_arm:
 
 rule collect_rebalancing:
     input:
-        predictions=collect("results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/arms/{arm}/predictions.npy", run=REBALANCED, arm=ARMS),
+        predictions=collect(
+            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/arms/{arm}/predictions.npy",
+            run=REBALANCED,
+            arm=ARMS,
+        ),
         counts=collect("results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/counts.json", run=REBALANCED),
     output:
         table="results/rebalancing/table.csv",
@@ -263,3 +267,102 @@ rule collect_rebalancing:
         baselines=BASELINES,
     script:
         "../workflow_scripts/rebalancing/collect_rebalancing.py"
+
+
+rule plot_rebalancing:
+    input:
+        improvements=rules.collect_rebalancing.output.improvements,
+        counts="results/rebalancing/{dataset}/{group}/" f"seed-{FIRST_REBALANCING_SEED}/counts.json",
+        report="results/rebalancing/{dataset}/{group}/"
+        f"seed-{FIRST_REBALANCING_SEED}/{LEADING_ARM.replace('.', '/', 1)}/report.csv",
+    output:
+        gains=report(
+            "results/figures/rebalancing/{dataset}/{group}/gains.svg",
+            caption="../report/gains.rst",
+            category="Rebalancing",
+            labels={"figure": "gains", "data set": "{dataset}", "classes": "{group}"},
+        ),
+        gains_png="results/figures/rebalancing/{dataset}/{group}/gains.png",
+        counts=report(
+            "results/figures/rebalancing/{dataset}/{group}/counts.svg",
+            caption="../report/counts.rst",
+            category="Rebalancing",
+            labels={"figure": "images of each class", "data set": "{dataset}", "classes": "{group}"},
+        ),
+        counts_png="results/figures/rebalancing/{dataset}/{group}/counts.png",
+    log:
+        "results/logs/plot_rebalancing/{dataset}/{group}.log",
+    benchmark:
+        "results/benchmarks/plot_rebalancing/{dataset}/{group}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        arms=ARMS,
+        baselines=BASELINES,
+    script:
+        "../workflow_scripts/rebalancing/plot_rebalancing.py"
+
+
+rule fit_gain_law:
+    input:
+        improvements=rules.collect_rebalancing.output.improvements,
+        groups=collect(rules.choose_groups.output[0], dataset=REBALANCING["datasets"]),
+    output:
+        law="results/gain_law/law.json",
+        points="results/gain_law/points.csv",
+        svg=report(
+            "results/figures/gain_law.svg",
+            caption="../report/gain_law.rst",
+            category="Rebalancing",
+            labels={"figure": "gain against class similarity"},
+        ),
+        png="results/figures/gain_law.png",
+    log:
+        "results/logs/fit_gain_law.log",
+    benchmark:
+        "results/benchmarks/fit_gain_law.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        datasets=REBALANCING["datasets"],
+        arms=synthetic_arms(),
+    script:
+        "../workflow_scripts/rebalancing/fit_gain_law.py"
+
+
+rule give_advice:
+    input:
+        similarity=rules.measure_similarity.output[0],
+        labels=rules.pack_images.output.labels,
+        points=branch(bool(REBALANCED), then=rules.fit_gain_law.output.points),
+        law=branch(bool(REBALANCED), then=rules.fit_gain_law.output.law),
+        improvements=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.improvements),
+        over_baselines=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.over_baselines),
+        counts=lambda wildcards: (
+            [f"results/rebalancing/{wildcards.dataset}/all/seed-{FIRST_REBALANCING_SEED}/counts.json"]
+            if wildcards.dataset in REBALANCING["datasets"]
+            else []
+        ),
+    output:
+        advice="results/advice/{dataset}.json",
+        answer="results/advice/{dataset}.md",
+    log:
+        "results/logs/give_advice/{dataset}.log",
+    benchmark:
+        "results/benchmarks/give_advice/{dataset}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    script:
+        "../workflow_scripts/rebalancing/give_advice.py"

@@ -1,13 +1,40 @@
 """Shared fixtures: runs of the real workflow in folders of their own."""
 
+import hashlib
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
+
+# What differs between two runs by nature: times, logs, the report's time stamps.
+TIMED = re.compile(r"^(logs|benchmarks)/|^report\.html$")
+# Which Python made a result: the image may have another patch release of it.
+PYTHON_VERSION = re.compile(rb'"python": "3\.11\.\d+"')
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every artifact under a run's `results`, without the recorded patch release of Python."""
+    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
+    named = ((str(path.relative_to(folder / "results")), path) for path in files)
+    return {
+        name: hashlib.sha256(PYTHON_VERSION.sub(b"", path.read_bytes())).hexdigest()
+        for name, path in named
+        if not TIMED.search(name)
+    }
+
+
+def not_here(kind: str, why: str) -> NoReturn:
+    """Skip tests that this machine cannot run; where COPYCAT_REQUIRE names their kind, as in .ci/run, they fail."""
+    if kind in os.environ.get("COPYCAT_REQUIRE", "").split():
+        pytest.fail(why)
+    pytest.skip(f"NOT TESTED HERE: {why}")
 
 
 def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> list[str]:

@@ -1,7 +1,6 @@
 """The real workflow on the smoke study: complete, quiet when nothing changed, and the same bytes after a kill."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -17,16 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT, SMOKE, run_snakemake, snakemake_command
-
-# What differs between two runs by nature: times, logs, the report's time stamps.
-TIMED = re.compile(r"^(logs|benchmarks)/|^report\.html$")
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
-    named = ((str(path.relative_to(folder / "results")), path) for path in files)
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named if not TIMED.search(name)}
+from tests.conftest import ROOT, SMOKE, digests, run_snakemake, snakemake_command
 
 
 def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:

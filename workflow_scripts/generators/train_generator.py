@@ -14,11 +14,12 @@ from workflow_scripts.files import fingerprint, provenance, read_json, read_npy,
 from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.gpus import requested_gpus
 from workflow_scripts.job import run
 
 
 def main(snakemake: Any) -> None:
-    devices = prepare_torch(snakemake.threads, snakemake.resources.get("gpu", 1))
+    devices = prepare_torch(snakemake.threads, requested_gpus(snakemake.resources))
     seed = int(snakemake.wildcards.seed)
     size = int(snakemake.wildcards.get("size", 0)) or None  # without a size the whole order is the subset
     chosen = snakemake.params.generator

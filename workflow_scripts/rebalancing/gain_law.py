@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from workflow_scripts.intervals import LEVEL
@@ -50,6 +51,12 @@ class GainPoints:
     gain: np.ndarray
     gain_se: np.ndarray
     datasets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "GainPoints":
+        """The points of a table with the columns similarity, similarity_se, gain, gain_se and group."""
+        columns = [table[name].to_numpy(float) for name in ("similarity", "similarity_se", "gain", "gain_se")]
+        return cls(columns[0], columns[1], columns[2], columns[3], tuple(table["group"].str.split("/").str[0]))
 
     def only(self, chosen: np.ndarray) -> "GainPoints":
         """The points that a mask or indices choose."""

@@ -1,0 +1,135 @@
+"""Real jobs on a real SLURM, through profiles/slurm: one node with two GPUs, as .ci/start-slurm makes it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, SMOKE, digests, not_here
+
+pytestmark = pytest.mark.cluster
+
+# A cluster of two cores without accounts or accounting, asked often.
+SMALL = ("--cores=2", "--slurm-no-account", "--slurm-status-command=squeue", "--seconds-between-status-checks=3")
+PROMPT = ("--slurm-init-seconds-before-status-checks=3", "--latency-wait=20")
+
+JOBS = """
+rule all:
+    input: "results/gpu-0.json", "results/gpu-1.json", "results/flaky", "results/doomed"
+
+rule see_gpu:
+    output: "results/gpu-{i}.json"
+    resources: gpu=1, mem_mb=300, runtime=5
+    script: "see_gpu.py"
+
+rule flaky:
+    output: "results/flaky"
+    resources: mem_mb=lambda wildcards, attempt: 300 * attempt, attempt=lambda wildcards, attempt: attempt, runtime=5
+    shell: "test {resources.attempt} = 2 && echo {resources.mem_mb} > {output}"
+
+rule doomed:
+    output: "results/doomed"
+    retries: 0
+    resources: mem_mb=300, runtime=5
+    shell: "sleep 300; touch {output}"
+"""
+SEE_GPU = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from workflow_scripts.files import write_json
+from workflow_scripts.gpus import take_devices
+write_json(snakemake.output[0], {{"given": os.environ["CUDA_VISIBLE_DEVICES"], "taken": take_devices(1)}})
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _slurm() -> None:
+    if not shutil.which("sinfo") or subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode:
+        not_here("cluster", "no SLURM answers; .ci/start-slurm starts one on Debian")
+
+
+def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
+    """Snakemake on the cluster by the profile of the repository, with `folder` as its working directory."""
+    profile = str(ROOT / "profiles/slurm")
+    engine = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
+    return [*engine, "--workflow-profile", profile, *SMALL, *PROMPT, *arguments]
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = command(folder, f"--configfile={SMOKE}", *arguments)
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def on_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the smoke study, every job but the light ones as a job of the cluster."""
+    folder = tmp_path_factory.mktemp("cluster")
+    done = run(folder)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    assert "has been submitted with SLURM jobid" in done.stdout + done.stderr
+    return folder
+
+
+def test_results_of_the_cluster_equal_those_of_this_machine(on_cluster: Path, smoke_run: Path) -> None:
+    assert digests(on_cluster) == digests(smoke_run)
+
+
+def test_small_jobs_are_grouped_and_light_ones_stay_here(on_cluster: Path) -> None:
+    logs = {path.name for path in (on_cluster / ".snakemake/slurm_logs").iterdir()}
+    assert any(name.startswith("group_laws") for name in logs)
+    assert not any("save_config" in name or "write_report" in name for name in logs)
+
+
+def test_a_second_run_makes_only_what_is_missing(on_cluster: Path) -> None:
+    plan = run(on_cluster, "--dry-run")
+    assert "Nothing to be done" in plan.stdout + plan.stderr
+    lost = next((on_cluster / "results/figures/quality").glob("*.svg"))
+    before = {path: path.stat().st_mtime_ns for path in (on_cluster / "results").rglob("*.parquet")}
+    lost.unlink()
+    done = run(on_cluster, "--", str(lost.relative_to(on_cluster)))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert re.findall(r"^\s*rule (\w+):", done.stdout + done.stderr, re.MULTILINE) == ["plot_quality"]
+    assert lost.exists()
+    assert before == {path: path.stat().st_mtime_ns for path in (on_cluster / "results").rglob("*.parquet")}
+
+
+def test_gpus_retries_and_a_cancelled_job(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(JOBS)
+    (tmp_path / "see_gpu.py").write_text(SEE_GPU)
+    words = command(tmp_path, snakefile=tmp_path / "Snakefile")
+    log = tmp_path / "snakemake.log"
+    with open(log, "w") as handle:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT)
+    cancelled = ""
+    while process.poll() is None:
+        found = re.search(r"SLURM jobid (\d+) \(log: \S*rule_doomed", log.read_text())
+        if found and not cancelled and _state(found[1]) == "RUNNING":
+            cancelled = found[1]
+            subprocess.run(["scancel", cancelled], check=True)
+        time.sleep(0.5)
+    said = log.read_text()
+    assert cancelled, said[-4000:]
+
+    seen = [json.loads((tmp_path / f"results/gpu-{i}.json").read_text()) for i in range(2)]
+    for one in seen:
+        assert one["given"] in ("0", "1")
+        assert one["taken"] == [one["given"]]
+
+    assert (tmp_path / "results/flaky").read_text().split() == ["600"]  # the second attempt, with twice the memory
+    assert len(re.findall(r"SLURM jobid \d+ \(log: \S*rule_flaky", said)) == 2
+
+    assert process.returncode != 0
+    assert re.search(r"Error in rule doomed:", said)
+    assert f"SLURM-job '{cancelled}' failed" in said
+    assert "CANCELLED" in said
+    assert not (tmp_path / "results/doomed").exists()
+
+
+def _state(job: str) -> str:
+    done = subprocess.run(["squeue", "--noheader", "--format=%T", f"--jobs={job}"], capture_output=True, text=True)
+    return done.stdout.strip()

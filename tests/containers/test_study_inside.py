@@ -1,0 +1,137 @@
+"""The real image and the real workflow inside it, through `snakemake --sdm apptainer`."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.conftest import ROOT, SMOKE, digests, not_here, run_snakemake
+from workflow_scripts.containers.image import LOCK, image_name, labels
+from workflow_scripts.files import sha256
+
+pytestmark = pytest.mark.container
+IMAGE = ROOT / "containers" / image_name(ROOT)
+
+# The workflow with one more job, which tells what it sees from inside.
+PROBE = """
+include: "{root}/Snakefile"
+
+rule probe:
+    output: "results/probe.json"
+    log: "results/logs/probe.log"
+    container: IMAGE
+    threads: 1
+    params: lock="{root}/{lock}"
+    script: "probe.py"
+"""
+PROBE_SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from workflow_scripts.containers.check_image import foreign_modules, locked_versions
+from workflow_scripts.files import write_json
+os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+locked = locked_versions(Path(snakemake.params.lock).read_text())
+variables = dict(os.environ)
+foreign = foreign_modules(locked, Path("/opt/copycat"))
+write_json(snakemake.output[0], {"prefix": sys.prefix, "variables": variables, "foreign": foreign})
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apptainer() -> None:
+    if not shutil.which("apptainer"):
+        not_here("container", "no apptainer on the path; .ci/install-apptainer installs it on Debian")
+    if not IMAGE.exists() and not os.environ.get("COPYCAT_IMAGE_BASE"):
+        not_here("container", "there is no image yet; `make image` builds it")
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the smoke study inside the image, which is built by this run if there is none."""
+    folder = tmp_path_factory.mktemp("inside")
+    there = IMAGE.exists()
+    done = run_snakemake(folder, "--sdm", "apptainer")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    assert ("rule build_image:" in done.stdout + done.stderr) is not there
+    return folder
+
+
+@pytest.fixture
+def away() -> Iterator[Path]:
+    """A folder that Apptainer does not show to a container by itself, unlike /tmp and the working directory."""
+    folder = Path(tempfile.mkdtemp(prefix="copycat test, äöü ", dir=Path.home()))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_results_inside_equal_those_outside(inside: Path, smoke_run: Path) -> None:
+    assert digests(inside) == digests(smoke_run)
+
+
+def test_every_computing_job_ran_inside(inside: Path) -> None:
+    made = json.loads(next((inside / "results/complexity").rglob("seed-0.json")).read_text())
+    within = made["provenance"]["versions"]["python"]
+    assert within == labels(IMAGE, ["python"])["python"]
+
+
+def test_the_image_says_what_it_holds(inside: Path) -> None:
+    found = labels(IMAGE)
+    assert found["lock.sha256"] == sha256(ROOT / LOCK)
+    assert "torch-2." in found["versions"]
+
+
+def test_with_the_image_there_nothing_is_left_to_do(inside: Path) -> None:
+    again = run_snakemake(inside, "--sdm", "apptainer", "--dry-run")
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_nothing_is_written_beside_the_results(inside: Path) -> None:
+    assert {path.name for path in inside.iterdir()} <= {"results", ".snakemake"}
+
+
+def test_a_job_sees_the_images_packages_and_none_of_the_hosts_variables(
+    inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Snakefile").write_text(PROBE.format(root=ROOT, lock=LOCK))
+    (tmp_path / "probe.py").write_text(PROBE_SCRIPT)
+    for name in ("COPYCAT_LEAK", "LD_PRELOAD_OF_HOST", "MPLBACKEND", "PYTHONSTARTUP", "OMP_SCHEDULE"):
+        monkeypatch.setenv(name, "host")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    done = run_snakemake(
+        tmp_path, "--sdm", "apptainer", "--snakefile", str(tmp_path / "Snakefile"), "--", "results/probe.json"
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    seen = json.loads((tmp_path / "results/probe.json").read_text())
+    assert seen["prefix"] == "/opt/copycat"
+    assert seen["foreign"] == []
+    assert "host" not in seen["variables"].values()
+    assert seen["variables"]["OMP_NUM_THREADS"] == "1"
+    assert seen["variables"]["CUDA_VISIBLE_DEVICES"] == "0,1"
+    host = {"VIRTUAL_ENV", "SSH_CONNECTION", "LOGNAME", "MAIL", "PIP_CONFIG_FILE", "SHLVL_OF_HOST"}
+    assert not host & set(seen["variables"])
+
+
+def test_data_outside_the_working_directory_is_bound(inside: Path, tmp_path: Path, away: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in ("cats/1.png", "cats/2.png", "cats/3.png", "dogs/1.png", "dogs/2.png", "dogs/3.png"):
+        (away / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(away / name)
+    study = yaml.safe_load(SMOKE.read_text())
+    study["datasets"] = {"mine": {"source": "imagefolder", "path": str(away), "resolution": 16, "held_out": 0}}
+    study["replication"] |= {"datasets": {"mine": {"sizes": [6]}}, "thresholds": [{"rms": 0.1}]}
+    study["complexity"]["neighbours"] = [3, 4]
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump(study))
+    done = run_snakemake(
+        tmp_path, "--sdm", "apptainer", "--", "results/data/mine/manifest.json", config=config
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert json.loads((tmp_path / "results/data/mine/manifest.json").read_text())["count"] == 6

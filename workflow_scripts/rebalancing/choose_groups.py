@@ -1,0 +1,73 @@
+"""Choose groups of classes by their similarity, and measure each group's. Rule: choose_groups."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.complexity.dimension import shrink
+from workflow_scripts.data.image_set import open_image_set
+from workflow_scripts.device import prepare_torch
+from workflow_scripts.files import InputError, provenance, read_json, write_json
+from workflow_scripts.job import run
+from workflow_scripts.similarity.class_similarity import measure_similarity
+from workflow_scripts.similarity.ordering import class_groups
+
+
+def chosen_groups(matrix: np.ndarray, classes: list[str], wanted: dict[str, int] | None) -> dict[str, list[str]]:
+    """The classes of each group by its name, `all` the first. Raises InputError if there are too few for the others."""
+    groups = {"all": classes}
+    if wanted is None:
+        return groups
+    if wanted["size"] > len(classes):
+        raise InputError(f"rebalancing.groups.size: {wanted['size']} given, but there are {len(classes)} classes")
+    for kind in ("alike", "unlike", "random"):
+        found = class_groups(matrix, wanted["size"], wanted[kind], kind)
+        if len(found) < wanted[kind]:
+            raise InputError(
+                f"rebalancing.groups.{kind}: {wanted[kind]} given, but {len(classes)} classes give only {len(found)} "
+                f"different groups of {wanted['size']}"
+            )
+        groups |= {f"{kind}-{i + 1}": [classes[one] for one in group] for i, group in enumerate(found)}
+    return groups
+
+
+def main(snakemake: Any) -> None:
+    [device] = prepare_torch(snakemake.threads)
+    params, similarity = snakemake.params, read_json(snakemake.input.similarity)
+    image_set = open_image_set(*(snakemake.input[key] for key in ("images", "labels", "manifest")))
+    known, settings = image_set.manifest["classes"], params.settings
+    groups = chosen_groups(np.array(similarity["matrix"], dtype=float), similarity["classes"], params.groups)
+    result = {}
+    for name, classes in groups.items():
+        place = np.full(len(known) + 1, -1)
+        place[[known.index(one) for one in classes]] = np.arange(len(classes))
+        within = place[image_set.labels]
+        rows = np.flatnonzero(within >= 0)
+        supers = {
+            key: [one for one in some if one in classes] for key, some in image_set.manifest["superclasses"].items()
+        }
+        found = measure_similarity(
+            shrink(image_set.images[rows], settings["resolution"]),
+            within[rows],
+            classes,
+            # Classes of a chosen group stand side by side, whatever super-class they come from.
+            supers if name == "all" else None,
+            settings["channels"],
+            settings["standard_error"],
+            settings["exact_pairs"],
+            settings["bootstraps"],
+            device=device,
+        )
+        value = found.overall[settings["measure"]]
+        if value is None:
+            raise InputError(
+                f"similarity.measure: {settings['measure']} cannot be measured in the group {name} "
+                f"({', '.join(classes)}); choose another measure or larger groups"
+            )
+        result[name] = {"classes": classes, "measure": settings["measure"], **asdict(value), "pairs": found.pairs}
+    made_by = provenance(groups=params.groups, similarity=settings)
+    write_json(snakemake.output[0], {"groups": result, "provenance": made_by})
+
+
+run(main, snakemake)

@@ -1,0 +1,37 @@
+"""Say whether to rebalance a data set with a generator, in a few lines and as JSON. Rule: give_advice."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.files import provenance, read_json, read_parquet, write_json, write_text
+from workflow_scripts.job import run
+from workflow_scripts.rebalancing.advice import advise, measured_gain
+from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
+
+
+def main(snakemake: Any) -> None:
+    files, name = snakemake.input, snakemake.wildcards.dataset
+    similarity = read_json(files.similarity)
+    law = measured = None
+    counts = np.bincount(read_parquet(files.labels)["label"], minlength=len(similarity["classes"]))
+    classes, value = similarity["classes"], similarity["overall"][similarity["measure"]]
+    matrix = np.array(similarity["matrix"], dtype=float)
+    group = f"{name}/all"
+    if files.points:
+        points = pd.read_csv(files.points)
+        points = points[points["arm"] == read_json(files.law)["leading"]]
+        law = fit_gain_law(GainPoints.of(points))
+        improvements = pd.read_csv(files.improvements)
+        if group in set(improvements["group"]):
+            measured = measured_gain(improvements, pd.read_csv(files.over_baselines), group)
+            about = read_json(files.counts[0])
+            counts, classes = np.array(about["counts"]), about["classes"]
+    found = advise(value["value"], (value["low"], value["high"]), law, measured, counts, classes, matrix)
+    made_by = provenance(dataset=name, measure=similarity["measure"])
+    write_json(snakemake.output.advice, {"dataset": name, **found.summary, "provenance": made_by})
+    write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in found.lines) + "\n")
+
+
+run(main, snakemake)

@@ -1,0 +1,27 @@
+"""Draw what a group of classes gained, and how many images they had before and after. Rule: plot_rebalancing."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.figures import save_figure
+from workflow_scripts.files import read_json
+from workflow_scripts.job import run
+from workflow_scripts.rebalancing.drawing import draw_counts, draw_improvements
+
+
+def main(snakemake: Any) -> None:
+    wildcards, output = snakemake.wildcards, snakemake.output
+    found = pd.read_csv(snakemake.input.improvements)
+    found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"]
+    augmented = [arm for arm in snakemake.params.arms if arm not in snakemake.params.baselines]
+    figure = draw_improvements(found, augmented, f"{wildcards.dataset}, {wildcards.group}")
+    save_figure(figure, output.gains, output.gains_png)
+    counts, chosen = read_json(snakemake.input.counts), pd.read_csv(snakemake.input.report)
+    real, wanted = np.array(counts["counts"]), np.array(counts["wanted"])
+    figure = draw_counts(counts["classes"], real, chosen["found"].to_numpy(), wanted)
+    save_figure(figure, output.counts, output.counts_png)
+
+
+run(main, snakemake)

@@ -1,0 +1,54 @@
+"""Measure how alike the classes of a data set are. Rule: measure_similarity."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.complexity.dimension import shrink
+from workflow_scripts.data.image_set import open_image_set
+from workflow_scripts.device import prepare_torch
+from workflow_scripts.files import InputError, provenance, write_json
+from workflow_scripts.job import run
+from workflow_scripts.similarity.class_similarity import ClassSimilarity, measure_similarity
+
+DEFINITION = (
+    "mean SSIM (Gaussian window of 11 px, sigma 1.5) of pairs of images from different classes of a super-class, every "
+    "pair of classes counting alike; an inferred definition of SSIM-supSubCls, whose published code is not public"
+)
+
+
+def as_json(found: ClassSimilarity) -> dict[str, Any]:
+    """Strict JSON; what could not be measured is null."""
+    matrices = {
+        name: [[value if np.isfinite(value) else None for value in row] for row in getattr(found, name).tolist()]
+        for name in ("matrix", "matrix_se")
+    }
+    return asdict(found) | matrices
+
+
+def main(snakemake: Any) -> None:
+    [device] = prepare_torch(snakemake.threads)
+    name, settings = snakemake.wildcards.dataset, snakemake.params.settings
+    image_set = open_image_set(*(snakemake.input[key] for key in ("images", "labels", "manifest")))
+    classes = image_set.manifest["classes"]
+    if len(np.unique(image_set.labels[image_set.labels >= 0])) < 2:
+        raise InputError(f"datasets.{name}: fewer than two classes with images; a similarity of classes needs two")
+    found = measure_similarity(
+        shrink(image_set.images, settings["resolution"]),
+        image_set.labels,
+        classes,
+        image_set.manifest["superclasses"],
+        settings["channels"],
+        settings["standard_error"],
+        settings["exact_pairs"],
+        settings["bootstraps"],
+        device=device,
+    )
+    resolution = min(settings["resolution"], image_set.images.shape[1])
+    about = {"dataset": name, "measure": settings["measure"], "resolution": resolution, "definition": DEFINITION}
+    made_by = provenance(similarity=settings, images=image_set.manifest["sha256"])
+    write_json(snakemake.output[0], about | as_json(found) | {"provenance": made_by})
+
+
+run(main, snakemake)

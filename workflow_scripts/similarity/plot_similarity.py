@@ -1,0 +1,24 @@
+"""Draw the map of class similarities. Rule: plot_similarity."""
+
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.figures import save_figure
+from workflow_scripts.files import read_json
+from workflow_scripts.job import run
+from workflow_scripts.rebalancing.drawing import draw_class_similarity
+from workflow_scripts.similarity.ordering import cluster_order
+
+
+def main(snakemake: Any) -> None:
+    found = read_json(snakemake.input[0])
+    matrix = np.array(found["matrix"], dtype=float)
+    supers = read_json(snakemake.input.manifest)["superclasses"]
+    place = {one: name for name, some in supers.items() for one in some}
+    superclass = [place[one] for one in found["classes"]] if len(supers) > 1 else None
+    figure = draw_class_similarity(matrix, found["classes"], cluster_order(matrix).tolist(), superclass)
+    save_figure(figure, snakemake.output.svg, snakemake.output.png)
+
+
+run(main, snakemake)
