@@ -192,4 +192,4 @@ def test_all_measures_at_once_leave_out_what_small_sets_cannot_give():
     assert few["density"] is None
     assert few["precision"] == 1
     assert few["kernel"] is not None
-    assert compare(images, images[:1]) == dict.fromkeys(MEASURES)
+    assert compare(images, images[:1]) == compare(images, images[:0]) == dict.fromkeys(MEASURES)

@@ -4,6 +4,7 @@ Features are floating-point (n, d), and it does not matter where they come from:
 Fréchet distance is the FID and the kernel distance the KID; of others they are the same statistics of that space.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ def compare(real: np.ndarray, samples: np.ndarray, device: torch.device | str = 
 
 
 def _vectors(points: np.ndarray) -> np.ndarray:
-    flat = np.asarray(points).reshape(len(points), -1)
+    flat = np.asarray(points).reshape(len(points), math.prod(points.shape[1:]))
     return flat.astype(np.float32) / 255 if flat.dtype == np.uint8 else flat
 
 
