@@ -20,6 +20,11 @@ from workflow_scripts.config_reference import example, reference_text, schema_te
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.presets import PRESETS
 
+REBALANCING = {
+    "datasets": ["drawn"],
+    "generators": ["class-gan"],
+    "imbalance": {"profile": "exponential", "largest": 20, "ratio": 4.0},
+}
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 GONE = object()
 
@@ -35,6 +40,7 @@ def study() -> dict[str, Any]:
         },
         "generators": {
             "gan": {"family": "biggan", "preset": "tiny"},
+            "class-gan": {"family": "biggan", "preset": "tiny", "overrides": {"conditional": True}},
             "large-gan": {"family": "biggan", "preset": "paper", "overrides": {"batch": 48, "accumulate": 2}},
         },
         "replication": {
@@ -253,6 +259,24 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"similarity": {"datasets": ["drawm"]}}, "similarity.datasets", 'did you mean "drawn"?'),
     ({"similarity": {"datasets": ["drawn"], "resolution": 10}}, "similarity.resolution", "from 11 to 512"),
+    ({"rebalancing": REBALANCING | {"generators": ["gan"]}}, "rebalancing.generators", "expected `conditional: true`"),
+    ({"rebalancing": REBALANCING | {"datasets": ["photo"]}}, "rebalancing.datasets", 'did you mean "photos"?'),
+    ({"rebalancing": REBALANCING}, "rebalancing.datasets", "expected it under similarity.datasets"),
+    (
+        {"rebalancing": REBALANCING | {"imbalance": {"profile": "linear"}}},
+        "rebalancing.imbalance.profile",
+        "exponential",
+    ),
+    (
+        {"rebalancing": REBALANCING | {"imbalance": {"profile": "exponential", "largest": 20, "ratio": 50.0}}},
+        "rebalancing.imbalance",
+        "would keep no image",
+    ),
+    (
+        {"rebalancing": REBALANCING | {"classifier": {"preset": "tiny", "overrides": {"augmentation": "weakest"}}}},
+        "rebalancing.classifier.overrides.augmentation",
+        "none, weak, strong, stronger",
+    ),
     ({"replication.thresholds": []}, "replication.thresholds", "a list of at least 1"),
     ({"replication.thresholds.0": {}}, "replication.thresholds.0", "one of the keys calibrated, rms"),
     ({"replication.thresholds.0.rms": 0.1}, "replication.thresholds.0", "one of the keys calibrated, rms"),
@@ -277,7 +301,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     # Contradictions
     ({"replication.datasets.drwan": {"sizes": [32]}}, "replication.datasets.drwan", 'did you mean "drawn"?'),
     ({"replication.generators": ["gam"]}, "replication.generators", '"gam" is not defined under `generators`; did you'),
-    ({"replication.generators": ["diffusion"]}, "replication.generators", "known are gan, large-gan"),
+    ({"replication.generators": ["diffusion"]}, "replication.generators", "known are class-gan, gan, large-gan"),
     ({"replication.generators": ["gan", "gan"]}, "replication.generators", '"gan" stands there 2 times'),
     ({"replication.seeds": [1, 0, 1]}, "replication.seeds", "1 stands there 2 times"),
     ({"replication.spaces": ["pixel", "pixel"]}, "replication.spaces", '"pixel" stands there 2 times'),
@@ -529,7 +553,12 @@ def test_the_schema_is_one_and_refuses_what_is_wrong_by_itself() -> None:
 def test_every_example_of_the_reference_is_right() -> None:
     blocks = [yaml.safe_load(block.split("```")[0]) for block in reference_text().split("```yaml\n")[1:]]
     right = changed(
-        {"datasets.my-images": study()["datasets"]["drawn"], "generators.my-gan": study()["generators"]["gan"]}
+        {
+            "datasets.my-images": study()["datasets"]["drawn"],
+            "generators.my-gan": study()["generators"]["gan"],
+            "generators.my-class-gan": study()["generators"]["class-gan"],
+            "similarity": {"datasets": ["my-images"]},
+        }
     )
     for block in blocks:
         for section, content in block.items():

@@ -441,7 +441,7 @@ class Rebalancing(Model):
         examples=[["my-images"]], description="names under `datasets`, with classes; also listed under `similarity`"
     )
     generators: Annotated[list[Name], Field(min_length=1)] = Field(
-        examples=[["my-gan"]], description="names under `generators`, with `conditional: true`"
+        examples=[["my-class-gan"]], description="names under `generators`, with `conditional: true`"
     )
     imbalance: Annotated[Exponential | StepProfile | GivenCounts, Field(discriminator="profile")] = Field(
         examples=[{"profile": "exponential", "largest": 200, "ratio": 50.0}],
@@ -585,6 +585,7 @@ def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[st
                     meant = did_you_mean_or_list(name, sorted(map(str, there)))
                     where = path((study, section, *([name] if isinstance(names, dict) else [])))
                     yield f"{where}: {quoted(name)} is not defined under `{section}`{meant}"
+    yield from _rebalancing_contradictions(config.get("rebalancing") or {}, config)
     for name in (config.get("similarity") or {}).get("datasets", ()):
         if unlabelled := _without_labels(datasets.get(name, {})):
             yield f"similarity.datasets: {quoted(name)} has no classes ({unlabelled}), expected a set with classes"
@@ -699,6 +700,33 @@ def _space_contradictions(spaces: dict[str, Any], config: dict[str, Any]) -> Ite
             "replication.thresholds: only `rms` given, a distance between pixels; expected a `calibrated` one beside "
             f"it for the space {quoted(beside[0])}"
         )
+
+
+def _rebalancing_contradictions(rebalancing: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    similarity = (config.get("similarity") or {}).get("datasets", ())
+    for name in rebalancing.get("datasets", ()):
+        if name in config.get("datasets", {}) and name not in similarity:
+            yield f"rebalancing.datasets: {quoted(name)} given, expected it under similarity.datasets, too"
+        for used in rebalancing.get("generators", ()):
+            generator = config.get("generators", {}).get(used, {})
+            yield from _resolution_contradictions(name, config.get("datasets", {}).get(name, {}), used, generator)
+    for used in rebalancing.get("generators", ()):
+        generator = config.get("generators", {}).get(used, {})
+        if generator.keys() >= {"family", "preset", "overrides"}:
+            settings = settings_for(generator["family"], generator["preset"], generator["overrides"])
+            if not settings.conditional:
+                yield (
+                    f"rebalancing.generators: {quoted(used)} knows no classes, expected `conditional: true` in its "
+                    "overrides"
+                )
+    imbalance = rebalancing.get("imbalance") or {}
+    if imbalance.get("ratio") and imbalance.get("largest", 0) / imbalance["ratio"] < 0.5:
+        yield (
+            f"rebalancing.imbalance: the smallest class would keep no image with largest {imbalance['largest']} and "
+            f"ratio {imbalance['ratio']:g}, expected a smaller ratio"
+        )
+    for key in ("datasets", "generators", "seeds"):
+        yield from _repeated(f"rebalancing.{key}", map(quoted, rebalancing.get(key, [])))
 
 
 def _size_contradictions(name: str, sizes: list[int], dataset: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

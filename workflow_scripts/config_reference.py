@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from workflow_scripts.classifiers import presets as classifier_presets
 from workflow_scripts.config import BY_KIND, ROOT, Dataset, schema
 from workflow_scripts.config_messages import Node
 from workflow_scripts.features import presets as encoder_presets
@@ -87,11 +88,29 @@ def _sections() -> Iterator[str]:
         node = schema().resolve(found)
         yield from _section(f"## `{key}`", node["description"], node)
         for inner, one in node["properties"].items():
-            item = schema().resolve(schema().child(one, 0))
-            if "properties" in item:
-                place = f"{inner}.NAME" if one["type"] == "object" else f"{inner}, each"
-                yield from _section(f"### `{key}.{place}`", item["description"], item)
+            yield from _nested(f"{key}.{inner}", schema().resolve(one))
         yield _yaml({key: example(node)})
+
+
+def _nested(place: str, node: Node) -> Iterator[str]:
+    """The sections of what a key holds: a mapping of its own, one of several kinds, or a list or mapping of such."""
+    item = schema().resolve(schema().child(node, 0))
+    if "discriminator" in node:
+        for tag, reference in node["discriminator"]["mapping"].items():
+            kind = schema().resolve({"$ref": reference})
+            yield from _section(
+                f"### `{place}`, `{node['discriminator']['propertyName']}: {tag}`", kind["description"], kind
+            )
+    elif "properties" in item:
+        where = f"`{place}.NAME`" if node["type"] == "object" else f"`{place}`, each"
+        yield from _section(f"### {where}", item["description"], item)
+    elif "properties" in node and place.endswith(".overrides"):
+        yield f"### `{place}`\n\nSettings of the presets:\n"
+        yield _settings_table(classifier_presets, classifier_presets.PRESETS, node)
+    elif "properties" in node:
+        yield from _section(f"### `{place}`", node["description"], node)
+        for inner, one in node["properties"].items():
+            yield from _nested(f"{place}.{inner}", schema().resolve(one))
 
 
 def _alternatives(section: str) -> dict[str, Node]:

@@ -33,9 +33,33 @@ def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
     assert effective["replication"]["samples"] == study["replication"]["samples"]
     assert effective["replication"]["seeds"] == [0]  # a default
     report = (results / "report.html").read_text()
-    assert "decay" in report.lower()
+    for word in ("decay", "similarity", "gain"):
+        assert word in report.lower()
     assert not list(results.rglob("*.partial*"))
     assert not (results / "checkpoints").exists() or not any((results / "checkpoints").rglob("*.pt"))
+
+
+def test_rebalancing_leaves_image_sets_and_pairs_of_arms(smoke_run: Path) -> None:
+    results = smoke_run / "results"
+    cell = results / "rebalancing/fashion-mnist/all/seed-0"
+    counts = json.loads((cell / "counts.json").read_text())
+    report = pd.read_csv(cell / "class-gan/random/report.csv")
+    assert report["found"].tolist() == counts["wanted"]
+    manifest = json.loads((cell / "class-gan/random/manifest.json").read_text())
+    images = np.load(cell / "class-gan/random/images.npy")
+    assert len(images) == manifest["count"] == sum(counts["wanted"])
+    assert manifest["classes"] == counts["classes"]
+    table = pd.read_csv(results / "rebalancing/table.csv")
+    assert set(table["arm"]) == {
+        "original", "class-weights", "repetition", "balanced-softmax", "class-gan.random", "class-gan.classifier-1",
+    }  # fmt: skip
+    assert set(table["group"]) == {"fashion-mnist/all", "fashion-mnist/alike-1"}
+    assert table["value"].between(0, 100).all()
+    law = json.loads((results / "gain_law/law.json").read_text())["laws"]["class-gan.classifier-1"]
+    assert law["identified"] is False
+    assert law["reason"]
+    advice = (results / "advice/fashion-mnist.md").read_text().splitlines()
+    assert 3 <= len(advice) <= 8
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
@@ -73,11 +97,19 @@ def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+# Every long rule once, without the many short ones that a whole study has.
+TRAINED = [
+    "results/replication/pixel/biggan/fashion-mnist/size-12/seed-0.json",
+    "results/encoders/simclr/fashion-mnist/training.csv",
+    "results/rebalancing/fashion-mnist/all/seed-0/arms/class-gan.classifier-1/predictions.npy",
+]
+
+
 @pytest.mark.parametrize("killed", ["script", "everything"])
 def test_after_a_kill_the_same_command_ends_in_the_same_bytes(smoke_run: Path, tmp_path: Path, killed: str) -> None:
     """SIGKILL in the middle of training, then the README's commands: every artifact equals the uninterrupted run's."""
     process = subprocess.Popen(
-        snakemake_command(tmp_path), cwd=ROOT, start_new_session=True,
+        snakemake_command(tmp_path, "--", *TRAINED), cwd=ROOT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300
@@ -94,9 +126,11 @@ def test_after_a_kill_the_same_command_ends_in_the_same_bytes(smoke_run: Path, t
         for pid in training:  # jobs may have left the process group
             _kill_if_alive(pid)
     run_snakemake(tmp_path, "--unlock")
-    done = run_snakemake(tmp_path)
+    done = run_snakemake(tmp_path, "--", *TRAINED)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert digests(tmp_path) == digests(smoke_run)
+    whole, again = digests(smoke_run), digests(tmp_path)
+    assert {path.removeprefix("results/") for path in TRAINED} <= again.keys()
+    assert again == {path: whole[path] for path in again}
 
 
 def _training_processes(ancestor: int) -> list[int]:
