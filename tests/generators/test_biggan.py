@@ -130,3 +130,15 @@ def test_it_copies_eight_images(tmp_path: Path) -> None:
     # The images differ from each other by 0.55 and more; each sample is to be a copy of its own class's.
     assert own.median() < 0.1
     assert own.quantile(0.9) < 0.25
+
+
+def test_the_condition_fades_in_between_two_numbers_of_images() -> None:
+    torch.manual_seed(0)
+    model = BigGAN(replace(TINY, conditional=True, transition=(4, 12)), ImageShape(16, 1, 2), CPU)
+    weights = []
+    for _ in range(5):
+        batch = torch.randn(4, 1, 16, 16), torch.tensor([0, 1, 0, 1])
+        model.step([batch] * model.batches_per_step)
+        weights.append(model.networks["ema"].condition_weight.item())
+        assert model.networks["discriminator"].condition_weight == weights[-1]
+    assert weights == [0, 0, 0.5, 1, 1]

@@ -5,6 +5,7 @@ spectrally normalised; the hinge loss trains generator and discriminator.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -126,10 +127,13 @@ class GeneratorBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (B, latent) and labels (B,) to images (B, C, H, W) in -1..1."""
+    """z (B, latent) and labels (B,) to images (B, C, H, W) in -1..1. condition_weight: how much the class counts."""
+
+    condition_weight: Tensor
 
     def __init__(self, settings: BigGANSettings, shape: ImageShape) -> None:
         super().__init__()
+        self.register_buffer("condition_weight", torch.ones(()))
         channels = widths(settings, shape.resolution)
         self.first = 4, channels[4]
         self.embedding = nn.Embedding(shape.classes, settings.class_embedding) if shape.classes else None
@@ -148,7 +152,7 @@ class Generator(nn.Module):
         self.to_image = conv(width, shape.channels, 3)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        condition = z if self.embedding is None else torch.cat([z, self.embedding(labels)], 1)
+        condition = z if self.embedding is None else torch.cat([z, self.condition_weight * self.embedding(labels)], 1)
         size, width = self.first
         x = self.project(condition).view(len(z), width, size, size)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -183,6 +187,8 @@ class DiscriminatorBlock(nn.Module):
 class Discriminator(nn.Module):
     """Images (B, C, H, W) in -1..1 and labels (B,) to logits (B,): positive means real."""
 
+    condition_weight: Tensor
+
     def __init__(self, settings: BigGANSettings, shape: ImageShape) -> None:
         super().__init__()
         channels = widths(settings, shape.resolution)
@@ -198,6 +204,7 @@ class Discriminator(nn.Module):
                 width = outputs
         self.to_logit = linear(width, 1)
         self.embedding = spectral_norm(nn.Embedding(shape.classes, width), eps=1e-6) if shape.classes else None
+        self.register_buffer("condition_weight", torch.ones(()))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         h = self.from_image(x.contiguous(memory_format=torch.channels_last))
@@ -206,7 +213,7 @@ class Discriminator(nn.Module):
         h = F.relu(h).sum((2, 3))
         logit = self.to_logit(h).squeeze(1)
         if self.embedding is not None:
-            logit = logit + (self.embedding(labels) * h).sum(1)
+            logit = logit + self.condition_weight * (self.embedding(labels) * h).sum(1)
         return logit
 
 
@@ -242,6 +249,14 @@ class BigGAN(GenerativeModel):
         }
         self._generate = torch.compile(generator) if settings.compile else generator
         self._discriminate = torch.compile(discriminator) if settings.compile else discriminator
+        self.steps_done = 0
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"steps_done": self.steps_done}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.steps_done = state["steps_done"]
 
     def latents(self, count: int) -> Tensor:
         return global_randn(count, self.settings.latent, device=self.device)
@@ -249,6 +264,7 @@ class BigGAN(GenerativeModel):
     def step(self, batches: list[Batch]) -> Tensor:
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
         generator_loss = discriminator_loss = torch.zeros((), device=self.device)
+        self.fade_in_condition(self.steps_done, [generator, discriminator])
         set_trainable(discriminator, True)
         for batch in batches:
             for images, labels in self.micro_batches(batch):
@@ -273,6 +289,7 @@ class BigGAN(GenerativeModel):
             orthogonal_gradient(generator, self.settings.orthogonal)
         self.update("generator")
         self.average_weights(generator)
+        self.steps_done += 1
         return torch.stack([generator_loss.detach(), discriminator_loss.detach()])
 
     @torch.no_grad()

@@ -73,6 +73,15 @@ class GenerativeModel(ABC):
         """Split a batch for gradient accumulation."""
         yield from zip(*(part.chunk(self.settings.accumulate) for part in batch), strict=True)
 
+    def fade_in_condition(self, steps_done: int, networks: list[nn.Module]) -> None:
+        """Set the `condition_weight` of networks by the images seen, in a transition (Shahbazi et al. 2022)."""
+        transition = getattr(self.settings, "transition", None)
+        if transition is not None and self.shape.classes:
+            first, last = transition
+            weight = (steps_done * self.settings.batch - first) / max(last - first, 1)
+            for network in networks:
+                network.get_buffer("condition_weight").fill_(min(max(weight, 0.0), 1.0))
+
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 

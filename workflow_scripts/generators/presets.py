@@ -36,6 +36,9 @@ class BigGANSettings(TrainingSettings):
     """BigGAN-deep (Brock et al. 2019), class-conditional where the image set has classes and `conditional` is set."""
 
     conditional: bool = False  # learn the classes of the image set; Feng et al. 2021 did not
+    transition: tuple[Whole, Whole] | None = (
+        None  # images seen when the condition begins to count and when it counts fully
+    )
     width: Count  # channels of the layers next to the image
     depth: Count = 2  # residual blocks a resolution
     bottleneck: Count = 4  # how many times narrower a block's inner layers are

@@ -410,7 +410,7 @@ class StyleGAN2(GenerativeModel):
         settings, discriminator = self.settings, self.discriminator
         parts = list(self.micro_batches(batches[0]))
         losses = torch.zeros(3, device=self.device)
-        self._fade_in_condition()
+        self.fade_in_condition(self.steps_done, [self.generator.mapping, self.discriminator])
 
         set_trainable(discriminator, False)
         for _, labels in parts:
@@ -462,15 +462,6 @@ class StyleGAN2(GenerativeModel):
         return (lengths - self.path_length).square().mean() * (
             self.settings.path_length * self.settings.path_length_every
         )
-
-    def _fade_in_condition(self) -> None:
-        """Set the weight of the condition by the images seen (Shahbazi et al. 2022)."""
-        if self.settings.transition is None or not self.shape.classes:
-            return
-        first, last = self.settings.transition
-        weight = (self.steps_done * self.settings.batch - first) / max(last - first, 1)
-        for condition_weight in (self.generator.mapping.condition_weight, self.discriminator.condition_weight):
-            condition_weight.fill_(min(max(weight, 0.0), 1.0))
 
     @torch.no_grad()
     def sample(self, count: int, labels: Tensor | None, seed: int) -> Tensor:
