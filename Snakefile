@@ -27,6 +27,7 @@ include: "rules/replication.smk"
 include: "rules/laws.smk"
 include: "rules/similarity.smk"
 include: "rules/rebalancing.smk"
+include: "rules/distillation.smk"
 
 
 report: "report/workflow.rst"
@@ -70,6 +71,31 @@ rule gain_law:
 rule advice:
     input:
         collect("results/advice/{dataset}.{kind}", dataset=SIMILARITY["datasets"], kind=["json", "md"]),
+
+
+rule teachers:
+    input:
+        collect(
+            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/logits.npy",
+            dataset=DISTILLATION["datasets"],
+            seed=DISTILLATION["seeds"],
+            teacher=TEACHERS,
+        ),
+
+
+rule distillation:
+    input:
+        branch(bool(DISTILLED), then=[*rules.collect_distillation.output]),
+
+
+rule trends:
+    input:
+        branch(bool(DISTILLED), then=[*rules.find_trends.output]),
+
+
+rule diagnosis:
+    input:
+        collect("results/diagnosis/{dataset}.{kind}", dataset=DISTILLATION["datasets"], kind=["json", "md"]),
 
 
 rule published:

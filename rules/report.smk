@@ -20,6 +20,8 @@ rule summarise:
         table=branch(bool(RUNS), then=rules.collect_replication.output.table),
         laws=branch(bool(RUNS), then=rules.fit_decay.output.laws),
         advice=collect(rules.give_advice.output.answer, dataset=SIMILARITY["datasets"]),
+        trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
+        diagnosis=collect(rules.diagnose.output.answer, dataset=DISTILLATION["datasets"]),
         one_shot=collect(rules.estimate_one_shot.output.answer, dataset=STUDY["datasets"]),
         published=rules.fit_published.output.fits,
         leave_one_out=rules.fit_published.output.leave_one_out,
@@ -46,6 +48,8 @@ rule write_report:
         rules.gm_aug_cls.input,
         rules.gain_law.input,
         rules.advice.input,
+        rules.trends.input,
+        rules.diagnosis.input,
         rules.published.input,
         "results/summary.md",
         config="results/config.yaml",
@@ -62,4 +66,4 @@ rule write_report:
     # Snakemake itself makes the report, from the records of the jobs above. --nolock: the calling run holds the lock.
     shell:
         "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
-        " --report {output:q} replication similarity gm_aug_cls gain_law published > {log:q} 2>&1"
+        " --report {output:q} replication similarity gm_aug_cls gain_law trends diagnosis published > {log:q} 2>&1"

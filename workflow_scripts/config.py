@@ -32,7 +32,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from workflow_scripts.classifiers.presets import PRESETS as CLASSIFIER_PRESETS
-from workflow_scripts.classifiers.presets import ClassifierSettings
+from workflow_scripts.classifiers.presets import ClassifierSettings, Rung, classifier_settings
 from workflow_scripts.config_messages import Location, Node, Schema, describe, did_you_mean_or_list, path, quoted
 from workflow_scripts.data.sprites import FACTORS, SHAPES
 from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
@@ -455,6 +455,63 @@ class Rebalancing(Model):
     classifier: RebalancingClassifier = RebalancingClassifier.model_validate({})
 
 
+class DistillationClassifier(RebalancingClassifier):
+    """The network of the teachers, or of the students."""
+
+
+class Attention(Model):
+    """What counts as a network's attention."""
+
+    method: Literal["class_sum", "predicted", "grad_cam", "rollout"] = Field(
+        "class_sum",
+        description="class activation map summed over all classes (as published) or of the predicted class, Grad-CAM "
+        "of the predicted class, or attention roll-out (for a `vit`)",
+    )
+    threshold: float = Field(0.4, gt=0, lt=1, description="of the map scaled to 0..1, above which a place is attended")
+
+
+class Distillation(Model):
+    """The distillation study: what should a student take from its teachers?"""
+
+    datasets: Annotated[list[Name], Field(min_length=1)] = Field(
+        examples=[["my-images"]], description="names under `datasets`, with classes"
+    )
+    training: int | None = Field(
+        None, ge=2, le=MOST, examples=[2000], description="training images; null: all that are not held out"
+    )
+    imbalance: float | None = Field(
+        None,
+        ge=1,
+        examples=[10.0],
+        description="make them long-tailed, exponentially, with this ratio; null: as they are",
+    )
+    ensembles: Annotated[list[Annotated[list[Rung], Field(min_length=1, max_length=8)]], Field(min_length=1)] = Field(
+        [["none", "none"], ["weak", "weak"], ["strong", "strong"]],
+        description="rungs of the ladder of augmentations at which each ensemble's teachers are trained",
+    )
+    views: Annotated[list[Rung], Field(min_length=1)] = Field(
+        ["weak", "strong"], description="rungs of the students' own views; each ensemble teaches one student at each"
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        [0], examples=[[0, 1, 2]], description="each draws its own images and trains its own teachers and students"
+    )
+    teacher: DistillationClassifier = DistillationClassifier.model_validate({})
+    student: DistillationClassifier = DistillationClassifier.model_validate({})
+    alpha: float = Field(0.6, ge=0, le=1, description="weight of the labels; the rest is that of the teachers")
+    temperature: float = Field(3.0, gt=0, le=100, description="softens the predictions that are compared")
+    combination: Literal["losses", "logits", "probabilities"] = Field(
+        "losses", description="mean of the losses against each teacher, or one loss against their mean"
+    )
+    protocol: Literal["fresh", "stored"] = Field(
+        "fresh", description="teachers look at fresh views in every step, or their logits on some views are stored"
+    )
+    stored_views: int = Field(8, ge=1, le=1000, description="views of each image that are stored")
+    crops: Literal["own", "shared"] = Field(
+        "own", description="teachers and student see crops of their own, as published, or the same one (`fresh` only)"
+    )
+    attention: Attention = Attention.model_validate({})
+
+
 class Complexity(Model):
     """How the intrinsic dimension of each subset is measured (Levina and Bickel 2004)."""
 
@@ -488,11 +545,17 @@ class Config(Model):
     replication: Replication | None = None
     similarity: Similarity | None = None
     rebalancing: Rebalancing | None = None
+    distillation: Distillation | None = None
     complexity: Complexity = Complexity.model_validate({})
     law: Law = Law.model_validate({})
 
 
-STUDIES = ("replication", "similarity", "rebalancing")  # sections that say what to do; at least one of them
+STUDIES = (
+    "replication",
+    "similarity",
+    "rebalancing",
+    "distillation",
+)  # sections that say what to do; at least one of them
 BY_KIND = ("datasets", "generators", "spaces")  # sections of named entries of several kinds
 
 
@@ -585,6 +648,7 @@ def _contradictions(config: dict[str, Any], wrong: set[Location]) -> Iterator[st
                     meant = did_you_mean_or_list(name, sorted(map(str, there)))
                     where = path((study, section, *([name] if isinstance(names, dict) else [])))
                     yield f"{where}: {quoted(name)} is not defined under `{section}`{meant}"
+    yield from _distillation_contradictions(config.get("distillation") or {})
     yield from _rebalancing_contradictions(config.get("rebalancing") or {}, config)
     for name in (config.get("similarity") or {}).get("datasets", ()):
         if unlabelled := _without_labels(datasets.get(name, {})):
@@ -700,6 +764,21 @@ def _space_contradictions(spaces: dict[str, Any], config: dict[str, Any]) -> Ite
             "replication.thresholds: only `rms` given, a distance between pixels; expected a `calibrated` one beside "
             f"it for the space {quoted(beside[0])}"
         )
+
+
+def _distillation_contradictions(distillation: dict[str, Any]) -> Iterator[str]:
+    if distillation.get("crops") == "shared" and distillation.get("protocol") == "stored":
+        yield "distillation.crops: shared given, expected own, since the teachers' views are stored (protocol: stored)"
+    for key in ("datasets", "views", "seeds", "ensembles"):
+        yield from _repeated(f"distillation.{key}", map(quoted, distillation.get(key, [])))
+    method = distillation.get("attention", {}).get("method")
+    for role in ("teacher", "student"):
+        chosen = distillation.get(role) or {}
+        if chosen.keys() >= {"preset", "overrides"} and method in ("rollout", "grad_cam"):
+            vit = classifier_settings(chosen["preset"], chosen["overrides"]).architecture == "vit"
+            if vit != (method == "rollout"):
+                kind = "a residual network" if vit else "a `vit`"
+                yield f"distillation.attention.method: {method} given, expected {kind} as the {role}'s network"
 
 
 def _rebalancing_contradictions(rebalancing: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

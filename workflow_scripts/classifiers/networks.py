@@ -182,6 +182,14 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x).mean((2, 3)))
 
+    @property
+    def last_layer(self) -> nn.Module:
+        """The module that gives the feature map of a residual network, for Grad-CAM. Raises InputError for others."""
+        layer = getattr(self.body, "stages", None) or getattr(getattr(self.body, "network", None), "layer4", None)
+        if layer is None:
+            raise InputError(f"Grad-CAM is for residual networks, not for {self.settings.architecture!r}")
+        return layer
+
     def attention(self, x: Tensor) -> Tensor:
         """Attention weights (layers, B, heads, T, T) of a vision transformer. Raises InputError for others."""
         if not isinstance(self.body, SmallViT):

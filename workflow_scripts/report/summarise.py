@@ -121,6 +121,9 @@ def main(snakemake: Any) -> None:
         lines += replication_lines(pd.read_csv(snakemake.input.table), read_json(snakemake.input.laws))
     lines += answer_lines("Smallest safe training set", snakemake.input.one_shot)
     lines += answer_lines("Rebalance with synthetic images?", snakemake.input.advice)
+    trends = [snakemake.input.trends] if snakemake.input.trends else []
+    lines += answer_lines("What goes with the teachers' augmentation", trends)
+    lines += answer_lines("Whom to distil from", snakemake.input.diagnosis)
     lines += published_lines(pd.read_csv(snakemake.input.published), pd.read_csv(snakemake.input.leave_one_out))
     write_text(snakemake.output[0], "\n".join(["## Copycat: headline numbers", "", *lines]) + "\n")
 

@@ -1,0 +1,333 @@
+"""Train teachers and distil students from them; measure attention, fidelity and generalisation, and what goes with what."""
+
+DISTILLATION = config["distillation"] or {"datasets": [], "ensembles": [], "views": [], "seeds": []}
+CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
+ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
+
+
+def ensemble_name(rungs):
+    return "+".join(rungs)
+
+
+def members(rungs):
+    """Names of an ensemble's teachers: of equal rungs, each of another initial seed."""
+    return [f"{rung}-{rungs[:i].count(rung) + 1}" for i, rung in enumerate(rungs)]
+
+
+ENSEMBLES = {ensemble_name(rungs): members(rungs) for rungs in DISTILLATION["ensembles"]}
+TEACHERS = sorted({name for some in ENSEMBLES.values() for name in some})
+STUDENTS = [f"{ensemble}.{view}" for ensemble in [*ENSEMBLES, *ALONE] for view in DISTILLATION["views"]]
+DISTILLED = [
+    {"dataset": dataset, "seed": seed, "student": student}
+    for dataset in DISTILLATION["datasets"]
+    for seed in DISTILLATION["seeds"]
+    for student in STUDENTS
+]
+RUNGS = sorted({name.rsplit("-", 1)[0] for name in TEACHERS} | set(DISTILLATION["views"]))
+
+
+wildcard_constraints:
+    teacher="(none|weak|strong|stronger)-[0-9]+",
+    student="[a-z+]+\\.(none|weak|strong|stronger)",
+    role="teachers|students",
+    name="[a-z0-9.+-]+",
+
+
+rule draw_split:
+    input:
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
+    output:
+        training=f"{CELL_OF_SEED}/training.npy",
+        validation=f"{CELL_OF_SEED}/validation.npy",
+    log:
+        "results/logs/draw_split/{dataset}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/draw_split/{dataset}/seed-{seed}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        size=lookup(dpath="distillation/training", within=config, default=None),
+        imbalance=lookup(dpath="distillation/imbalance", within=config, default=None),
+    script:
+        "../workflow_scripts/distillation/draw_split.py"
+
+
+rule train_teacher:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        training=rules.draw_split.output.training,
+        validation=rules.draw_split.output.validation,
+    output:
+        weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
+        network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
+        curve=f"{CELL_OF_SEED}/teachers/{{teacher}}/training.csv",
+    log:
+        "results/logs/train_teacher/{dataset}/seed-{seed}/{teacher}.log",
+    benchmark:
+        "results/benchmarks/train_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        classifier=lookup(dpath="distillation/teacher", within=config, default=None),
+        checkpoints="results/checkpoints/distillation/{dataset}/seed-{seed}/teachers/{teacher}",
+    script:
+        "../workflow_scripts/distillation/train_teacher.py"
+
+
+rule store_views:
+    input:
+        images=rules.pack_images.output.images,
+        training=rules.draw_split.output.training,
+        weights=rules.train_teacher.output.weights,
+        network=rules.train_teacher.output.network,
+    output:
+        f"{CELL_OF_SEED}/teachers/{{teacher}}/stored_views.npy",
+    log:
+        "results/logs/store_views/{dataset}/seed-{seed}/{teacher}.log",
+    benchmark:
+        "results/benchmarks/store_views/{dataset}/seed-{seed}/{teacher}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        views=lookup(dpath="distillation/stored_views", within=config, default=None),
+    script:
+        "../workflow_scripts/distillation/store_views.py"
+
+
+def teachers_of(wildcards):
+    """What a student learns from: its teachers' networks, or their logits on stored views."""
+    ensemble = wildcards.student.split(".")[0]
+    folder = f"{CELL_OF_SEED.format(**wildcards)}/teachers"
+    teachers = ENSEMBLES.get(ensemble, [])
+    if DISTILLATION["protocol"] == "stored":
+        return {"stored": [f"{folder}/{name}/stored_views.npy" for name in teachers]}
+    return {
+        "weights": [f"{folder}/{name}/weights.safetensors" for name in teachers],
+        "networks": [f"{folder}/{name}/network.json" for name in teachers],
+    }
+
+
+rule train_student:
+    input:
+        unpack(teachers_of),
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        training=rules.draw_split.output.training,
+        validation=rules.draw_split.output.validation,
+    output:
+        weights=f"{CELL_OF_SEED}/students/{{student}}/weights.safetensors",
+        network=f"{CELL_OF_SEED}/students/{{student}}/network.json",
+        curve=f"{CELL_OF_SEED}/students/{{student}}/training.csv",
+    log:
+        "results/logs/train_student/{dataset}/seed-{seed}/{student}.log",
+    benchmark:
+        "results/benchmarks/train_student/{dataset}/seed-{seed}/{student}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        distillation=lookup(dpath="distillation", within=config),
+        checkpoints="results/checkpoints/distillation/{dataset}/seed-{seed}/students/{student}",
+    script:
+        "../workflow_scripts/distillation/train_student.py"
+
+
+rule look_at_images:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        training=rules.draw_split.output.training,
+        validation=rules.draw_split.output.validation,
+        weights=f"{CELL_OF_SEED}/{{role}}/{{name}}/weights.safetensors",
+        network=f"{CELL_OF_SEED}/{{role}}/{{name}}/network.json",
+    output:
+        logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/logits.npy",
+        training_logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/training_logits.npy",
+        augmented_logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/augmented_logits.npy",
+        attention=f"{CELL_OF_SEED}/{{role}}/{{name}}/attention.npy",
+        features=f"{CELL_OF_SEED}/{{role}}/{{name}}/features.npy",
+    log:
+        "results/logs/look_at_images/{dataset}/seed-{seed}/{role}/{name}.log",
+    benchmark:
+        "results/benchmarks/look_at_images/{dataset}/seed-{seed}/{role}/{name}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        attention=lookup(dpath="distillation/attention/method", within=config, default=None),
+        rungs=RUNGS,
+    script:
+        "../workflow_scripts/distillation/look_at_images.py"
+
+
+def outputs_of(kind, role="teachers"):
+    """Input function: one output of look_at_images of every teacher that a student or ensemble has."""
+
+    def paths(wildcards):
+        ensemble = wildcards.student.split(".")[0]
+        teachers = ENSEMBLES.get(ensemble, TEACHERS[:1])
+        return [f"{CELL_OF_SEED.format(**wildcards)}/teachers/{name}/{kind}.npy" for name in teachers]
+
+    return paths
+
+
+rule measure_student:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        training=rules.draw_split.output.training,
+        validation=rules.draw_split.output.validation,
+        logits=f"{CELL_OF_SEED}/students/{{student}}/logits.npy",
+        training_logits=f"{CELL_OF_SEED}/students/{{student}}/training_logits.npy",
+        attention=f"{CELL_OF_SEED}/students/{{student}}/attention.npy",
+        features=f"{CELL_OF_SEED}/students/{{student}}/features.npy",
+        teacher_logits=outputs_of("logits"),
+        teacher_attention=outputs_of("attention"),
+        teacher_features=outputs_of("features"),
+    output:
+        f"{CELL_OF_SEED}/students/{{student}}/measures.json",
+    log:
+        "results/logs/measure_student/{dataset}/seed-{seed}/{student}.log",
+    benchmark:
+        "results/benchmarks/measure_student/{dataset}/seed-{seed}/{student}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
+    script:
+        "../workflow_scripts/distillation/measure_student.py"
+
+
+rule collect_distillation:
+    input:
+        measures=collect(
+            "results/distillation/{run[dataset]}/seed-{run[seed]}/students/{run[student]}/measures.json", run=DISTILLED
+        ),
+        affinity=collect(
+            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/augmented_logits.npy",
+            dataset=DISTILLATION["datasets"],
+            seed=DISTILLATION["seeds"],
+            teacher=TEACHERS,
+        ),
+    output:
+        table="results/distillation/table.csv",
+    log:
+        "results/logs/collect_distillation.log",
+    benchmark:
+        "results/benchmarks/collect_distillation.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        runs=DISTILLED,
+        ensembles=ENSEMBLES,
+    script:
+        "../workflow_scripts/distillation/collect_distillation.py"
+
+
+rule find_trends:
+    input:
+        rules.collect_distillation.output.table,
+    output:
+        trends="results/distillation/trends.csv",
+        factors="results/distillation/two_factors.csv",
+        answer="results/distillation/trends.md",
+        svg=report(
+            "results/figures/trends.svg",
+            caption="../report/trends.rst",
+            category="Distillation",
+            labels={"figure": "what goes with augmentation"},
+        ),
+        png="results/figures/trends.png",
+    log:
+        "results/logs/find_trends.log",
+    benchmark:
+        "results/benchmarks/find_trends.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    script:
+        "../workflow_scripts/distillation/find_trends.py"
+
+
+rule diagnose:
+    input:
+        labels=rules.pack_images.output.labels,
+        validation=f"results/distillation/{{dataset}}/seed-{(DISTILLATION['seeds'] or [0])[0]}/validation.npy",
+        logits=collect(
+            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/logits.npy",
+            seed=(DISTILLATION["seeds"] or [0])[0],
+            teacher=TEACHERS,
+            allow_missing=True,
+        ),
+        attention=collect(
+            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/attention.npy",
+            seed=(DISTILLATION["seeds"] or [0])[0],
+            teacher=TEACHERS,
+            allow_missing=True,
+        ),
+        images=rules.pack_images.output.images,
+    output:
+        diagnosis="results/diagnosis/{dataset}.json",
+        answer="results/diagnosis/{dataset}.md",
+        svg=report(
+            "results/figures/attention/{dataset}.svg",
+            caption="../report/attention.rst",
+            category="Distillation",
+            labels={"figure": "attention of the teachers", "data set": "{dataset}"},
+        ),
+        png="results/figures/attention/{dataset}.png",
+    log:
+        "results/logs/diagnose/{dataset}.log",
+    benchmark:
+        "results/benchmarks/diagnose/{dataset}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        teachers=TEACHERS,
+        threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
+    script:
+        "../workflow_scripts/distillation/diagnose.py"

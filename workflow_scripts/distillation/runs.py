@@ -1,0 +1,81 @@
+"""What the scripts that train teachers and students share: their images on the device, and how a run is recorded."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from workflow_scripts.classifiers.networks import save_classifier
+from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
+from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
+from workflow_scripts.data.image_set import open_image_set
+from workflow_scripts.files import fingerprint, provenance, read_npy, sha256, write_csv
+from workflow_scripts.training import Checkpoints
+
+COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and validation images uint8 (N, H, W, C) with labels int64 (N,), on the device, and the class names."""
+
+    training: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    classes: list[str]
+
+
+def open_split(files: Any, device: torch.device) -> Split:
+    """The split of a rule's input files images, labels, manifest, training and validation."""
+    image_set = open_image_set(files.images, files.labels, files.manifest)
+    parts = [
+        (
+            torch.from_numpy(np.ascontiguousarray(image_set.images[rows])).to(device),
+            torch.from_numpy(image_set.labels[rows].astype(np.int64)).to(device),
+        )
+        for rows in (read_npy(files.training), read_npy(files.validation))
+    ]
+    return Split(parts[0], parts[1], image_set.manifest["classes"])
+
+
+def train_and_save(
+    snakemake: Any,
+    split: Split,
+    classifier: dict[str, Any],
+    changes: dict[str, Any],
+    seed: int,
+    loss: Target | None = None,
+    depends_on: Sequence[str] = (),
+    **about: Any,
+) -> None:
+    """Train a classifier of the config on a split, or go on from its newest checkpoint, and write the rule's outputs.
+
+    changes: settings that the design sets, over those of the config. depends_on: further files that define the run.
+    """
+    settings: ClassifierSettings = replace(
+        classifier_settings(classifier["preset"], classifier["overrides"]), **changes
+    )
+    images, labels = split.training
+    run_id = fingerprint(
+        {
+            "settings": repr(settings),
+            "seed": seed,
+            "about": about,
+            "files": [sha256(path) for path in (snakemake.input.images, snakemake.input.training, *depends_on)],
+            "torch": torch.__version__,
+            "device": images.device.type,
+        }
+    )
+    network = build_classifier(settings, images, len(split.classes), seed, images.device)
+    checkpoints = Checkpoints(Path(snakemake.params.checkpoints) / run_id)
+    record = train_classifier(network, images, labels, seed, checkpoints, split.validation, loss=loss)
+    made_by = provenance(classifier=classifier, run=run_id, **about, **dict(snakemake.wildcards))
+    output = snakemake.output
+    save_classifier(output.weights, output.network, network, classes=split.classes, provenance=made_by)
+    write_csv(output.curve, pd.DataFrame(record.curve, columns=COLUMNS))
+    shutil.rmtree(snakemake.params.checkpoints)
