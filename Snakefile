@@ -57,9 +57,9 @@ rule gm_aug_cls:
         branch(bool(REBALANCED), then=[*rules.collect_rebalancing.output]),
         collect("results/figures/rebalancing/{run[dataset]}/{run[group]}/gains.svg", run=REBALANCED),
         collect(
-            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/{arm}/quality.csv",
+            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/{generator}/quality.csv",
             run=REBALANCED,
-            arm=[arm.replace(".", "/", 1) for arm in synthetic_arms()],
+            generator=REBALANCING["generators"],
         ),
 
 

@@ -29,8 +29,6 @@ RUNGS = sorted({name.rsplit("-", 1)[0] for name in TEACHERS} | set(DISTILLATION[
 wildcard_constraints:
     teacher="(none|weak|strong|stronger)-[0-9]+",
     student="[a-z+]+\\.(none|weak|strong|stronger)",
-    role="teachers|students",
-    name="[a-z0-9.+-]+",
 
 
 rule draw_split:
@@ -156,24 +154,22 @@ rule train_student:
         "../workflow_scripts/distillation/train_student.py"
 
 
-rule look_at_images:
+LOOKED_AT = ["logits", "training_logits", "augmented_logits", "attention", "features"]
+
+
+rule look_with_teachers:
     input:
         images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
-        weights=f"{CELL_OF_SEED}/{{role}}/{{name}}/weights.safetensors",
-        network=f"{CELL_OF_SEED}/{{role}}/{{name}}/network.json",
+        weights=collect(f"{CELL_OF_SEED}/teachers/{{name}}/weights.safetensors", name=TEACHERS, allow_missing=True),
+        networks=collect(f"{CELL_OF_SEED}/teachers/{{name}}/network.json", name=TEACHERS, allow_missing=True),
     output:
-        logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/logits.npy",
-        training_logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/training_logits.npy",
-        augmented_logits=f"{CELL_OF_SEED}/{{role}}/{{name}}/augmented_logits.npy",
-        attention=f"{CELL_OF_SEED}/{{role}}/{{name}}/attention.npy",
-        features=f"{CELL_OF_SEED}/{{role}}/{{name}}/features.npy",
+        expand(f"{CELL_OF_SEED}/teachers/{{name}}/{{kind}}.npy", name=TEACHERS, kind=LOOKED_AT, allow_missing=True),
     log:
-        "results/logs/look_at_images/{dataset}/seed-{seed}/{role}/{name}.log",
+        "results/logs/look_with_teachers/{dataset}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/look_at_images/{dataset}/seed-{seed}/{role}/{name}.tsv"
+        "results/benchmarks/look_with_teachers/{dataset}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -188,36 +184,35 @@ rule look_at_images:
         "../workflow_scripts/distillation/look_at_images.py"
 
 
-def outputs_of(kind, role="teachers"):
-    """Input function: one output of look_at_images of every teacher that a student or ensemble has."""
+use rule look_with_teachers as look_with_students with:
+    input:
+        images=rules.pack_images.output.images,
+        training=rules.draw_split.output.training,
+        validation=rules.draw_split.output.validation,
+        weights=collect(f"{CELL_OF_SEED}/students/{{name}}/weights.safetensors", name=STUDENTS, allow_missing=True),
+        networks=collect(f"{CELL_OF_SEED}/students/{{name}}/network.json", name=STUDENTS, allow_missing=True),
+    output:
+        expand(f"{CELL_OF_SEED}/students/{{name}}/{{kind}}.npy", name=STUDENTS, kind=LOOKED_AT, allow_missing=True),
+    log:
+        "results/logs/look_with_students/{dataset}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/look_with_students/{dataset}/seed-{seed}.tsv"
 
-    def paths(wildcards):
-        ensemble = wildcards.student.split(".")[0]
-        teachers = ENSEMBLES.get(ensemble, TEACHERS[:1])
-        return [f"{CELL_OF_SEED.format(**wildcards)}/teachers/{name}/{kind}.npy" for name in teachers]
 
-    return paths
-
-
-rule measure_student:
+rule measure_students:
     input:
         images=rules.pack_images.output.images,
         labels=rules.pack_images.output.labels,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
-        logits=f"{CELL_OF_SEED}/students/{{student}}/logits.npy",
-        training_logits=f"{CELL_OF_SEED}/students/{{student}}/training_logits.npy",
-        attention=f"{CELL_OF_SEED}/students/{{student}}/attention.npy",
-        features=f"{CELL_OF_SEED}/students/{{student}}/features.npy",
-        teacher_logits=outputs_of("logits"),
-        teacher_attention=outputs_of("attention"),
-        teacher_features=outputs_of("features"),
+        teachers=collect(f"{CELL_OF_SEED}/teachers/{{name}}/logits.npy", name=TEACHERS, allow_missing=True),
+        students=collect(f"{CELL_OF_SEED}/students/{{name}}/logits.npy", name=STUDENTS, allow_missing=True),
     output:
-        f"{CELL_OF_SEED}/students/{{student}}/measures.json",
+        f"{CELL_OF_SEED}/measures.json",
     log:
-        "results/logs/measure_student/{dataset}/seed-{seed}/{student}.log",
+        "results/logs/measure_students/{dataset}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/measure_student/{dataset}/seed-{seed}/{student}.tsv"
+        "results/benchmarks/measure_students/{dataset}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -226,21 +221,20 @@ rule measure_student:
         runtime=60,
         gpu=1,
     params:
+        ensembles=ENSEMBLES,
+        students=STUDENTS,
+        rungs=RUNGS,
         threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
     script:
-        "../workflow_scripts/distillation/measure_student.py"
+        "../workflow_scripts/distillation/measure_students.py"
 
 
 rule collect_distillation:
     input:
-        measures=collect(
-            "results/distillation/{run[dataset]}/seed-{run[seed]}/students/{run[student]}/measures.json", run=DISTILLED
-        ),
-        affinity=collect(
-            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/augmented_logits.npy",
+        collect(
+            rules.measure_students.output[0],
             dataset=DISTILLATION["datasets"],
             seed=DISTILLATION["seeds"],
-            teacher=TEACHERS,
         ),
     output:
         table="results/distillation/table.csv",
@@ -255,7 +249,7 @@ rule collect_distillation:
         mem_mb=1000,
         runtime=20,
     params:
-        runs=DISTILLED,
+        runs=[(dataset, seed) for dataset in DISTILLATION["datasets"] for seed in DISTILLATION["seeds"]],
         ensembles=ENSEMBLES,
     script:
         "../workflow_scripts/distillation/collect_distillation.py"

@@ -11,14 +11,10 @@ def group_names():
     return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted.get(kind, 0)))]
 
 
-def synthetic_arms():
-    """Arms with synthetic images: how they are selected, with the generator's name in front; the last one leads."""
-    steps = REBALANCING.get("selection", {}).get("steps", 0)
-    chosen = ["random", *(f"classifier-{step + 1}" for step in range(steps))]
-    return [f"{generator}.{one}" for generator in REBALANCING["generators"] for one in chosen]
-
-
-ARMS = [*BASELINES, *synthetic_arms()]
+# How synthetic images are selected; the last way leads.
+CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING.get("selection", {}).get("steps", 0)))]
+SYNTHETIC_ARMS = [f"{generator}.{choice}" for generator in REBALANCING["generators"] for choice in CHOICES]
+ARMS = [*BASELINES, *SYNTHETIC_ARMS]
 LEADING_ARM = ARMS[-1]
 FIRST_REBALANCING_SEED = (REBALANCING["seeds"] or [0])[0]
 REBALANCED = [
@@ -180,14 +176,14 @@ rule measure_synthetic:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
-        synthetic=rules.select_images.output.images,
-        synthetic_labels=rules.select_images.output.labels,
+        synthetic=collect(rules.select_images.output.images, choice=CHOICES, allow_missing=True),
+        synthetic_labels=collect(rules.select_images.output.labels, choice=CHOICES, allow_missing=True),
     output:
-        f"{CELL}/{{generator}}/{{choice}}/quality.csv",
+        f"{CELL}/{{generator}}/quality.csv",
     log:
-        "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
+        "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
-        "results/benchmarks/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
+        "results/benchmarks/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     container:
         IMAGE
     threads: 1
@@ -195,6 +191,8 @@ rule measure_synthetic:
         mem_mb=4000,
         runtime=60,
         gpu=1,
+    params:
+        choices=CHOICES,
     script:
         "../workflow_scripts/rebalancing/measure_synthetic.py"
 
@@ -333,7 +331,7 @@ rule fit_gain_law:
         runtime=20,
     params:
         datasets=REBALANCING["datasets"],
-        arms=synthetic_arms(),
+        arms=SYNTHETIC_ARMS,
     script:
         "../workflow_scripts/rebalancing/fit_gain_law.py"
 

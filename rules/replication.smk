@@ -1,17 +1,19 @@
-"""Find each sample's nearest training images, set controls beside them, and measure replication."""
+"""Compare samples with training and held-out images: nearest neighbours, controls, replication, quality."""
 
 
-rule find_neighbours:
+rule compare_samples:
     input:
         images=set_vectors,
         order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
         samples=sample_vectors,
     output:
-        "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
+        neighbours="results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
+        quality="results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
     log:
-        "results/logs/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "results/logs/compare_samples/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/find_neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "results/benchmarks/compare_samples/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -22,7 +24,7 @@ rule find_neighbours:
     params:
         k=NEIGHBOURS,
     script:
-        "../workflow_scripts/replication/find_neighbours.py"
+        "../workflow_scripts/replication/compare_samples.py"
 
 
 rule find_control_neighbours:
@@ -57,7 +59,7 @@ def thresholds_in_space(wildcards):
 
 rule measure_replication:
     input:
-        neighbours=rules.find_neighbours.output,
+        neighbours=rules.compare_samples.output.neighbours,
         controls=rules.find_control_neighbours.output,
         labels=rules.pack_images.output.labels,
     output:
@@ -76,29 +78,6 @@ rule measure_replication:
         thresholds=thresholds_in_space,
     script:
         "../workflow_scripts/replication/measure_replication.py"
-
-
-rule measure_quality:
-    input:
-        images=set_vectors,
-        order=rules.draw_subsets.output.order,
-        held_out=rules.draw_subsets.output.held_out,
-        samples=sample_vectors,
-    output:
-        "results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
-    log:
-        "results/logs/measure_quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
-    benchmark:
-        "results/benchmarks/measure_quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
-    script:
-        "../workflow_scripts/replication/measure_quality.py"
 
 
 rule collect_replication:
@@ -165,7 +144,7 @@ rule plot_gallery:
             allow_missing=True,
         ),
         neighbours=collect(
-            rules.find_neighbours.output,
+            rules.compare_samples.output.neighbours,
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=FIRST_SEED,
             allow_missing=True,

@@ -63,7 +63,7 @@ def test_rebalancing_leaves_image_sets_and_pairs_of_arms(smoke_run: Path) -> Non
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
-    rules = {"pack_images", "train_generator", "draw_samples", "find_neighbours", "estimate_dimension", "fit_decay"}
+    rules = {"pack_images", "train_generator", "draw_samples", "compare_samples", "estimate_dimension", "fit_decay"}
     for kind in ("logs", "benchmarks"):
         assert rules <= {path.name.split(".")[0] for path in (smoke_run / "results" / kind).iterdir()}
 

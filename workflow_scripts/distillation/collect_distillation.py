@@ -17,16 +17,16 @@ def strength(members: list[str]) -> float | None:
 
 def main(snakemake: Any) -> None:
     rows = []
-    for about, path in zip(snakemake.params.runs, snakemake.input.measures, strict=True):
-        found = read_json(path)
-        ensemble, view = about["student"].split(".")
-        members = snakemake.params.ensembles.get(ensemble, [])
-        flat = {key: value for key, value in found["measures"].items() if key not in ("classes", "groups")}
-        attention = {f"teachers_{key}": value for key, value in found["attention"]["teachers"].items()}
-        attention |= {f"student_{key}": value for key, value in found["attention"]["student"].items()}
-        head = {"dataset": about["dataset"], "seed": about["seed"], "ensemble": ensemble, "view": view}
-        places = {"teachers": len(members), "strength": strength(members), "view_strength": LADDER.index(view)}
-        rows.append(head | places | flat | attention)
+    for (dataset, seed), path in zip(snakemake.params.runs, snakemake.input, strict=True):
+        for student, found in read_json(path)["students"].items():
+            ensemble, view = student.split(".")
+            members = snakemake.params.ensembles.get(ensemble, [])
+            head = {"dataset": dataset, "seed": seed, "ensemble": ensemble, "view": view, "teachers": len(members)}
+            head |= {"strength": strength(members), "view_strength": LADDER.index(view)}
+            flat = {key: value for key, value in found["measures"].items() if key not in ("classes", "groups")}
+            for who in ("teachers", "student"):
+                flat |= {f"{who}_{key}": value for key, value in found[f"{who}_attention"].items()}
+            rows.append(head | flat)
     write_csv(snakemake.output.table, pd.DataFrame(rows))
 
 

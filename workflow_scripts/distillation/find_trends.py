@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -92,6 +93,8 @@ def answer(trends: list[Trend], runs: pd.DataFrame) -> list[str]:
     ]
     for trend in trends:
         if trend.x == "strength":
+            if np.isnan(trend.correlation.coefficient):
+                continue
             direction = "rises" if trend.correlation.coefficient > 0 else "falls"
             settled = "" if trend.verdict != "not settled" else f": {trend.reason}"
             what = WORDS.get(trend.y, trend.y).replace("_", " ")

@@ -1,5 +1,9 @@
-"""Keep what one network makes of the images: logits, attention and features. Rule: look_at_images."""
+"""Keep what each network of one seed makes of the images: logits, attention and features.
 
+Rules: look_with_teachers, look_with_students.
+"""
+
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +16,7 @@ from workflow_scripts.classifiers.training import predict, to_float
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.attention import class_activation, grad_cam, rollout_maps
 from workflow_scripts.files import read_npy, write_npy
-from workflow_scripts.job import run
+from workflow_scripts.job import progress, run
 from workflow_scripts.training import step_seed
 
 BATCH = 512
@@ -33,24 +37,27 @@ def attention_of(network: Classifier, images: Tensor, method: str) -> tuple[Tens
 
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
-    files, output = snakemake.input, snakemake.output
-    network = load_classifier(files.weights, files.network, device)
+    files, params = snakemake.input, snakemake.params
     images, rows = read_npy(files.images), read_npy(files.validation)
-    validation = np.ascontiguousarray(images[rows])
-    write_npy(output.logits, predict(network, validation).numpy())
-    write_npy(output.training_logits, predict(network, images[read_npy(files.training)]).numpy())
-    augmented: list[np.ndarray] = []
-    for rung in snakemake.params.rungs:  # every network is shown the same views
-        torch.manual_seed(step_seed(int(snakemake.wildcards.seed), len(augmented)))
-        view = draw_view(rung, len(validation), network.settings.smallest_crop, device)
-        augmented.append(predict(network, validation, view).numpy())
-    write_npy(output.augmented_logits, np.stack(augmented))
-    method, parts = snakemake.params.attention, []
-    for start in range(0, len(validation), BATCH):
-        batch = to_float(torch.from_numpy(validation[start : start + BATCH]).to(device))
-        parts.append(attention_of(network, batch, method))
-    write_npy(output.attention, torch.cat([part[0] for part in parts]).float().cpu().numpy())
-    write_npy(output.features, torch.cat([part[1] for part in parts]).float().cpu().numpy())
+    validation, training = np.ascontiguousarray(images[rows]), images[read_npy(files.training)]
+    with progress(len(files.weights), "networks", label="looked") as bar:
+        for weights, description in zip(files.weights, files.networks, strict=True):
+            network, folder = load_classifier(weights, description, device), Path(weights).parent
+            write_npy(folder / "logits.npy", predict(network, validation).numpy())
+            write_npy(folder / "training_logits.npy", predict(network, training).numpy())
+            augmented: list[np.ndarray] = []
+            for rung in params.rungs:  # every network is shown the same views
+                torch.manual_seed(step_seed(int(snakemake.wildcards.seed), len(augmented)))
+                view = draw_view(rung, len(validation), network.settings.smallest_crop, device)
+                augmented.append(predict(network, validation, view).numpy())
+            write_npy(folder / "augmented_logits.npy", np.stack(augmented))
+            parts = []
+            for start in range(0, len(validation), BATCH):
+                batch = to_float(torch.from_numpy(validation[start : start + BATCH]).to(device))
+                parts.append(attention_of(network, batch, params.attention))
+            write_npy(folder / "attention.npy", torch.cat([part[0] for part in parts]).float().cpu().numpy())
+            write_npy(folder / "features.npy", torch.cat([part[1] for part in parts]).float().cpu().numpy())
+            bar.advance()
 
 
 run(main, snakemake)

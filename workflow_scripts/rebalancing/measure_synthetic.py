@@ -11,6 +11,7 @@ from workflow_scripts.replication.measures import calibrated_threshold, rate
 from workflow_scripts.replication.neighbours import nearest_neighbours
 from workflow_scripts.replication.quality import compare
 
+MEASURES = ("frechet", "precision", "recall", "density", "coverage")
 SHARE = 0.01  # of the test images would count as copies at the threshold
 
 
@@ -18,21 +19,22 @@ def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, counts = snakemake.input, read_json(snakemake.input.counts)
     images, labels = read_npy(files.images), read_parquet(files.labels)["label"].to_numpy()
-    synthetic, intended = read_npy(files.synthetic), read_parquet(files.synthetic_labels)["label"].to_numpy()
     training, test = images[read_npy(files.subset)], read_npy(files.test)
     chance = nearest_neighbours(images[test], training, 1, device=device).distances[:, 0]
     threshold = calibrated_threshold(chance, max(SHARE, 1 / len(chance))).rms
     rows = []
-    about = zip(counts["classes"], counts["labels"], counts["thirds"], strict=True)
-    for within, (name, label, third) in enumerate(about):
-        mine = synthetic[intended == within]
-        row: dict[str, Any] = {"class": name, "third": third, "synthetic": len(mine), "threshold_rms": threshold}
-        if len(mine):
-            nearest = nearest_neighbours(mine, training, 1, device=device).distances[:, 0]
-            copies = rate(nearest <= threshold)
-            row |= {"copies_percentage": copies.percentage, "copies_low": copies.low, "copies_high": copies.high}
-        quality = compare(images[test[labels[test] == label]], mine, device)
-        rows.append(row | {key: quality[key] for key in ("frechet", "precision", "recall", "density", "coverage")})
+    for choice, path, label_path in zip(snakemake.params.choices, files.synthetic, files.synthetic_labels, strict=True):
+        synthetic, intended = read_npy(path), read_parquet(label_path)["label"].to_numpy()
+        about = zip(counts["classes"], counts["labels"], counts["thirds"], strict=True)
+        for within, (name, label, third) in enumerate(about):
+            mine = synthetic[intended == within]
+            row: dict[str, Any] = {"choice": choice, "class": name, "third": third, "synthetic": len(mine)}
+            if len(mine):
+                nearest = nearest_neighbours(mine, training, 1, device=device).distances[:, 0]
+                copies = rate(nearest <= threshold)
+                row |= {"copies_percentage": copies.percentage, "copies_low": copies.low, "copies_high": copies.high}
+            quality = compare(images[test[labels[test] == label]], mine, device)
+            rows.append(row | {key: quality[key] for key in MEASURES} | {"threshold_rms": threshold})
     write_csv(snakemake.output[0], pd.DataFrame(rows))
 
 

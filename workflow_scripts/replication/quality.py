@@ -34,7 +34,7 @@ def compare(real: np.ndarray, samples: np.ndarray, device: torch.device | str = 
 
     Pixels count as values in 0..1. A measure that the sets are too small for is None.
     """
-    real, samples = (_vectors(one) for one in (real, samples))
+    real, samples = (vectors(one) for one in (real, samples))
     fewest, found = min(len(real), len(samples)), dict[str, float | None].fromkeys(MEASURES)
     if fewest >= 2:
         found["frechet"] = frechet_distance(real, samples, device)
@@ -47,7 +47,8 @@ def compare(real: np.ndarray, samples: np.ndarray, device: torch.device | str = 
     return found
 
 
-def _vectors(points: np.ndarray) -> np.ndarray:
+def vectors(points: np.ndarray) -> np.ndarray:
+    """Points (n, ...) as floating-point rows (n, d): uint8 images as values in 0..1, features as they are."""
     flat = np.asarray(points).reshape(len(points), math.prod(points.shape[1:]))
     return flat.astype(np.float32) / 255 if flat.dtype == np.uint8 else flat
 

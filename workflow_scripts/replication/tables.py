@@ -37,7 +37,7 @@ def study_rows(
     """Rows of the study's table for one generator on one subset: one for each threshold.
 
     about: generator, dataset, size, seed, space; measured: what measure_replication wrote; quality: what
-    measure_quality wrote; complexity: the intrinsic dimension of the subset, as estimate_dimension wrote it.
+    compare_samples wrote; complexity: the intrinsic dimension of the subset, as estimate_dimension wrote it.
     """
     shared = {
         "lone_neighbour_percentage": measured["lone_neighbour"]["percentage"],

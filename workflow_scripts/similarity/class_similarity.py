@@ -9,7 +9,8 @@ sub-class, of pairs from different super-classes, and the contrast of the first 
 
 Standard errors take images, not pairs, as the unit: pairs that share an image depend on each other. They are those of
 dyadic data (Aronow, Samii and Assenova 2015); the interval is by a bootstrap over images of the measure's linear part,
-scaled to that standard error.
+scaled to that standard error. (Within each class and each cell of the matrix the parts of the images sum to zero, so
+that resampling all images gives the variance of resampling within classes.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ import torch
 from workflow_scripts.similarity.ssim import Channels, prepare, ssim_pairs
 
 FIRST_PAIRS = 4000  # of a sample; it is doubled until the standard error is small enough
+FEWEST_PAIRS = 2  # of each pair of classes: one alone says nothing of their variance
+PREPARED_BYTES = 2**29  # of images in memory at once, with their statistics
+DRAW_BYTES = 2**26  # of one chunk of resamples
 MEASURES = ("between_sub", "within", "contrast", "between_super")
 
 
@@ -39,8 +43,9 @@ class ClassSimilarity:
     """Similarity of classes.
 
     matrix, matrix_se: (C, C) mean SSIM of pairs of images from two classes (diagonal: of two images of one), NaN
-    without such pairs. overall: mean over super-classes; by_superclass: each by itself; both by name of measure.
-    pairs: how many were compared. exact: whether that is all pairs. sampling_se: of S against that of all pairs.
+    without such pairs; the error is NaN, too, where a class has a single image. overall: mean over super-classes;
+    by_superclass: each by itself; both by name of measure. pairs: how many were compared. exact: whether that is all
+    pairs. sampling_se: of S against that of all pairs, 0 where all pairs of different classes were compared.
     """
 
     classes: tuple[str, ...]
@@ -76,159 +81,190 @@ def measure_similarity(
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     kept = [name for name, count in zip(classes, counts, strict=True) if count]
     notes = [f"class {name!r} has no images" for name, count in zip(classes, counts, strict=True) if not count]
+    present = np.flatnonzero(counts)
+    counts = counts[present]
     notes += [
-        f"class {name!r} has one image: no pair within it" for name in kept if counts[list(classes).index(name)] == 1
+        f"class {name!r} has one image: no pair within it, and intervals leave out how another image of it would differ"
+        for name, count in zip(kept, counts, strict=True)
+        if count == 1
     ]
-    members = [np.flatnonzero(labels == list(classes).index(name)) for name in kept]
-    groups = _groups(kept, superclasses)
-
-    def compare(pairs: np.ndarray) -> np.ndarray:
-        used, place = np.unique(pairs, return_inverse=True)
-        first, second = torch.from_numpy(place.reshape(pairs.shape)).to(device)
-        return ssim_pairs(prepare(images[used], channels, device), first, second).double().cpu().numpy()
-
-    total = sum(map(len, members))
-    exact = total * (total - 1) // 2 <= exact_pairs
-    if exact:
-        cells = [_all_pairs(members[c], members[d], c == d) for c, d in _class_pairs(len(kept))]
-        pairs = np.concatenate(cells, axis=1)
-        cell = np.repeat(np.arange(len(cells)), [part.shape[1] for part in cells])
-        found = compare(pairs)
-        sampling_se = 0.0
+    weights, by_superclass = _weights(kept, superclasses)
+    # Images sorted by class; those of class c start at starts[c].
+    members = np.concatenate([np.flatnonzero(labels == one) for one in present])
+    starts = np.cumsum(counts) - counts
+    most = _most_pairs(counts)
+    if most.sum() <= exact_pairs:
+        place = np.stack(np.triu_indices(len(members), 1))
+        c, d = np.repeat(np.arange(len(kept)), counts)[place]
+        cell = c * len(kept) - c * (c - 1) // 2 + d - c
+        pairs = members[place]
+        found, sampling_se = _compare(images, pairs, channels, device), 0.0
     else:
-        orders = [random.permutation(one) for one in members]
-        wanted, had = -(-FIRST_PAIRS // len(_class_pairs(len(kept)))), 0
+        shuffled = np.concatenate([random.permutation(one) for one in np.split(members, starts[1:])])
+        wanted, had = max(FEWEST_PAIRS, -(-FIRST_PAIRS // len(most))), 0
         pairs, cell, found = np.empty((2, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0)
         while True:
-            cells = [_some_pairs(orders[c], orders[d], c == d, had, wanted) for c, d in _class_pairs(len(kept))]
-            more = np.concatenate(cells, axis=1)
-            found = np.concatenate([found, compare(more)])
-            pairs = np.concatenate([pairs, more], axis=1)
-            cell = np.concatenate([cell, np.repeat(np.arange(len(cells)), [part.shape[1] for part in cells])])
-            sampling_se = _sampling_se(found, cell, len(cells), _weights(kept, groups)["between_sub"])
-            if sampling_se <= standard_error or not more.size:
+            more, more_cell = _some_pairs(counts, starts, had, wanted)
+            found = np.concatenate([found, _compare(images, shuffled[more], channels, device)])
+            pairs, cell = np.concatenate([pairs, shuffled[more]], axis=1), np.concatenate([cell, more_cell])
+            sampling_se = _sampling_se(found, cell, most, weights["between_sub"])
+            if sampling_se <= standard_error or len(found) == most.sum():
                 break
             had, wanted = wanted, 2 * wanted
-    return _summarise(
-        kept, groups, pairs, cell, found, len(images), bootstraps, random, exact, sampling_se, tuple(notes)
+
+    errors = _Errors(counts, pairs, cell, found, len(images))
+    names = [*weights, *((group, name) for group, each in by_superclass.items() for name in each)]
+    every = [*weights.values(), *(one for each in by_superclass.values() for one in each.values())]
+    values = dict(zip(names, errors.values(np.array(every), bootstraps, random), strict=True))
+    return ClassSimilarity(
+        tuple(kept),
+        errors.matrix(errors.mean),
+        errors.matrix(errors.cell_se()),
+        {name: values[name] for name in weights},
+        {group: {name: values[group, name] for name in each} for group, each in by_superclass.items()},
+        len(found),
+        len(found) == int(most.sum()),
+        sampling_se,
+        tuple(notes),
     )
 
 
-def _groups(kept: list[str], superclasses: Mapping[str, Sequence[str]] | None) -> dict[str, list[int]]:
-    """Indices of the classes of each super-class that has any."""
-    found = {
-        name: [kept.index(one) for one in some if one in kept] for name, some in (superclasses or {"all": kept}).items()
-    }
-    return {name: some for name, some in found.items() if some}
-
-
-def _class_pairs(count: int) -> list[tuple[int, int]]:
-    return [(c, d) for c in range(count) for d in range(c, count)]
-
-
-def _all_pairs(first: np.ndarray, second: np.ndarray, same: bool) -> np.ndarray:
-    if same:
-        i, j = np.triu_indices(len(first), 1)
-        return np.stack([first[i], first[j]])
-    return np.stack([np.repeat(first, len(second)), np.tile(second, len(first))])
-
-
-def _some_pairs(first: np.ndarray, second: np.ndarray, same: bool, start: int, stop: int) -> np.ndarray:
-    """Pairs number start to stop of a row of all pairs in which each image comes as often as any other of its class."""
-    m, n = len(first), len(second)
-    most = n * (n - 1) // 2 if same else m * n
-    number = np.arange(min(start, most), min(stop, most))
-    turn = number // np.lcm(m, n)
-    return np.stack([first[number % m], second[(number + turn + same) % n]])
-
-
-def _weights(kept: list[str], groups: dict[str, list[int]]) -> dict[str, np.ndarray]:
-    """For the overall value of each measure, the weight of each pair of classes; all zero where it has no pairs."""
-    each = [_group_weights(len(kept), some) for some in groups.values()]
-    found = {name: _mean_of([one[name] for one in each]) for name in ("between_sub", "within", "contrast")}
-    place = {one: name for name, some in groups.items() for one in some}
-    super_pairs = np.array([place.get(c) != place.get(d) for c, d in _class_pairs(len(kept))], dtype=float)
-    found["between_super"] = super_pairs / max(super_pairs.sum(), 1)
+def _compare(images: np.ndarray, pairs: np.ndarray, channels: Channels, device: torch.device | str) -> np.ndarray:
+    """SSIM float64 (P,) of pairs (2, P) of images, with no more images prepared at once than memory is meant for."""
+    channel_count = 1 if channels == "luminance" else images.shape[3]
+    size = max(1, PREPARED_BYTES // (2 * 4 * 4 * channel_count * images.shape[1] * images.shape[2]))
+    used, place = np.unique(pairs, return_inverse=True)
+    blocks = -(-len(used) // size)
+    if pairs.shape[1] < size * blocks * (blocks + 1) // 2:
+        key = np.arange(pairs.shape[1]) // size
+    else:
+        # So many pairs that it pays to take together those of the same two blocks of images.
+        block = place.reshape(pairs.shape) // size
+        key = block.min(axis=0) * blocks + block.max(axis=0)
+    found = np.empty(pairs.shape[1])
+    for one in np.unique(key):
+        rows = np.flatnonzero(key == one)
+        used, place = np.unique(pairs[:, rows], return_inverse=True)
+        first, second = torch.from_numpy(place.reshape(2, -1)).to(device)
+        found[rows] = ssim_pairs(prepare(images[used], channels, device), first, second).double().cpu().numpy()
     return found
 
 
-def _group_weights(count: int, some: list[int]) -> dict[str, np.ndarray]:
-    inside = [c in some and d in some for c, d in _class_pairs(count)]
-    within = np.array([ok and c == d for ok, (c, d) in zip(inside, _class_pairs(count), strict=True)], dtype=float)
-    between = np.array([ok and c != d for ok, (c, d) in zip(inside, _class_pairs(count), strict=True)], dtype=float)
-    between, within = between / max(between.sum(), 1), within / max(within.sum(), 1)
-    both = between.any() and within.any()
-    return {"between_sub": between, "within": within, "contrast": between - within if both else np.zeros_like(between)}
+def _most_pairs(counts: np.ndarray) -> np.ndarray:
+    """All pairs of images of each pair of classes c <= d, in the order of np.triu_indices: the cells."""
+    c, d = np.triu_indices(len(counts))
+    return np.where(c == d, counts[c] * (counts[c] - 1) // 2, counts[c] * counts[d])
 
 
-def _mean_of(weights: list[np.ndarray]) -> np.ndarray:
-    """Mean over the super-classes that have such pairs."""
-    some = [one for one in weights if one.any()]
-    return np.mean(some, axis=0) if some else weights[0]
+def _some_pairs(counts: np.ndarray, starts: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs number start to stop of each cell, (2, P) places in the images sorted by class, and their cells (P,).
+
+    The row of all pairs of a cell is such that each image comes as often as any other of its class. Cells that share a
+    class begin at places spread evenly over its images: their errors would otherwise come from the same images, and be
+    larger together than a standard error that takes the cells as independent.
+    """
+    c, d = np.triu_indices(len(counts))
+    most = _most_pairs(counts)
+    wanted = np.minimum(most, stop) - np.minimum(most, start)
+    cell = np.repeat(np.arange(len(most)), wanted)
+    number = start + np.arange(len(cell)) - (np.cumsum(wanted) - wanted)[cell]
+    c, d = c[cell], d[cell]
+    m, n = counts[c], counts[d]
+    first, second = d * m // len(counts), c * n // len(counts)
+    shift = number // np.lcm(m, n) + (c == d)
+    return np.stack([starts[c] + (number + first) % m, starts[d] + (number + second + shift) % n]), cell
 
 
-def _sampling_se(found: np.ndarray, cell: np.ndarray, cells: int, weights: np.ndarray) -> float:
-    """Standard error of the weighted mean of cells against that of all pairs, pairs being a sample of each cell."""
-    count = np.bincount(cell, minlength=cells)
-    mean = np.bincount(cell, found, cells) / np.maximum(count, 1)
-    variance = np.bincount(cell, (found - mean[cell]) ** 2, cells) / np.maximum(count - 1, 1)
-    return float(np.sqrt((weights**2 * variance / np.maximum(count, 1)).sum()))
+def _weights(
+    kept: list[str], superclasses: Mapping[str, Sequence[str]] | None
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """For each measure the weight of each cell, all zero where it has no pairs: overall, and for each super-class."""
+    c, d = np.triu_indices(len(kept))
+    by_superclass: dict[str, dict[str, np.ndarray]] = {}
+    place = np.full(len(kept), -1)
+    for number, (name, some) in enumerate((superclasses or {"all": kept}).items()):
+        inside = np.isin(kept, list(some))
+        if not inside.any():
+            continue
+        place[inside] = number
+        between, within = (_shares(inside[c] & inside[d] & kind) for kind in (c != d, c == d))
+        both = between.any() and within.any()
+        contrast = between - within if both else np.zeros_like(between)
+        by_superclass[name] = {"between_sub": between, "within": within, "contrast": contrast}
+    overall = {}
+    for name in ("between_sub", "within", "contrast"):
+        # The mean over the super-classes that have such pairs.
+        some_weights = [each[name] for each in by_superclass.values() if each[name].any()]
+        overall[name] = np.mean(some_weights, axis=0) if some_weights else np.zeros(len(c))
+    return overall | {"between_super": _shares(place[c] != place[d])}, by_superclass
 
 
-def _summarise(
-    kept: list[str],
-    groups: dict[str, list[int]],
-    pairs: np.ndarray,
-    cell: np.ndarray,
-    found: np.ndarray,
-    images: int,
-    bootstraps: int,
-    random: np.random.Generator,
-    exact: bool,
-    sampling_se: float,
-    notes: tuple[str, ...],
-) -> ClassSimilarity:
-    class_pairs = _class_pairs(len(kept))
-    count = np.bincount(cell, minlength=len(class_pairs))
-    mean = np.bincount(cell, found, len(class_pairs)) / np.maximum(count, 1)
-    share = (found - mean[cell]) / count[cell]  # of each pair in the error of its cell's mean
+def _shares(cells: np.ndarray) -> np.ndarray:
+    return cells / max(np.count_nonzero(cells), 1)
 
-    def spread(weights: np.ndarray) -> tuple[np.ndarray, float]:
-        """The part of each image in the error of a weighted mean of cells, and its standard error."""
-        part = weights[cell] * share
-        by_image = np.bincount(pairs[0], part, images) + np.bincount(pairs[1], part, images)
-        # Each pair stands in the squares of two images, and once in the sum over pairs that share an image.
-        variance = max((by_image**2).sum() - (part**2).sum(), (part**2).sum())
-        return by_image, float(np.sqrt(variance))
 
-    draws = random.multinomial(images, np.full(images, 1 / images), size=bootstraps) - 1.0
+def _sampling_se(found: np.ndarray, cell: np.ndarray, most: np.ndarray, weights: np.ndarray) -> float:
+    """Standard error of the weighted mean of cells against that of all pairs, pairs being a sample of each cell.
 
-    def value(weights: np.ndarray) -> Value | None:
-        if not weights.any() or (count[weights != 0] == 0).any():
-            return None
-        by_image, se = spread(weights)
-        moved = draws @ by_image
-        moved *= se / max(np.sqrt((by_image**2).sum()), 1e-300)
-        low, high = np.quantile(moved, [0.025, 0.975])
-        middle = float(weights @ mean)
-        return Value(middle, se, middle + float(low), middle + float(high))
+    A cell of which all pairs are in the sample adds none: rare classes would otherwise never let it fall.
+    """
+    count = np.bincount(cell, minlength=len(most))
+    mean = np.bincount(cell, found, len(most)) / np.maximum(count, 1)
+    variance = np.bincount(cell, (found - mean[cell]) ** 2, len(most)) / np.maximum(count - 1, 1)
+    left_out = 1 - count / np.maximum(most, 1)
+    return float(np.sqrt((weights**2 * left_out * variance / np.maximum(count, 1)).sum()))
 
-    matrix, matrix_se = (np.full((len(kept), len(kept)), np.nan) for _ in range(2))
-    for number, (c, d) in enumerate(class_pairs):
-        if count[number]:
-            alone = np.zeros(len(class_pairs))
-            alone[number] = 1
-            matrix[c, d] = matrix[d, c] = mean[number]
-            matrix_se[c, d] = matrix_se[d, c] = spread(alone)[1]
-    each = {name: _group_weights(len(kept), some) for name, some in groups.items()}
-    return ClassSimilarity(
-        tuple(kept),
-        matrix,
-        matrix_se,
-        {name: value(weights) for name, weights in _weights(kept, groups).items()},
-        {group: {name: value(one) for name, one in weights.items()} for group, weights in each.items()},
-        len(found),
-        exact,
-        sampling_se,
-        notes,
-    )
+
+class _Errors:
+    """Means of cells, and the errors of their weighted sums.
+
+    mean: (cells,), NaN without pairs. smallest: (cells,) independent comparisons of a cell: its pairs, or the images of
+    the rarer of its two classes.
+    """
+
+    def __init__(self, counts: np.ndarray, pairs: np.ndarray, cell: np.ndarray, found: np.ndarray, images: int) -> None:
+        c, d = np.triu_indices(len(counts))
+        self.classes, self.pairs, self.cell, self.images = len(counts), pairs, cell, images
+        self.count = np.bincount(cell, minlength=len(c))
+        with np.errstate(invalid="ignore"):
+            self.mean = np.bincount(cell, found, len(c)) / self.count
+        self.smallest = np.minimum(self.count, np.minimum(counts[c], counts[d]))
+        # Deviations from a mean that was taken from the same few are too small, by this on average.
+        lost = np.sqrt(self.smallest / np.maximum(self.smallest - 1, 1))
+        self.share = (found - self.mean[cell]) * (lost / np.maximum(self.count, 1))[cell]  # of a pair in a mean's error
+
+    def matrix(self, cells: np.ndarray) -> np.ndarray:
+        """Cells as a symmetric matrix (C, C)."""
+        full, (c, d) = np.empty((self.classes, self.classes)), np.triu_indices(self.classes)
+        full[c, d] = full[d, c] = cells
+        return full
+
+    def cell_se(self) -> np.ndarray:
+        """Standard error of each cell's mean, NaN where that cannot be known."""
+        # One sum for each image in each cell that it takes part in.
+        keys, place = np.unique(np.tile(self.cell, 2) * self.images + self.pairs.reshape(-1), return_inverse=True)
+        by_image = np.bincount(place, np.tile(self.share, 2))
+        cells = len(self.count)
+        own = np.bincount(self.cell, self.share**2, cells)
+        squares = np.bincount(keys // self.images, by_image**2, cells)
+        return np.where(self.smallest > 1, np.sqrt(np.maximum(squares - own, own)), np.nan)
+
+    def values(self, weights: np.ndarray, bootstraps: int, random: np.random.Generator) -> list[Value | None]:
+        """The weighted mean of cells for each row of weights (K, cells), None where it has no pairs."""
+        known = weights.any(axis=1) & ~(weights != 0)[:, self.count == 0].any(axis=1)
+        middle, by_image, se = np.zeros(len(weights)), np.zeros((len(weights), self.images)), np.zeros(len(weights))
+        for k in np.flatnonzero(known):
+            part = weights[k][self.cell] * self.share
+            by_image[k] = sum(np.bincount(side, part, self.images) for side in self.pairs)
+            # Each pair stands in the squares of two images, and once in the sum over pairs that share an image.
+            se[k] = np.sqrt(max((by_image[k] ** 2).sum() - (part**2).sum(), (part**2).sum()))
+            middle[k] = weights[k] @ np.nan_to_num(self.mean)
+        scale = se / np.maximum(np.sqrt((by_image**2).sum(axis=1)), 1e-300)
+        equal, chunk = np.full(self.images, 1 / self.images), max(1, DRAW_BYTES // (8 * self.images))
+        draws = (
+            random.multinomial(self.images, equal, min(chunk, bootstraps - i)) for i in range(0, bootstraps, chunk)
+        )
+        moved = np.concatenate([(some - 1.0) @ by_image.T for some in draws]) * scale
+        low, high = middle + np.quantile(moved, [0.025, 0.975], axis=0)
+        found = np.stack([middle, se, low, high], axis=1).tolist()
+        return [Value(*one) if ok else None for one, ok in zip(found, known, strict=True)]

@@ -8,7 +8,9 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-MOST_GROUPS = 200_000  # that are all looked at; of more, so many random ones
+MOST_GROUPS = 200_000  # that are all looked at; of more, those found greedily, and some random ones
+RANDOM_GROUPS = 10_000
+PARTNERS = 10  # of each class, the best ones, with which greedy groups begin
 
 Kind = Literal["alike", "unlike", "random"]
 
@@ -31,14 +33,17 @@ def class_groups(matrix: np.ndarray, size: int, count: int, kind: Kind, seed: in
     """Up to `count` different groups of `size` classes: the most alike, the least alike, or random ones.
 
     A group's similarity is the mean of the matrix over its pairs of classes. Of alike and unlike groups the second and
-    later ones share at most half of their classes with each one before, as far as there are such groups.
+    later ones share at most half of their classes with each one before, as far as there are such groups. Of more than
+    MOST_GROUPS possible groups, the best of those grown class by class from similar pairs are given.
     """
     classes, random = len(matrix), np.random.default_rng([seed, size])
     if comb(classes, size) <= MOST_GROUPS:
-        groups = np.array(list(combinations(range(classes), size)))
+        groups = np.array(list(combinations(range(classes), size)), dtype=np.int64).reshape(-1, size)
     else:
-        drawn = random.permuted(np.tile(np.arange(classes), (MOST_GROUPS, 1)), axis=1)[:, :size]
-        groups = np.unique(np.sort(drawn, axis=1), axis=0)
+        groups = np.argsort(random.random((RANDOM_GROUPS, classes)), axis=1)[:, :size]
+        if kind != "random":
+            groups = np.concatenate([groups, _grown_groups(matrix if kind == "alike" else -matrix, size)])
+        groups = np.unique(np.sort(groups, axis=1), axis=0)
     if kind == "random":
         order = random.permutation(len(groups))
         return [tuple(map(int, groups[one])) for one in order[:count]]
@@ -54,3 +59,17 @@ def class_groups(matrix: np.ndarray, size: int, count: int, kind: Kind, seed: in
             if group not in chosen and all(len({*group} & {*other}) <= shared for other in chosen):
                 chosen.append(group)
     return chosen
+
+
+def _grown_groups(score: np.ndarray, size: int) -> np.ndarray:
+    """Groups (G, size) of high mean score over pairs: pairs, to which the best class is added again and again."""
+    score = np.where(np.eye(len(score), dtype=bool), -np.inf, score)
+    partners = np.argsort(-score, axis=1, kind="stable")[:, :PARTNERS]
+    groups = np.stack([np.repeat(np.arange(len(score)), partners.shape[1]), partners.reshape(-1)], axis=1)[:, :size]
+    # A class of the group has an infinitely low score with itself.
+    sums = score[groups].sum(axis=1)
+    while groups.shape[1] < size:
+        best = sums.argmax(axis=1)
+        groups = np.concatenate([groups, best[:, None]], axis=1)
+        sums += score[best]
+    return groups
