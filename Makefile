@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock schema clean
+.PHONY: help install demo image test lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	$(BIN)/snakemake --quiet rules
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
+
+# BASE=: what to build from, a folder or SIF file where no registry can be reached (docs/containers.md).
+image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
+	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/snakemake build_image --quiet rules
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest

@@ -12,14 +12,12 @@ rule build_image:
     benchmark:
         "results/benchmarks/build_image.tsv"
     localrule: True
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=120,
+    # Another program does the work, outside any container, on all cores.
+    handover: True
     params:
-        root=str(ROOT),
-    script:
-        "../workflow_scripts/containers/build_image.py"
+        python=sys.executable,
+    shell:
+        "{params.python:q} -m workflow_scripts.containers.build_image {output:q} {log:q}"
 
 
 # Snakemake asks for a local image when a job starts, not when it plans: as an input the image is made before. `ancient`:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
@@ -56,3 +57,22 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_snakemake(folder)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     return folder
+
+
+@pytest.fixture(scope="session")
+def replication_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of the smoke study without its later studies, for where each job costs more: images, clusters."""
+    study = yaml.safe_load(SMOKE.read_text())
+    kept = {key: study[key] for key in ("datasets", "generators", "spaces", "replication", "complexity")}
+    config = tmp_path_factory.mktemp("config") / "replication.yaml"
+    config.write_text(yaml.safe_dump(kept))
+    return config
+
+
+def assert_same_artifacts(part: Path, whole: Path) -> None:
+    """Every artifact in the run `part` is the same in the run `whole`, but for those that tell what was run."""
+    found, expected = digests(part), digests(whole)
+    for name in ("config.yaml", "summary.md"):
+        del found[name]
+    assert len(found) > 50
+    assert found == {name: expected.get(name) for name in found}

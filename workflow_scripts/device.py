@@ -4,11 +4,17 @@ import logging
 
 import torch
 
+from workflow_scripts.gpus import take_devices
+
 logger = logging.getLogger("copycat")
 
 
 def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
-    """Let torch use `threads` CPU threads and deterministic kernels; give up to `gpus` GPUs, or the CPU."""
+    """Let torch use `threads` CPU threads and deterministic kernels; give up to `gpus` GPUs, or the CPU.
+
+    The GPUs are this process's until it ends. To be called before anything else that touches CUDA.
+    """
+    take_devices(gpus)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMOKE, digests, not_here
+from tests.conftest import ROOT, assert_same_artifacts, not_here
 
 pytestmark = pytest.mark.cluster
 
@@ -60,23 +60,19 @@ def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile")
     return [*engine, "--workflow-profile", profile, *SMALL, *PROMPT, *arguments]
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = command(folder, f"--configfile={SMOKE}", *arguments)
+def run(folder: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = command(folder, f"--configfile={config}", *arguments)
     return subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
-def on_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of the smoke study, every job but the light ones as a job of the cluster."""
+def on_cluster(tmp_path_factory: pytest.TempPathFactory, replication_part: Path) -> Path:
+    """The folder of a run of the replication study, every job but the light ones as a job of the cluster."""
     folder = tmp_path_factory.mktemp("cluster")
-    done = run(folder)
+    done = run(folder, replication_part)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     assert "has been submitted with SLURM jobid" in done.stdout + done.stderr
     return folder
-
-
-def test_results_of_the_cluster_equal_those_of_this_machine(on_cluster: Path, smoke_run: Path) -> None:
-    assert digests(on_cluster) == digests(smoke_run)
 
 
 def test_small_jobs_are_grouped_and_light_ones_stay_here(on_cluster: Path) -> None:
@@ -85,13 +81,13 @@ def test_small_jobs_are_grouped_and_light_ones_stay_here(on_cluster: Path) -> No
     assert not any("save_config" in name or "write_report" in name for name in logs)
 
 
-def test_a_second_run_makes_only_what_is_missing(on_cluster: Path) -> None:
-    plan = run(on_cluster, "--dry-run")
+def test_a_second_run_makes_only_what_is_missing(on_cluster: Path, replication_part: Path) -> None:
+    plan = run(on_cluster, replication_part, "--dry-run")
     assert "Nothing to be done" in plan.stdout + plan.stderr
     lost = next((on_cluster / "results/figures/quality").glob("*.svg"))
     before = {path: path.stat().st_mtime_ns for path in (on_cluster / "results").rglob("*.parquet")}
     lost.unlink()
-    done = run(on_cluster, "--", str(lost.relative_to(on_cluster)))
+    done = run(on_cluster, replication_part, "--", str(lost.relative_to(on_cluster)))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert re.findall(r"^\s*rule (\w+):", done.stdout + done.stderr, re.MULTILINE) == ["plot_quality"]
     assert lost.exists()
@@ -128,6 +124,10 @@ def test_gpus_retries_and_a_cancelled_job(tmp_path: Path) -> None:
     assert f"SLURM-job '{cancelled}' failed" in said
     assert "CANCELLED" in said
     assert not (tmp_path / "results/doomed").exists()
+
+
+def test_results_of_the_cluster_equal_those_of_this_machine(on_cluster: Path, smoke_run: Path) -> None:
+    assert_same_artifacts(on_cluster, smoke_run)
 
 
 def _state(job: str) -> str:

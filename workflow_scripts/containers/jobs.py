@@ -1,0 +1,81 @@
+"""What a job inside the image sees of the machine: chosen variables, and the folders that the study uses."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Nothing of the host's environment passes but this: which GPUs a job has, and how the network is reached.
+PASSED = (
+    "CUDA_VISIBLE_DEVICES",
+    "COPYCAT_GPU_LOCKS",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_GPUS",
+    "SLURM_STEP_GPUS",
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+)
+# Snakemake sets it for each job, after the command below was made: the job's shell fills it in.
+THREADS = '--env "OMP_NUM_THREADS=$OMP_NUM_THREADS"'
+# The keys of a study's config that name files or folders.
+PATH_KEYS = ("path", "root", "images", "labels", "weights")
+
+
+def configured_paths(config: Any) -> Iterator[str]:
+    """Every file and folder that the parts `datasets` and `spaces` of a validated config name."""
+    for section in ("datasets", "spaces"):
+        for settings in (config.get(section) or {}).values():
+            yield from (settings[key] for key in PATH_KEYS if isinstance(settings.get(key), str))
+
+
+def outside(paths: Sequence[str | os.PathLike[str]], folder: Path) -> list[Path]:
+    """What must be bound so that `paths` exist in a container that sees `folder` alone: absolute, sorted, none twice.
+
+    A file is replaced by the folder that holds it, a missing path by its nearest existing parent; where a link leads to
+    is bound too.
+    """
+    found = set()
+    for given in paths:
+        path = folder / given
+        for place in (Path(os.path.abspath(path)), path.resolve()):
+            while not place.is_dir():
+                place = place.parent
+            found.add(place)
+    # The root is the container's own: a path that has no existing parent below it is reported by the job that reads it.
+    wanted = {place for place in found if place != Path("/") and not place.is_relative_to(folder)}
+    return sorted(place for place in wanted if not any(parent in wanted for parent in place.parents))
+
+
+def mount(folder: Path) -> str:
+    """Apptainer's argument that makes a folder of the host visible under the same path, whatever is in its name."""
+    fields = ["type=bind", f"source={folder}", f"destination={folder}"]
+    quoted = ['"' + field.replace('"', '""') + '"' if any(c in field for c in ',"') else field for field in fields]
+    return f"--mount {shlex.quote(','.join(quoted))}"
+
+
+def prepare_jobs_inside(
+    arguments: str,
+    paths: Sequence[str | os.PathLike[str]],
+    folder: Path,
+    environment: MutableMapping[str, str] = os.environ,
+) -> str:
+    """Apptainer's arguments for jobs that work in `folder` and read `paths`; `arguments` are the user's own.
+
+    Sets the variables by which Apptainer passes on those in `PASSED`. Called again by every job's own Snakemake, on the
+    machine where it runs, with the result of the first call: what is there already is not repeated.
+    """
+    for name in PASSED:
+        if name in environment:
+            environment[f"APPTAINERENV_{name}"] = environment[name]
+        else:
+            environment.pop(f"APPTAINERENV_{name}", None)
+    torch_home = torch_cache(environment)
+    environment["APPTAINERENV_TORCH_HOME"] = str(torch_home)
+    wanted = ["--cleanenv", THREADS, *map(mount, outside([*paths, "results", torch_home], folder))]
+    return " ".join([*([arguments] if arguments else []), *(one for one in wanted if one not in arguments)])
+
+
+def torch_cache(environment: Mapping[str, str]) -> Path:
+    """Where torch keeps the weights that it has fetched; inside, the home folder is the working directory."""
+    cache = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".cache"
+    return Path(environment.get("TORCH_HOME") or Path(cache) / "torch")
