@@ -19,6 +19,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/complexity.smk"
 include: "rules/generators.smk"

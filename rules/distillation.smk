@@ -1,30 +1,5 @@
 """Train teachers and distil students from them; measure attention, fidelity and generalisation, and what goes with what."""
 
-DISTILLATION = config["distillation"] or {"datasets": [], "ensembles": [], "views": [], "seeds": []}
-CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
-ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
-
-
-def ensemble_name(rungs):
-    return "+".join(rungs)
-
-
-def members(rungs):
-    """Names of an ensemble's teachers: of equal rungs, each of another initial seed."""
-    return [f"{rung}-{rungs[:i].count(rung) + 1}" for i, rung in enumerate(rungs)]
-
-
-ENSEMBLES = {ensemble_name(rungs): members(rungs) for rungs in DISTILLATION["ensembles"]}
-TEACHERS = sorted({name for some in ENSEMBLES.values() for name in some})
-STUDENTS = [f"{ensemble}.{view}" for ensemble in [*ENSEMBLES, *ALONE] for view in DISTILLATION["views"]]
-DISTILLED = [
-    {"dataset": dataset, "seed": seed, "student": student}
-    for dataset in DISTILLATION["datasets"]
-    for seed in DISTILLATION["seeds"]
-    for student in STUDENTS
-]
-RUNGS = sorted({name.rsplit("-", 1)[0] for name in TEACHERS} | set(DISTILLATION["views"]))
-
 
 wildcard_constraints:
     teacher="(none|weak|strong|stronger)-[0-9]+",
@@ -109,19 +84,6 @@ rule store_views:
         views=lookup(dpath="distillation/stored_views", within=config, default=None),
     script:
         "../workflow_scripts/distillation/store_views.py"
-
-
-def teachers_of(wildcards):
-    """What a student learns from: its teachers' networks, or their logits on stored views."""
-    ensemble = wildcards.student.split(".")[0]
-    folder = f"{CELL_OF_SEED.format(**wildcards)}/teachers"
-    teachers = ENSEMBLES.get(ensemble, [])
-    if DISTILLATION["protocol"] == "stored":
-        return {"stored": [f"{folder}/{name}/stored_views.npy" for name in teachers]}
-    return {
-        "weights": [f"{folder}/{name}/weights.safetensors" for name in teachers],
-        "networks": [f"{folder}/{name}/network.json" for name in teachers],
-    }
 
 
 rule train_student:

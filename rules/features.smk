@@ -27,45 +27,6 @@ rule train_simclr:
         "../workflow_scripts/features/train_simclr.py"
 
 
-def weights_of(wildcards):
-    """The files that hold the weights of a space's encoder, if it has any that the workflow knows of."""
-    space = config["spaces"][wildcards.space]
-    if space["kind"] == "simclr":
-        folder = f"results/encoders/{wildcards.space}/{wildcards.dataset}"
-        return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
-    return {"weights": space["weights"]} if space.get("weights") else {}
-
-
-def set_vectors(wildcards, space=None):
-    """The vectors of an image set in a space: the packed images themselves in that of pixels."""
-    space = space or wildcards.space
-    if config["spaces"][space]["kind"] == "pixel":
-        return f"results/data/{wildcards.dataset}/images.npy"
-    return f"results/features/{space}/{wildcards.dataset}/images.npy"
-
-
-def sample_vectors(wildcards, space=None):
-    """The vectors of a generator's samples in a space."""
-    space = space or wildcards.space
-    run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
-    if config["spaces"][space]["kind"] == "pixel":
-        return f"results/samples/{run}/images.npy"
-    return f"results/features/{space}/{run}.npy"
-
-
-def joint_parts(vectors):
-    """Input function: for a joint space the vectors of its parts, and of the image set that sets their scales."""
-
-    def parts(wildcards):
-        names = config["spaces"][wildcards.space].get("parts", ())
-        return {
-            "references": [set_vectors(wildcards, name) for name in names],
-            "parts": [vectors(wildcards, name) for name in names],
-        }
-
-    return parts
-
-
 rule extract_features:
     input:
         unpack(weights_of),

@@ -1,30 +1,5 @@
 """Rebalance a long-tailed set with synthetic images (GM-augCls), and measure what that gains over simpler remedies."""
 
-REBALANCING = config["rebalancing"] or {"datasets": [], "generators": [], "seeds": [], "arms": []}
-
-BASELINES = ["original", "class-weights", "repetition", "balanced-softmax"]
-
-
-def group_names():
-    """The groups of classes that the pipeline runs on: all of them, and those chosen by their similarity."""
-    wanted = REBALANCING.get("groups") or {}
-    return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted.get(kind, 0)))]
-
-
-# How synthetic images are selected; the last way leads.
-CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING.get("selection", {}).get("steps", 0)))]
-SYNTHETIC_ARMS = [f"{generator}.{choice}" for generator in REBALANCING["generators"] for choice in CHOICES]
-ARMS = [*BASELINES, *SYNTHETIC_ARMS]
-LEADING_ARM = ARMS[-1]
-FIRST_REBALANCING_SEED = (REBALANCING["seeds"] or [0])[0]
-REBALANCED = [
-    {"dataset": dataset, "group": group, "seed": seed}
-    for dataset in REBALANCING["datasets"]
-    for group in group_names()
-    for seed in REBALANCING["seeds"]
-]
-CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
-
 
 wildcard_constraints:
     group="all|(alike|unlike|random)-[0-9]+",
@@ -130,16 +105,6 @@ rule draw_candidates:
         "../workflow_scripts/rebalancing/draw_candidates.py"
 
 
-def selecting_classifier(wildcards):
-    """Images are selected by the classifier of the original set, and again by that of the step before."""
-    if wildcards.choice == "random":
-        return {}
-    step = int(wildcards.choice.rsplit("-", 1)[1])
-    arm = "original" if step == 1 else f"{wildcards.generator}.classifier-{step - 1}"
-    folder = CELL.format(**wildcards)
-    return {"weights": f"{folder}/arms/{arm}/weights.safetensors", "network": f"{folder}/arms/{arm}/network.json"}
-
-
 rule select_images:
     input:
         unpack(selecting_classifier),
@@ -195,14 +160,6 @@ rule measure_synthetic:
         choices=CHOICES,
     script:
         "../workflow_scripts/rebalancing/measure_synthetic.py"
-
-
-def synthetic_of(wildcards):
-    """The synthetic images that an arm adds to the original ones."""
-    if wildcards.arm in BASELINES:
-        return {}
-    folder = f"{CELL.format(**wildcards)}/{wildcards.arm.replace('.', '/', 1)}"
-    return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
 
 
 rule train_arm:

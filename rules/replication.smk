@@ -51,12 +51,6 @@ rule find_control_neighbours:
         "../workflow_scripts/replication/find_control_neighbours.py"
 
 
-def thresholds_in_space(wildcards):
-    """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
-    pixel = config["spaces"][wildcards.space]["kind"] == "pixel"
-    return [one for one in STUDY["thresholds"] if pixel or "calibrated" in one]
-
-
 rule measure_replication:
     input:
         neighbours=rules.compare_samples.output.neighbours,

@@ -1,7 +1,5 @@
 """Measure how alike the classes of a data set are: SSIM-supSubCls, and the map of all pairs of classes."""
 
-SIMILARITY = config["similarity"] or {"datasets": []}
-
 
 rule measure_similarity:
     input:

@@ -536,8 +536,8 @@ class Config(Model):
     """A study."""
 
     datasets: Annotated[dict[Name, AnyDataset], Field(min_length=1)] = Field(description="data sets by name")
-    generators: Annotated[dict[Name, AnyGenerator], Field(min_length=1)] = Field(  # type: ignore[valid-type]
-        description="generators by name"
+    generators: dict[Name, AnyGenerator] = Field(  # type: ignore[valid-type]
+        {}, examples=[{"my-gan": {"family": "biggan", "preset": "tiny"}}], description="generators by name"
     )
     spaces: Annotated[dict[SpaceName, AnySpace], AfterValidator(_with_known_spaces)] = Field(
         SPACES, examples=[{"resnet": {"kind": "torchvision", "model": "resnet50"}}], description="spaces by name"

@@ -1,0 +1,131 @@
+"""What the rules ask for: the combinations of each study, and functions that choose a job's inputs. No rules."""
+
+SIMILARITY = config["similarity"] or {"datasets": []}
+
+
+def weights_of(wildcards):
+    """The files that hold the weights of a space's encoder, if it has any that the workflow knows of."""
+    space = config["spaces"][wildcards.space]
+    if space["kind"] == "simclr":
+        folder = f"results/encoders/{wildcards.space}/{wildcards.dataset}"
+        return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
+    return {"weights": space["weights"]} if space.get("weights") else {}
+
+
+def set_vectors(wildcards, space=None):
+    """The vectors of an image set in a space: the packed images themselves in that of pixels."""
+    space = space or wildcards.space
+    if config["spaces"][space]["kind"] == "pixel":
+        return f"results/data/{wildcards.dataset}/images.npy"
+    return f"results/features/{space}/{wildcards.dataset}/images.npy"
+
+
+def sample_vectors(wildcards, space=None):
+    """The vectors of a generator's samples in a space."""
+    space = space or wildcards.space
+    run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
+    if config["spaces"][space]["kind"] == "pixel":
+        return f"results/samples/{run}/images.npy"
+    return f"results/features/{space}/{run}.npy"
+
+
+def joint_parts(vectors):
+    """Input function: for a joint space the vectors of its parts, and of the image set that sets their scales."""
+
+    def parts(wildcards):
+        names = config["spaces"][wildcards.space].get("parts", ())
+        return {
+            "references": [set_vectors(wildcards, name) for name in names],
+            "parts": [vectors(wildcards, name) for name in names],
+        }
+
+    return parts
+
+
+def thresholds_in_space(wildcards):
+    """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
+    pixel = config["spaces"][wildcards.space]["kind"] == "pixel"
+    return [one for one in STUDY["thresholds"] if pixel or "calibrated" in one]
+
+
+REBALANCING = config["rebalancing"] or {"datasets": [], "generators": [], "seeds": [], "arms": []}
+
+BASELINES = ["original", "class-weights", "repetition", "balanced-softmax"]
+
+
+def group_names():
+    """The groups of classes that the pipeline runs on: all of them, and those chosen by their similarity."""
+    wanted = REBALANCING.get("groups") or {}
+    return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted.get(kind, 0)))]
+
+
+# How synthetic images are selected; the last way leads.
+CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING.get("selection", {}).get("steps", 0)))]
+SYNTHETIC_ARMS = [f"{generator}.{choice}" for generator in REBALANCING["generators"] for choice in CHOICES]
+ARMS = [*BASELINES, *SYNTHETIC_ARMS]
+LEADING_ARM = ARMS[-1]
+FIRST_REBALANCING_SEED = (REBALANCING["seeds"] or [0])[0]
+REBALANCED = [
+    {"dataset": dataset, "group": group, "seed": seed}
+    for dataset in REBALANCING["datasets"]
+    for group in group_names()
+    for seed in REBALANCING["seeds"]
+]
+CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
+
+
+def selecting_classifier(wildcards):
+    """Images are selected by the classifier of the original set, and again by that of the step before."""
+    if wildcards.choice == "random":
+        return {}
+    step = int(wildcards.choice.rsplit("-", 1)[1])
+    arm = "original" if step == 1 else f"{wildcards.generator}.classifier-{step - 1}"
+    folder = CELL.format(**wildcards)
+    return {"weights": f"{folder}/arms/{arm}/weights.safetensors", "network": f"{folder}/arms/{arm}/network.json"}
+
+
+def synthetic_of(wildcards):
+    """The synthetic images that an arm adds to the original ones."""
+    if wildcards.arm in BASELINES:
+        return {}
+    folder = f"{CELL.format(**wildcards)}/{wildcards.arm.replace('.', '/', 1)}"
+    return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
+
+
+DISTILLATION = config["distillation"] or {"datasets": [], "ensembles": [], "views": [], "seeds": []}
+CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
+ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
+
+
+def ensemble_name(rungs):
+    return "+".join(rungs)
+
+
+def members(rungs):
+    """Names of an ensemble's teachers: of equal rungs, each of another initial seed."""
+    return [f"{rung}-{rungs[:i].count(rung) + 1}" for i, rung in enumerate(rungs)]
+
+
+ENSEMBLES = {ensemble_name(rungs): members(rungs) for rungs in DISTILLATION["ensembles"]}
+TEACHERS = sorted({name for some in ENSEMBLES.values() for name in some})
+STUDENTS = [f"{ensemble}.{view}" for ensemble in [*ENSEMBLES, *ALONE] for view in DISTILLATION["views"]]
+DISTILLED = [
+    {"dataset": dataset, "seed": seed, "student": student}
+    for dataset in DISTILLATION["datasets"]
+    for seed in DISTILLATION["seeds"]
+    for student in STUDENTS
+]
+RUNGS = sorted({name.rsplit("-", 1)[0] for name in TEACHERS} | set(DISTILLATION["views"]))
+
+
+def teachers_of(wildcards):
+    """What a student learns from: its teachers' networks, or their logits on stored views."""
+    ensemble = wildcards.student.split(".")[0]
+    folder = f"{CELL_OF_SEED.format(**wildcards)}/teachers"
+    teachers = ENSEMBLES.get(ensemble, [])
+    if DISTILLATION["protocol"] == "stored":
+        return {"stored": [f"{folder}/{name}/stored_views.npy" for name in teachers]}
+    return {
+        "weights": [f"{folder}/{name}/weights.safetensors" for name in teachers],
+        "networks": [f"{folder}/{name}/network.json" for name in teachers],
+    }
