@@ -49,7 +49,7 @@ def draw_curve(points: list[dict[str, Any]], first: int, last: int) -> Figure:
     right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xticks([3, 5, 10, 20, 50, 100])
     right.set_xlabel("neighbours k (scale)")
-    right.legend(title="images", loc="lower right", ncols=2)
+    right.legend(title="images", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

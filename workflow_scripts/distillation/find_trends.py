@@ -57,12 +57,13 @@ def draw_trends(table: pd.DataFrame, trends: list[Trend]) -> Figure:
         trend = verdicts.get(response)
         if trend is not None:
             found = trend.correlation
-            text = f"rho {found.coefficient:+.2f}, p {trend.p_adjusted:.2g}\n{trend.verdict}"
+            what = f"rho {found.coefficient:+.2f}, p {trend.p_adjusted:.2g}" if np.isfinite(found.coefficient) else ""
+            text = f"{what}\n{trend.verdict}"
             figures.coloured_lines(axes, "", [(line, "#222222") for line in text.split("\n")])
         axes.set_ylabel(label)
+        axes.set_xlabel("teachers' augmentation")
         axes.set_xticks(range(len(LADDER)), LADDER, rotation=30, ha="right")
         axes.set_xlim(students["strength"].min() - 0.3, students["strength"].max() + 0.3)
-    figure.supxlabel("augmentation of the teachers", fontsize=9)
     handles = [Line2D([], [], color=styles[view].colour, marker=styles[view].marker, label=f"student's view: {view}")
                for view in views]  # fmt: skip
     handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label="student without teachers"))
