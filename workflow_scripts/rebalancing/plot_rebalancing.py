@@ -14,7 +14,7 @@ from workflow_scripts.rebalancing.drawing import draw_counts, draw_improvements
 def main(snakemake: Any) -> None:
     wildcards, output = snakemake.wildcards, snakemake.output
     found = pd.read_csv(snakemake.input.improvements)
-    found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"]
+    found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"].fillna({"part": ""})
     augmented = [arm for arm in snakemake.params.arms if arm not in snakemake.params.baselines]
     figure = draw_improvements(found, augmented, f"{wildcards.dataset}, {wildcards.group}")
     save_figure(figure, output.gains, output.gains_png)
