@@ -9,6 +9,8 @@ arithmetic within 1e-5 of scikit-image's float64 there, too: values are taken ab
 and what is blurred are the steps between neighbours, so that the blur of a flat region is exact.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -75,20 +77,41 @@ def ssim_pairs(prepared: Prepared, first: Tensor, second: Tensor) -> Tensor:
     device = prepared.values.device
     size = max(1, (PAIR_BYTES if device.type == "cpu" else GPU_PAIR_BYTES) // (4 * channels * height * width))
     found = torch.empty(len(first), device=device)
+
+    def compare(start: int) -> int:
+        i, j = first[start : start + size], second[start : start + size]
+        values, other_values = _both(prepared.values, i, j)
+        mean, other_mean = _both(prepared.mean, i, j)
+        energy, other_energy = _both(prepared.energy, i, j)
+        spread, other_spread = _both(prepared.spread, i, j)
+        covariance = _blur(values.mul_(other_values)).addcmul_(mean, other_mean, value=-1)
+        luminance = mean.add_(prepared.shift[i]).mul_(other_mean.add_(prepared.shift[j])).mul_(2).add_(C1)
+        structure = covariance.mul_(2).add_(C2)
+        below = energy.add_(other_energy).mul_(spread.add_(other_spread))
+        found[start : start + len(i)] = luminance.mul_(structure).div_(below).mean((1, 2, 3))
+        return len(i)
+
     with progress(len(first), "pairs", label="SSIM") as bar:
-        for start in range(0, len(first), size):
-            i, j = first[start : start + size], second[start : start + size]
-            values, other_values = _both(prepared.values, i, j)
-            mean, other_mean = _both(prepared.mean, i, j)
-            energy, other_energy = _both(prepared.energy, i, j)
-            spread, other_spread = _both(prepared.spread, i, j)
-            covariance = _blur(values.mul_(other_values)).addcmul_(mean, other_mean, value=-1)
-            luminance = mean.add_(prepared.shift[i]).mul_(other_mean.add_(prepared.shift[j])).mul_(2).add_(C1)
-            structure = covariance.mul_(2).add_(C2)
-            below = energy.add_(other_energy).mul_(spread.add_(other_spread))
-            found[start : start + len(i)] = luminance.mul_(structure).div_(below).mean((1, 2, 3))
-            bar.advance(len(i))
+        for count in _on_threads(compare, range(0, len(first), size), device):
+            bar.advance(count)
     return found
+
+
+def _on_threads(work: Callable[[int], int], starts: Iterable[int], device: torch.device) -> Iterator[int]:
+    """Results of the work for each start; on the CPU, each of torch's threads takes whole chunks.
+
+    Threads that share each small step wait for each other at its end: beside other jobs, that takes most of the time.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield from map(work, starts)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, starts)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _both(values: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
