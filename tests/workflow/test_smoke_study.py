@@ -156,9 +156,13 @@ def test_an_own_folder_of_images_is_packed(tmp_path: Path) -> None:
     for name in ("cats/1.png", "cats/2.jpg", "cats/3.png", "dogs/1.webp", "dogs/2.png", "dogs/3.PNG"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(folder / name)
-    study = yaml.safe_load(SMOKE.read_text())
+    study = {
+        key: value
+        for key, value in yaml.safe_load(SMOKE.read_text()).items()
+        if key not in ("similarity", "rebalancing", "distillation")
+    }
     study["datasets"] = {"mine": {"source": "imagefolder", "path": str(folder), "resolution": 16, "held_out": 0}}
-    study["replication"] |= {"datasets": {"mine": {"sizes": [6]}}, "thresholds": [{"rms": 0.1}]}
+    study["replication"] |= {"datasets": {"mine": {"sizes": [6]}}, "thresholds": [{"rms": 0.1}], "spaces": ["pixel"]}
     study["complexity"]["neighbours"] = [3, 4]
     config = tmp_path / "mine.yaml"
     config.write_text(yaml.safe_dump(study))
