@@ -33,6 +33,7 @@ config["replication"] = config["replication"] or {
     "datasets": {},
     "seeds": [0],
     "samples": 0,
+    "shards": 1,
     "wanted_percentage": 1.0,
 }
 STUDY = config["replication"]
@@ -49,6 +50,8 @@ RUNS = [
 PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
 FIRST_SEED = STUDY["seeds"][0]
 NEIGHBOURS = 2  # the nearest one, and the next for the ratio test
+SHARDS = STUDY["shards"]
+EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 
 def local_files(wildcards):
@@ -67,3 +70,4 @@ wildcard_constraints:
     space="[a-z0-9+-]+",
     size=r"\d+",
     seed=r"\d+",
+    shard=r"\d+",

@@ -27,10 +27,35 @@ rule train_simclr:
         "../workflow_scripts/features/train_simclr.py"
 
 
+rule extract_feature_shard:
+    input:
+        unpack(weights_of),
+        images=rules.pack_images.output.images,
+    output:
+        temp("results/features/{space}/{dataset}/shard-{shard}.npy"),
+    log:
+        "results/logs/extract_feature_shard/{space}/{dataset}/{shard}.log",
+    benchmark:
+        "results/benchmarks/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=1,
+    params:
+        space=lookup(dpath="spaces/{space}", within=config),
+        shards=SHARDS,
+    script:
+        "../workflow_scripts/features/extract_features.py"
+
+
 rule extract_features:
     input:
         unpack(weights_of),
         unpack(joint_parts(set_vectors)),
+        unpack(feature_shards),
         images=rules.pack_images.output.images,
     output:
         "results/features/{space}/{dataset}/images.npy",

@@ -42,6 +42,12 @@ def joint_parts(vectors):
     return parts
 
 
+def feature_shards(wildcards):
+    """The parts of an image set's features, where they are extracted in parts; joint spaces have other parts."""
+    shards = [] if config["spaces"][wildcards.space]["kind"] == "joint" else EACH_SHARD
+    return {"shards": [f"results/features/{wildcards.space}/{wildcards.dataset}/shard-{shard}.npy" for shard in shards]}
+
+
 def thresholds_in_space(wildcards):
     """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
     pixel = config["spaces"][wildcards.space]["kind"] == "pixel"

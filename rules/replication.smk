@@ -1,12 +1,51 @@
 """Compare samples with training and held-out images: nearest neighbours, controls, replication, quality."""
 
 
+rule search_shard:
+    input:
+        images=set_vectors,
+        order=rules.draw_subsets.output.order,
+        samples=sample_vectors,
+    output:
+        temp("results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet"),
+    log:
+        "results/logs/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.log",
+    benchmark:
+        "results/benchmarks/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        k=NEIGHBOURS,
+        shards=SHARDS,
+    script:
+        "../workflow_scripts/replication/search_shard.py"
+
+
+use rule search_shard as search_control_shard with:
+    input:
+        images=set_vectors,
+        order=rules.draw_subsets.output.order,
+        held_out=rules.draw_subsets.output.held_out,
+    output:
+        temp("results/controls/{space}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet"),
+    log:
+        "results/logs/search_control_shard/{space}/{dataset}/size-{size}/seed-{seed}/{shard}.log",
+    benchmark:
+        "results/benchmarks/search_control_shard/{space}/{dataset}/size-{size}/seed-{seed}/{shard}.tsv"
+
+
 rule compare_samples:
     input:
         images=set_vectors,
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
         samples=sample_vectors,
+        shards=collect(rules.search_shard.output, shard=EACH_SHARD, allow_missing=True),
     output:
         neighbours="results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
         quality="results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
@@ -32,6 +71,7 @@ rule find_control_neighbours:
         images=set_vectors,
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
+        shards=collect(rules.search_control_shard.output, shard=EACH_SHARD, allow_missing=True),
     output:
         "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
     log:

@@ -351,6 +351,12 @@ class Replication(Model):
         [{"calibrated": 0.01}, {"rms": 0.1415}],
         description="when a sample counts as a replica; the first one leads figures and laws",
     )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="jobs that each search, and the features of each set, are split into; the results are the same",
+    )
     wanted_percentage: float = Field(
         1.0, gt=0, le=100, description="replication that a set should stay below: for the smallest safe size, %"
     )

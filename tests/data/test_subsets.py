@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.data.subsets import draw_order
+from workflow_scripts.data.subsets import draw_order, shard_of
 from workflow_scripts.files import InputError
 
 labels_strategy = st.lists(st.integers(-1, 5), min_size=2, max_size=80).map(np.array)
@@ -45,3 +45,10 @@ def test_seeds_draw_different_subsets() -> None:
 def test_holding_out_everything_is_refused() -> None:
     with pytest.raises(InputError, match="held_out: 5 images"):
         draw_order(np.zeros(5, dtype=int), 5, 0, "random")
+
+
+@given(count=st.integers(0, 300), shards=st.integers(1, 20), unit=st.sampled_from([1, 7, 128]))
+def test_shards_cover_all_rows_once_in_order_and_keep_units_whole(count, shards, unit) -> None:
+    parts = [list(range(count))[shard_of(count, i, shards, unit)] for i in range(shards)]
+    assert [row for part in parts for row in part] == list(range(count))
+    assert all(part[0] % unit == 0 for part in parts if part)

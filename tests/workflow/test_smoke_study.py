@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -179,3 +180,46 @@ def test_an_own_folder_of_images_is_packed(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "results/data/mine/manifest.json").read_text())
     assert (manifest["count"], manifest["classes"]) == (6, ["cats", "dogs"])
     assert manifest["duplicates"] == {"images": 1, "groups": [[0, 4]]}
+
+
+def test_a_search_in_shards_gives_the_same_bytes(smoke_run: Path, tmp_path: Path) -> None:
+    study = yaml.safe_load(SMOKE.read_text())
+    study["replication"]["shards"] = 3
+    config = tmp_path / "sharded.yaml"
+    config.write_text(yaml.safe_dump(study))
+    made = [("neighbours", "*/*/*/*/*.parquet"), ("controls", "*/*/*/*.parquet"), ("features", "*/*/images.npy")]
+    for name in ("data", "subsets", "samples", "encoders"):
+        shutil.copytree(smoke_run / "results" / name, tmp_path / "results" / name)
+    wanted = []
+    for folder, pattern in made:
+        found = sorted((smoke_run / "results" / folder).glob(pattern))
+        wanted.append(next(path for path in found if "simclr" in path.parts).relative_to(smoke_run))
+    done = run_snakemake(tmp_path, "--rerun-triggers", "mtime", "--", *map(str, wanted), config=config)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    said = done.stdout + done.stderr
+    for rule in ("search_shard", "search_control_shard", "extract_feature_shard"):
+        assert len(re.findall(rf"^rule {rule}:", said, re.MULTILINE)) == 3
+    for path in wanted:
+        assert (tmp_path / path).read_bytes() == (smoke_run / path).read_bytes()
+    assert not list(tmp_path.rglob("shard-*"))
+
+
+def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> None:
+    study = yaml.safe_load(SMOKE.read_text())
+    study["distillation"] |= {"protocol": "stored", "stored_views": 2}
+    config = tmp_path / "stored.yaml"
+    config.write_text(yaml.safe_dump(study))
+    cell = Path("results/distillation/fashion-mnist/seed-0")
+    for name in ("data", "subsets"):
+        shutil.copytree(smoke_run / "results" / name, tmp_path / "results" / name)
+    shutil.copytree(smoke_run / cell, tmp_path / cell, ignore=shutil.ignore_patterns("students", "measures.json"))
+    student = cell / "students/none+weak.weak/weights.safetensors"
+    done = run_snakemake(tmp_path, "--rerun-triggers", "mtime", "--", str(student), config=config)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    jobs = re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.MULTILINE)
+    assert sorted(jobs) == ["store_views", "store_views", "train_student"]
+    views = np.load(tmp_path / cell / "teachers/weak-1/stored_views.npy")
+    assert views.shape[:2] == (2, study["distillation"]["training"])
+    made = json.loads((tmp_path / cell / "students/none+weak.weak/network.json").read_text())["provenance"]["settings"]
+    assert made["protocol"] == "stored"
+    assert (tmp_path / student).read_bytes() != (smoke_run / student).read_bytes()

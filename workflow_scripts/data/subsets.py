@@ -1,4 +1,7 @@
-"""Subsets of an image set: an order whose every prefix is a subset, so that subsets are nested by construction."""
+"""Subsets of an image set: an order whose every prefix is a subset, so that subsets are nested by construction.
+
+And shards: slices of a set that jobs of their own work on.
+"""
 
 from typing import Literal
 
@@ -25,6 +28,13 @@ def draw_order(labels: np.ndarray, held_out: int, seed: int, kind: Kind) -> tupl
     if kind == "balanced":
         shuffled = _interleave_classes(shuffled, labels, random)
     return shuffled[held_out:], np.sort(shuffled[:held_out])
+
+
+def shard_of(count: int, shard: int, shards: int, unit: int = 1) -> slice:
+    """Rows of shard number `shard`, 0..shards - 1, of `count` rows: whole multiples of `unit`, but for the last."""
+    units = -(-count // unit)
+    first, last = (min(count, units * i // shards * unit) for i in (shard, shard + 1))
+    return slice(first, last)
 
 
 def _interleave_classes(indices: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:

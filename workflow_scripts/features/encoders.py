@@ -89,14 +89,14 @@ def torchvision_encoder(
 
 
 def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:
-    """Features float32 (N, D) of images, uint8 (N, H, W, C)."""
+    """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0)."""
     parts = []
     with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
         for start in range(0, len(images), batch):
             part = np.ascontiguousarray(images[start : start + batch])
             parts.append(encoder(torch.from_numpy(part).to(device)).float().cpu().numpy())
             bar.advance(len(part))
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
 
 
 def join(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

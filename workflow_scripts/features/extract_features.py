@@ -1,11 +1,16 @@
-"""Compute the features of an image set or of samples in one space. Rules: extract_features, extract_sample_features."""
+"""Compute the features of an image set, of a part of it, or of samples in one space.
+
+Rules: extract_features, extract_feature_shard, extract_sample_features.
+"""
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from workflow_scripts.data.subsets import shard_of
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.features.encoders import encode, join, torchvision_encoder
+from workflow_scripts.features.encoders import BATCH, encode, join, torchvision_encoder
 from workflow_scripts.files import read_npy, write_npy
 from workflow_scripts.job import run
 
@@ -16,6 +21,9 @@ def main(snakemake: Any) -> None:
         parts = zip(snakemake.input.references, snakemake.input.parts, strict=True)
         write_npy(snakemake.output[0], join([(read_npy(reference), read_npy(part)) for reference, part in parts]))
         return
+    if shards := snakemake.input.get("shards"):
+        write_npy(snakemake.output[0], np.concatenate([part for path in shards if len(part := read_npy(path))]))
+        return
     [device] = prepare_torch(snakemake.threads)
     encoder: nn.Module
     if space["kind"] == "simclr":
@@ -24,7 +32,11 @@ def main(snakemake: Any) -> None:
         encoder = load_encoder(snakemake.input.weights, snakemake.input.network, device)
     else:
         encoder = torchvision_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
-    write_npy(snakemake.output[0], encode(encoder, read_npy(snakemake.input.images), device))
+    images = read_npy(snakemake.input.images)
+    if snakemake.wildcards.get("shard"):
+        # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
+        images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]
+    write_npy(snakemake.output[0], encode(encoder, images, device))
 
 
 run(main, snakemake)

@@ -1,6 +1,7 @@
 """Compare one generator's samples with its training images and with held-out ones, in one space.
 
-Finds every sample's nearest training images, and measures how good and how varied the samples are.
+Finds every sample's nearest training images (with shards, they are found already), and measures how good and how varied
+the samples are.
 Rule: compare_samples.
 """
 
@@ -9,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import provenance, read_npy, write_json, write_parquet
+from workflow_scripts.files import provenance, read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.job import run
-from workflow_scripts.replication.neighbours import nearest_neighbours
 from workflow_scripts.replication.quality import compare, frechet_distance, vectors
-from workflow_scripts.replication.tables import neighbour_rows
+from workflow_scripts.replication.search import find_neighbours, merge
 
 
 def main(snakemake: Any) -> None:
@@ -28,8 +28,12 @@ def main(snakemake: Any) -> None:
         "control": {"frechet": frechet_distance(vectors(held_out), vectors(training), device)},
     }
     write_json(snakemake.output.quality, quality | {"provenance": provenance(**dict(snakemake.wildcards))})
-    found = nearest_neighbours(samples, training, snakemake.params.k, device=device)
-    write_parquet(snakemake.output.neighbours, neighbour_rows(found, np.arange(len(samples)), subset))
+    k = snakemake.params.k
+    if snakemake.input.shards:
+        shards = [read_parquet(path) for path in snakemake.input.shards]
+    else:
+        shards = [find_neighbours(samples, np.arange(len(samples)), images, subset, k, device)]
+    write_parquet(snakemake.output.neighbours, merge(shards, k))
 
 
 run(main, snakemake)
