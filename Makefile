@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo image test lint format lock schema clean
+.PHONY: help install demo image bench test lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder 
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest
+
+bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/performance.md (minutes, on an idle machine)
+	$(BIN)/python -m benchmarks > docs/.performance.md && mv docs/.performance.md docs/performance.md
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check .

@@ -52,7 +52,7 @@ def test_each_image_is_held_against_its_own_stored_logits():
     # Teachers that are sure of a class that depends on the image alone: only the right rows give a small loss.
     sure = 30.0 * torch.nn.functional.one_hot(torch.arange(40) % 3, 3).float()
     stored = sure.expand(2, 4, 40, 3).clone()
-    logits, labels, indices = batch()
+    _, labels, indices = batch()
     design = DESIGN | {"alpha": 0.0, "temperature": 1.0}
     assert float(stored_target(stored, design)(sure[indices], labels, indices, None)) < 1e-6
     assert float(stored_target(stored, design)(sure[(indices + 1) % 40], labels, indices, None)) > 20
@@ -62,7 +62,7 @@ def test_every_stored_view_is_drawn():
     # The first view agrees with the student, the second does not: both must come up.
     agree = torch.zeros(40, 3)
     stored = torch.stack([agree, 30.0 * torch.nn.functional.one_hot(LABELS, 3).float()])[None]
-    logits, labels, indices = batch()
+    _, labels, indices = batch()
     torch.manual_seed(0)
     loss = stored_target(stored, DESIGN | {"alpha": 0.0, "temperature": 1.0})
     found = torch.stack([loss(torch.zeros(8, 3), labels, indices, None) for _ in range(200)])

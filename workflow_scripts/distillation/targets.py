@@ -56,6 +56,4 @@ def look_at_views(teacher: Classifier, images: np.ndarray | Tensor, views: int, 
 
 
 def _loss(logits: Tensor, labels: Tensor, teachers: Tensor, design: dict[str, Any]) -> Tensor:
-    return distillation_loss(
-        logits, labels, teachers, design["alpha"], design["temperature"], design["combination"]
-    )
+    return distillation_loss(logits, labels, teachers, design["alpha"], design["temperature"], design["combination"])

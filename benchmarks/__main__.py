@@ -1,0 +1,38 @@
+"""Run the benchmarks and print them as one Markdown page: `make bench` keeps it as docs/performance.md."""
+
+import importlib
+import logging
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+BENCHMARKS = ["distillation_protocols"]
+
+HEAD = """# Performance
+
+Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in one process, in turns. Times on
+shared machines vary by some percent from run to run; nothing here is a test.
+"""
+
+
+def machine() -> str:
+    """Processor, cores and GPUs of this machine, in words."""
+    names = [line.split(":", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    processor = names[0].strip() if names else platform.processor() or platform.machine()
+    return ", ".join([f"{os.cpu_count()} cores of {processor}", *gpus])
+
+
+def main(wanted: list[str]) -> None:
+    logging.disable(logging.INFO)
+    torch.set_num_threads(os.cpu_count() or 1)
+    print(HEAD.format(machine=machine(), torch=torch.__version__, threads=torch.get_num_threads()))
+    for name in wanted or BENCHMARKS:
+        print(importlib.import_module(f"benchmarks.{name}").measure(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
