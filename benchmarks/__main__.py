@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-BENCHMARKS = ["distillation_protocols"]
+BENCHMARKS = ["distillation_protocols", "search_scale"]
 
 HEAD = """# Performance
 
-Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in one process, in turns. Times on
+Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in turns in one run. Times on
 shared machines vary by some percent from run to run; nothing here is a test.
 """
 

@@ -10,6 +10,7 @@ import torch
 import yaml
 from scipy import stats
 
+from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
 from workflow_scripts.complexity.dimension import shrink
@@ -25,10 +26,10 @@ VIEWS = (1, 8)  # stored of each image
 TEXT = """## Distillation: teachers in the loop, or their logits on stored views
 
 The published protocol runs every teacher on a fresh view in every step of every student; `protocol: stored` runs each
-teacher once on a few views of every image. {seeds} students for each row, of the default study's settings ({steps} steps on
-{images} images of 16 px, {teachers} teachers at the rung weak, view weak); accuracy on {validation} other images.
-Differences are paired by seed, with 95 % intervals (t, {seeds} seeds). The time of {students} students includes what the
-teachers need to look at the stored views; training the teachers is left out.
+teacher once on a few views of every image. {seeds} students for each row, of the default study's settings ({steps}
+steps on {images} images of 16 px, {teachers} teachers at the rung weak, view weak); accuracy on {validation} other
+images. Differences are paired by seed, with 95 % intervals (t, {seeds} seeds). The time of {students} students includes
+what the teachers need to look at the stored views; training the teachers is left out.
 
 | protocol | accuracy, % | difference, points | s a student | s for {students} students | ratio |
 |---|---|---|---|---|---|
@@ -48,7 +49,7 @@ def measure() -> str:
     training, validation = order[: design["training"]], order[-dataset["held_out"] :]
     shown, labels = torch.from_numpy(images[training]), torch.from_numpy(classes[training].astype(np.int64))
 
-    def train(kind: str, seed: int, loss: Callable | None) -> tuple[torch.nn.Module, float]:
+    def train(kind: str, seed: int, loss: Callable | None) -> tuple[Classifier, float]:
         settings = classifier_settings(design[kind]["preset"], design[kind]["overrides"] | {"augmentation": "weak"})
         network = build_classifier(settings, shown, len(source.classes), seed, shown.device)
         with tempfile.TemporaryDirectory() as folder:

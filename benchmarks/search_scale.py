@@ -1,0 +1,81 @@
+"""How the time and memory of one neighbour search grow with the training set, and what shards change."""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workflow_scripts.data.subsets import shard_of
+from workflow_scripts.files import read_npy
+from workflow_scripts.replication.search import find_neighbours, merge
+
+SAMPLES, SIDE, SIZES, SHARDS = 1024, 28, (10_000, 100_000, 1_000_000), 10
+
+TEXT = """## Neighbour search: how it grows, and what shards change
+
+The nearest two of N random images ({side} px, grey) to {samples} samples, read from a file on disk, exactly, on
+{threads} threads; each row in a process of its own. Time grows as N to the power {exponent:.2f} (fitted over the rows
+without shards). Merging {shards} shards took {merged:.2f} s and gave the same rows to the bit.
+
+| N | shards | s for each job | pairs a second | largest memory of a job, GiB |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def search(path: str, first: int, last: int, threads: int, queue: multiprocessing.Queue) -> None:
+    """Search images[first:last] and tell the seconds, the peak memory in GiB and the rows found."""
+    torch.set_num_threads(threads)
+    images = read_npy(path)
+    samples = np.random.default_rng(1).integers(0, 256, (SAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
+    find_neighbours(samples[:32], np.arange(32), images, np.arange(64), 2, torch.device("cpu"))  # start everything
+    began = time.perf_counter()
+    members = np.arange(first, last)
+    rows = find_neighbours(samples, np.arange(SAMPLES), images, members, 2, torch.device("cpu"))
+    taken = time.perf_counter() - began
+    queue.put((taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, rows))
+
+
+def in_a_process(path: Path, first: int, last: int) -> tuple[float, float, pd.DataFrame]:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=search, args=(str(path), first, last, torch.get_num_threads(), queue))
+    process.start()
+    found = queue.get()
+    process.join()
+    return found
+
+
+def measure() -> str:
+    rows, times = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        images = np.lib.format.open_memmap(path, "w+", np.uint8, (SIZES[-1], SIDE, SIDE, 1))
+        random = np.random.default_rng(0)
+        for start in range(0, SIZES[-1], 10_000):
+            images[start : start + 10_000] = random.integers(0, 256, (10_000, SIDE, SIDE, 1), dtype=np.uint8)
+        images.flush()
+        for size in SIZES:
+            taken, memory, whole = in_a_process(path, 0, size)
+            times.append(taken)
+            rows.append(f"| {size:,} | 1 | {taken:.2f} | {SAMPLES * size / taken:.2e} | {memory:.2f} |")
+        parts = [shard_of(SIZES[-1], i, SHARDS) for i in range(SHARDS)]
+        found = [in_a_process(path, part.start, part.stop) for part in parts]
+        began = time.perf_counter()
+        merged = merge([part for _, _, part in found], 2)
+        merging = time.perf_counter() - began
+    pd.testing.assert_frame_equal(merged, merge([whole], 2), check_exact=True)
+    taken, memory = float(np.mean([one[0] for one in found])), max(one[1] for one in found)
+    rows.append(
+        f"| {SIZES[-1]:,} | {SHARDS} | {taken:.2f} | {SAMPLES * SIZES[-1] / SHARDS / taken:.2e} | {memory:.2f} |"
+    )
+    exponent = float(np.polyfit(np.log(SIZES), np.log(times), 1)[0])
+    return TEXT.format(
+        side=SIDE, samples=SAMPLES, threads=torch.get_num_threads(), exponent=exponent, shards=SHARDS, merged=merging,
+        rows="\n".join(rows),
+    )  # fmt: skip
