@@ -50,7 +50,7 @@ rule one_shot:
 
 rule similarity:
     input:
-        collect(rules.plot_similarity.output.svg, dataset=SIMILARITY["datasets"]),
+        collect("results/figures/similarity/{dataset}.svg", dataset=SIMILARITY["datasets"]),
 
 
 rule gm_aug_cls:
@@ -58,7 +58,7 @@ rule gm_aug_cls:
         branch(bool(REBALANCED), then=[*rules.collect_rebalancing.output]),
         collect("results/figures/rebalancing/{run[dataset]}/{run[group]}/gains.svg", run=REBALANCED),
         collect(
-            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/{generator}/quality.csv",
+            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/synthetic/{generator}/quality.csv",
             run=REBALANCED,
             generator=REBALANCING["generators"],
         ),

@@ -54,14 +54,14 @@ SHARDS = STUDY["shards"]
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 
-def local_files(wildcards):
-    """The files that a data set is read from, so that a change of theirs packs it anew."""
+def source_files(wildcards):
+    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin."""
     dataset = config["datasets"][wildcards.dataset]
     if dataset["source"] == "shipped":
-        return [ROOT / "resources" / dataset["name"] / "about.json"]
-    if dataset["source"] == "npz":
-        return [dataset["path"]]
-    return [dataset[key] for key in ("images", "labels") if dataset.get(key)]
+        return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
+    keys = {"npz": ["path"], "idx": ["images", "labels"], "npy": ["images", "labels"]}.get(dataset["source"], [])
+    files = {key: dataset[key] for key in keys if dataset[key]}
+    return {key: storage(path) if "://" in path else local(path) for key, path in files.items()}
 
 
 wildcard_constraints:

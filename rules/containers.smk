@@ -4,9 +4,9 @@
 rule build_image:
     input:
         # Their contents are part of the image's name: only its absence makes this job needed.
-        [ancient(f"{ROOT}/{source}") for source in IMAGE_SOURCES],
+        [local(ancient(f"{ROOT}/{source}")) for source in IMAGE_SOURCES],
     output:
-        IMAGE,
+        local(IMAGE),
     log:
         "results/logs/build_image.log",
     benchmark:
@@ -26,4 +26,4 @@ if INSIDE:
     for computing in workflow.rules:
         if computing.container_img:
             computing.input_modifier = workflow.modifier.path_modifier  # a rule without inputs has none yet
-            computing.set_input(image=ancient(IMAGE))
+            computing.set_input(image=local(ancient(IMAGE)))

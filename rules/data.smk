@@ -3,7 +3,7 @@
 
 rule pack_images:
     input:
-        local_files,
+        unpack(source_files),
     output:
         images="results/data/{dataset}/images.npy",
         labels="results/data/{dataset}/labels.parquet",

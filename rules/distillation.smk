@@ -194,7 +194,7 @@ rule measure_students:
 rule collect_distillation:
     input:
         collect(
-            rules.measure_students.output[0],
+            f"{CELL_OF_SEED}/measures.json",
             dataset=DISTILLATION["datasets"],
             seed=DISTILLATION["seeds"],
         ),

@@ -58,13 +58,13 @@ rule draw_samples:
 rule plot_training:
     input:
         curves=collect(
-            rules.train_generator.output.curve,
+            "results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/training.csv",
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=lookup(dpath="replication/seeds", within=config),
             allow_missing=True,
         ),
         snapshots=collect(
-            rules.train_generator.output.snapshots,
+            "results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/snapshots.npy",
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=lookup(dpath="replication/seeds/0", within=config),
             allow_missing=True,

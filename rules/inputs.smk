@@ -9,7 +9,7 @@ def weights_of(wildcards):
     if space["kind"] == "simclr":
         folder = f"results/encoders/{wildcards.space}/{wildcards.dataset}"
         return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
-    return {"weights": space["weights"]} if space.get("weights") else {}
+    return {"weights": local(space["weights"])} if space.get("weights") else {}
 
 
 def set_vectors(wildcards, space=None):
@@ -94,7 +94,7 @@ def synthetic_of(wildcards):
     """The synthetic images that an arm adds to the original ones."""
     if wildcards.arm in BASELINES:
         return {}
-    folder = f"{CELL.format(**wildcards)}/{wildcards.arm.replace('.', '/', 1)}"
+    folder = f"{CELL.format(**wildcards)}/synthetic/{wildcards.arm.replace('.', '/', 1)}"
     return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
 
 

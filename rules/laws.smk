@@ -42,7 +42,7 @@ rule estimate_one_shot:
     input:
         table=rules.collect_replication.output.table,
         curve=rules.estimate_curve.output[0],
-        published=ROOT / "resources/published/feng2021_replication.csv",
+        published=local(ROOT / "resources/published/feng2021_replication.csv"),
     output:
         estimate="results/one_shot/{dataset}.json",
         answer="results/one_shot/{dataset}.md",
@@ -71,9 +71,9 @@ rule estimate_one_shot:
 
 rule fit_published:
     input:
-        replication=ROOT / "resources/published/feng2021_replication.csv",
-        dimension=ROOT / "resources/published/feng2021_intrinsic_dimension.csv",
-        quality=ROOT / "resources/published/feng2021_quality.csv",
+        replication=local(ROOT / "resources/published/feng2021_replication.csv"),
+        dimension=local(ROOT / "resources/published/feng2021_intrinsic_dimension.csv"),
+        quality=local(ROOT / "resources/published/feng2021_quality.csv"),
     output:
         fits="results/published/fits.csv",
         leave_one_out="results/published/leave_one_out.csv",

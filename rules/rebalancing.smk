@@ -68,10 +68,10 @@ use rule train_generator as train_class_generator with:
         manifest=rules.pack_images.output.manifest,
         order=rules.draw_imbalance.output.subset,
     output:
-        weights=f"{CELL}/{{generator}}/weights.safetensors",
-        network=f"{CELL}/{{generator}}/network.json",
-        curve=f"{CELL}/{{generator}}/training.csv",
-        snapshots=f"{CELL}/{{generator}}/snapshots.npy",
+        weights=f"{CELL}/generators/{{generator}}/weights.safetensors",
+        network=f"{CELL}/generators/{{generator}}/network.json",
+        curve=f"{CELL}/generators/{{generator}}/training.csv",
+        snapshots=f"{CELL}/generators/{{generator}}/snapshots.npy",
     log:
         "results/logs/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
@@ -87,9 +87,9 @@ rule draw_candidates:
         network=rules.train_class_generator.output.network,
         counts=rules.draw_imbalance.output.counts,
     output:
-        images=f"{CELL}/{{generator}}/candidates/images.npy",
-        labels=f"{CELL}/{{generator}}/candidates/labels.parquet",
-        manifest=f"{CELL}/{{generator}}/candidates/manifest.json",
+        images=f"{CELL}/candidates/{{generator}}/images.npy",
+        labels=f"{CELL}/candidates/{{generator}}/labels.parquet",
+        manifest=f"{CELL}/candidates/{{generator}}/manifest.json",
     log:
         "results/logs/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
@@ -113,10 +113,10 @@ rule select_images:
         manifest=rules.draw_candidates.output.manifest,
         counts=rules.draw_imbalance.output.counts,
     output:
-        images=f"{CELL}/{{generator}}/{{choice}}/images.npy",
-        labels=f"{CELL}/{{generator}}/{{choice}}/labels.parquet",
-        manifest=f"{CELL}/{{generator}}/{{choice}}/manifest.json",
-        report=f"{CELL}/{{generator}}/{{choice}}/report.csv",
+        images=f"{CELL}/synthetic/{{generator}}/{{choice}}/images.npy",
+        labels=f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet",
+        manifest=f"{CELL}/synthetic/{{generator}}/{{choice}}/manifest.json",
+        report=f"{CELL}/synthetic/{{generator}}/{{choice}}/report.csv",
     log:
         "results/logs/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
     benchmark:
@@ -141,10 +141,10 @@ rule measure_synthetic:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
-        synthetic=collect(rules.select_images.output.images, choice=CHOICES, allow_missing=True),
-        synthetic_labels=collect(rules.select_images.output.labels, choice=CHOICES, allow_missing=True),
+        synthetic=collect(f"{CELL}/synthetic/{{generator}}/{{choice}}/images.npy", choice=CHOICES, allow_missing=True),
+        synthetic_labels=collect(f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet", choice=CHOICES, allow_missing=True),
     output:
-        f"{CELL}/{{generator}}/quality.csv",
+        f"{CELL}/synthetic/{{generator}}/quality.csv",
     log:
         "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
@@ -229,7 +229,7 @@ rule plot_rebalancing:
         improvements=rules.collect_rebalancing.output.improvements,
         counts="results/rebalancing/{dataset}/{group}/" f"seed-{FIRST_REBALANCING_SEED}/counts.json",
         report="results/rebalancing/{dataset}/{group}/"
-        f"seed-{FIRST_REBALANCING_SEED}/{LEADING_ARM.replace('.', '/', 1)}/report.csv",
+        f"seed-{FIRST_REBALANCING_SEED}/synthetic/{LEADING_ARM.replace('.', '/', 1)}/report.csv",
     output:
         gains=report(
             "results/figures/rebalancing/{dataset}/{group}/gains.svg",
@@ -265,7 +265,7 @@ rule plot_rebalancing:
 rule fit_gain_law:
     input:
         improvements=rules.collect_rebalancing.output.improvements,
-        groups=collect(rules.choose_groups.output[0], dataset=REBALANCING["datasets"]),
+        groups=collect("results/rebalancing/{dataset}/groups.json", dataset=REBALANCING["datasets"]),
     output:
         law="results/gain_law/law.json",
         points="results/gain_law/points.csv",

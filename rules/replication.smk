@@ -45,7 +45,11 @@ rule compare_samples:
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
         samples=sample_vectors,
-        shards=collect(rules.search_shard.output, shard=EACH_SHARD, allow_missing=True),
+        shards=collect(
+            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
+            shard=EACH_SHARD,
+            allow_missing=True,
+        ),
     output:
         neighbours="results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
         quality="results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
@@ -71,7 +75,11 @@ rule find_control_neighbours:
         images=set_vectors,
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
-        shards=collect(rules.search_control_shard.output, shard=EACH_SHARD, allow_missing=True),
+        shards=collect(
+            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
+            shard=EACH_SHARD,
+            allow_missing=True,
+        ),
     output:
         "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
     log:
@@ -172,19 +180,19 @@ rule plot_gallery:
     input:
         images=rules.pack_images.output.images,
         samples=collect(
-            rules.draw_samples.output.images,
+            "results/samples/{generator}/{dataset}/size-{size}/seed-{seed}/images.npy",
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=FIRST_SEED,
             allow_missing=True,
         ),
         neighbours=collect(
-            rules.compare_samples.output.neighbours,
+            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=FIRST_SEED,
             allow_missing=True,
         ),
         measured=collect(
-            rules.measure_replication.output,
+            "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
             size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
             seed=FIRST_SEED,
             allow_missing=True,

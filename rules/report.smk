@@ -19,10 +19,10 @@ rule summarise:
     input:
         table=branch(bool(RUNS), then=rules.collect_replication.output.table),
         laws=branch(bool(RUNS), then=rules.fit_decay.output.laws),
-        advice=collect(rules.give_advice.output.answer, dataset=SIMILARITY["datasets"]),
+        advice=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
         trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
-        diagnosis=collect(rules.diagnose.output.answer, dataset=DISTILLATION["datasets"]),
-        one_shot=collect(rules.estimate_one_shot.output.answer, dataset=STUDY["datasets"]),
+        diagnosis=collect("results/diagnosis/{dataset}.md", dataset=DISTILLATION["datasets"]),
+        one_shot=collect("results/one_shot/{dataset}.md", dataset=STUDY["datasets"]),
         published=rules.fit_published.output.fits,
         leave_one_out=rules.fit_published.output.leave_one_out,
     output:

@@ -13,7 +13,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("name", ["default", "gpu", "slurm"])
+@pytest.mark.parametrize("name", ["default", "gpu", "slurm", "kubernetes"])
 def test_every_rule_that_a_profile_names_exists(name: str) -> None:
     profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
     assert {*profile.get("set-resources", {}), *profile.get("groups", {})} <= set(RULES)

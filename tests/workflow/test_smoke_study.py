@@ -44,10 +44,10 @@ def test_rebalancing_leaves_image_sets_and_pairs_of_arms(smoke_run: Path) -> Non
     results = smoke_run / "results"
     cell = results / "rebalancing/fashion-mnist/all/seed-0"
     counts = json.loads((cell / "counts.json").read_text())
-    report = pd.read_csv(cell / "class-gan/random/report.csv")
+    report = pd.read_csv(cell / "synthetic/class-gan/random/report.csv")
     assert report["found"].tolist() == counts["wanted"]
-    manifest = json.loads((cell / "class-gan/random/manifest.json").read_text())
-    images = np.load(cell / "class-gan/random/images.npy")
+    manifest = json.loads((cell / "synthetic/class-gan/random/manifest.json").read_text())
+    images = np.load(cell / "synthetic/class-gan/random/images.npy")
     assert len(images) == manifest["count"] == sum(counts["wanted"])
     assert manifest["classes"] == counts["classes"]
     table = pd.read_csv(results / "rebalancing/table.csv")

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
-from torchvision.models import get_model, list_models
 
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.files import InputError, atomic_path, read_json, write_json
@@ -119,6 +118,8 @@ class Torchvision(nn.Module):
 
     def __init__(self, model: str, outputs: int, small: bool) -> None:
         super().__init__()
+        from torchvision.models import get_model
+
         self.network = get_model(model, weights=None, num_classes=outputs)
         if small and hasattr(self.network, "conv1"):  # as is usual for 32 px: no early loss of resolution
             stem = self.network.conv1
@@ -207,8 +208,10 @@ def _body(settings: ClassifierSettings, resolution: int, channels: int, classes:
     depth = name.removeprefix("resnet")
     if name == "vit":
         return SmallViT(width, resolution, channels, classes)
-    if name.startswith("resnet") and depth.isdigit() and (int(depth) - 2) % 6 == 0 and name not in list_models():
+    if name.startswith("resnet") and depth.isdigit() and (int(depth) - 2) % 6 == 0 and depth not in ("50", "152"):
         return SmallResNet(int(depth), width, channels, classes)
+    from torchvision.models import list_models  # a second or two to import, and only needed here
+
     if name not in list_models():
         raise InputError(
             f"architecture: {name!r} given, expected resnet8, resnet14, ..., vit, or one of torchvision's models"

@@ -13,7 +13,8 @@ LISTED = 100  # groups of exact duplicates that the manifest lists
 
 def main(snakemake: Any) -> None:
     dataset = snakemake.params.dataset
-    source = open_source(dataset, snakemake.params.shipped)
+    fetched = {key: path for key, path in snakemake.input.items() if key in dataset}  # of URLs: their local copies
+    source = open_source(dataset | fetched, snakemake.params.shipped)
     shape = Shape(dataset["resolution"], 1 if dataset["color"] == "grey" else 3, dataset["fit"])
     packed = pack(source, shape, snakemake.output.images, dataset["on_bad_image"], snakemake.threads)
 

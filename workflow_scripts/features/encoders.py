@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models import get_model, get_model_weights
 
 from workflow_scripts.files import InputError, sha256
 from workflow_scripts.job import progress
@@ -69,6 +68,8 @@ def torchvision_encoder(
     cache, or fetched into it. resolution: px that images are scaled to; None: as in the network's training.
     Raises InputError if the weights are not there or are not this model's.
     """
+    from torchvision.models import get_model_weights  # a second or two to import, and only needed here
+
     try:
         known = get_model_weights(model).DEFAULT
     except ValueError as cause:
@@ -148,6 +149,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def _rebuild(model: str, state: dict[str, Tensor]) -> nn.Module:
     """The network that the weights are of: with as many classes as they have."""
+    from torchvision.models import get_model
+
     options: dict[str, Any] = {}
     heads = [value for name, value in state.items() if name.endswith(".weight") and value.ndim == 2]
     if heads:

@@ -1,0 +1,98 @@
+"""Artifacts in object storage, by a real server that speaks S3, and the plan of a run on Kubernetes."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.conftest import ROOT, SMOKE, not_here
+
+pytestmark = pytest.mark.cloud
+NEEDED = ("snakemake_storage_plugin_s3", "snakemake_executor_plugin_kubernetes", "moto")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of an S3 server on this machine, with an empty bucket `study` and one `data`."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        not_here("cloud", f"{', '.join(missing)} not installed; .ci/containers-and-cluster does it")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        for bucket in ("study", "data"):
+            client(url).create_bucket(Bucket=bucket)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def client(url: str):
+    import boto3
+
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=url, **keys)
+
+
+def run(folder: Path, url: str, profile: str, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    keys = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "key", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret"}
+    engine = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command = [*engine, "--workflow-profile", str(ROOT / "profiles" / profile), f"--configfile={config}"]
+    command += ["--default-storage-prefix=s3://study/one", f"--storage-s3-endpoint-url={url}", *arguments]
+    environment = os.environ | keys | {"AWS_DEFAULT_REGION": "us-east-1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def test_images_from_a_bucket_and_results_in_one(server: str, replication_part: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 1), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    client(server).upload_file(str(tmp_path / "images.npy"), "data", "images.npy")
+    study = yaml.safe_load(replication_part.read_text())
+    mine = {"source": "npy", "images": "s3://data/images.npy", "resolution": 16, "color": "grey", "held_out": 30}
+    study["datasets"] = {"mine": mine}
+    study["replication"]["datasets"] = {"mine": {"sizes": [20]}}
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(study))
+    storage = ("--default-storage-provider=s3", "--cores=2")
+    wanted = ["results/complexity/mine/size-20/seed-0.json", "results/data/mine/manifest.json"]
+    done = run(tmp_path, server, "default", config, *storage, "--", *wanted)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    found = {one["Key"] for one in client(server).list_objects_v2(Bucket="study")["Contents"]}
+    assert {f"one/{name}" for name in wanted} <= found
+    packed = tmp_path / "packed.npy"
+    client(server).download_file("study", "one/results/data/mine/images.npy", str(packed))
+    np.testing.assert_array_equal(np.load(packed), images)
+    assert not (tmp_path / "results/data").exists()
+    again = run(tmp_path, server, "default", config, *storage, "--dry-run", "--", *wanted)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_only_the_profile_differs_on_kubernetes(server: str, tmp_path: Path) -> None:
+    plan = run(tmp_path, server, "kubernetes", SMOKE, "--dry-run")
+    assert plan.returncode == 0, plan.stdout[-4000:] + plan.stderr[-4000:]
+    here = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--directory", str(tmp_path), f"--configfile={SMOKE}", "--dry-run"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    counts = [[line for line in one.stdout.splitlines() if line.startswith("total ")] for one in (plan, here)]
+    assert counts[0] == counts[1] != []
+    shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
