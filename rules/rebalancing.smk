@@ -142,7 +142,9 @@ rule measure_synthetic:
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
         synthetic=collect(f"{CELL}/synthetic/{{generator}}/{{choice}}/images.npy", choice=CHOICES, allow_missing=True),
-        synthetic_labels=collect(f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet", choice=CHOICES, allow_missing=True),
+        synthetic_labels=collect(
+            f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet", choice=CHOICES, allow_missing=True
+        ),
     output:
         f"{CELL}/synthetic/{{generator}}/quality.csv",
     log:

@@ -24,7 +24,7 @@ NEEDED = ("snakemake_storage_plugin_s3", "snakemake_executor_plugin_kubernetes",
 def server() -> Iterator[str]:
     """The URL of an S3 server on this machine, with an empty bucket `study` and one `data`."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        not_here("cloud", f"{', '.join(missing)} not installed; .ci/containers-and-cluster does it")
+        not_here("cloud", f"{', '.join(missing)} not installed; .ci/prepare does it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
