@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-BENCHMARKS = ["distillation_protocols", "search_scale"]
+BENCHMARKS = ["measures", "search_scale", "distillation_protocols"]
 
 HEAD = """# Performance
 
