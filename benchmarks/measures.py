@@ -31,8 +31,8 @@ from workflow_scripts.similarity.ssim import prepare, ssim_pairs
 
 TEXT = """## Searches and measures beside their peers
 
-Ours and the peer's time in the same process, each once after a small run that loads everything; the ratio is the peer's
-time over ours. Times in brackets are extrapolated from the share of the work that is named. The machine's matrix product
+Ours and the peer's time in the same process, each once after a small run that loads everything; the ratio is theirs
+over ours. Times in brackets are extrapolated from the share of the work that is named. The machine's matrix product
 (float32, 4,096 squared) reached {gflops:.0f} GFLOP/s in the same run; the searches are given as a share of it.
 
 | work | ours, s | peer | peer, s | ratio |
