@@ -43,9 +43,13 @@ rule replication:
         collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
 
 
+# The three targets that answer a question print the answer.
 rule one_shot:
     input:
-        collect("results/one_shot/{dataset}.{kind}", dataset=STUDY["datasets"], kind=["json", "md"]),
+        answers=collect("results/one_shot/{dataset}.md", dataset=STUDY["datasets"]),
+    localrule: True
+    shell:
+        "cat {input.answers:q} < /dev/null"
 
 
 rule similarity:
@@ -71,7 +75,10 @@ rule gain_law:
 
 rule advice:
     input:
-        collect("results/advice/{dataset}.{kind}", dataset=SIMILARITY["datasets"], kind=["json", "md"]),
+        answers=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
+    localrule: True
+    shell:
+        "cat {input.answers:q} < /dev/null"
 
 
 rule teachers:
@@ -96,7 +103,10 @@ rule trends:
 
 rule diagnosis:
     input:
-        collect("results/diagnosis/{dataset}.{kind}", dataset=DISTILLATION["datasets"], kind=["json", "md"]),
+        answers=collect("results/diagnosis/{dataset}.md", dataset=DISTILLATION["datasets"]),
+    localrule: True
+    shell:
+        "cat {input.answers:q} < /dev/null"
 
 
 rule published:
