@@ -27,7 +27,7 @@ def gain_points(improvements: pd.DataFrame, groups: dict[str, dict[str, Any]], a
             "similarity": groups[row["group"]]["value"],
             "similarity_se": groups[row["group"]]["se"],
             "gain": row["gain"],
-            "gain_se": row["pooled_se"],
+            "gain_se": row["se"],
             "seeds": row["seeds"],
         }
         for row in mine.to_dict("records")

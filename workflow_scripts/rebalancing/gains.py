@@ -82,9 +82,9 @@ def run_rows(
 def improvements(table: pd.DataFrame, reference: str = ORIGINAL, level: float = LEVEL) -> pd.DataFrame:
     """Differences of every other arm to a reference arm, in points, with Student's intervals of the pairs.
 
-    Columns group, arm, measure, part, seeds (pairs), gain (mean), low, high, se, pooled_se, p_value. The interval and
-    the p-value (two-sided) are those of the paired t-test over seeds, NaN for a single seed. pooled_se: the standard
-    error from the pairs' variance pooled over the groups, which few seeds of one group tell badly; for the gain law.
+    Columns group, arm, measure, part, seeds (pairs), gain (mean), low, high, se, p_value (two-sided). The error is that
+    of the paired t-test over seeds, with the variance of the pairs pooled over the groups, which few seeds of one group
+    tell badly; with one group it is the paired t-test. NaN where no group has two seeds.
     Raises InputError where the reference or the pairs are missing.
     """
     rows = []
@@ -92,18 +92,13 @@ def improvements(table: pd.DataFrame, reference: str = ORIGINAL, level: float = 
     if reference not in wide:
         raise InputError(f"runs: no arm {reference!r}, expected it among {', '.join(map(repr, wide.columns))}")
     for arm in wide.columns.drop(reference):
-        for (group, measure, part), difference in _differences(wide, arm, reference):
-            row = _paired(difference, level)
-            rows.append({"group": group, "arm": arm, "measure": measure, "part": part} | row)
+        rows += [{"arm": arm} | row for row in _differences(wide, arm, reference)]
     if not rows:
         raise InputError(f"runs: no seed has both {reference!r} and another arm; run the same seeds for every arm")
-    found = pd.DataFrame(rows)
-    sums = (found["variance"] * (found["seeds"] - 1)).groupby([found[name] for name in _WHERE[1:]]).transform("sum")
-    degrees = (found["seeds"] - 1).groupby([found[name] for name in _WHERE[1:]]).transform("sum")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found["pooled_se"] = np.sqrt(sums / degrees / found["seeds"])
-    columns = [*_WHERE, "seeds", "gain", "low", "high", "se", "pooled_se", "p_value"]
-    return found[columns]
+    found = _with_errors(pd.DataFrame(rows), ["arm", "measure", "part"])
+    low, high = _interval(found, level)
+    found = found.assign(low=low, high=high, p_value=2 * stats.t.sf(found["score"].abs(), found["degrees"]))
+    return found[[*_WHERE, "seeds", "gain", "low", "high", "se", "p_value"]]
 
 
 def over_baselines(
@@ -116,7 +111,7 @@ def over_baselines(
     (one-sided) the largest of the paired t-tests (an intersection-union test, Berger 1982, Technometrics 24:295, which
     needs no correction). The interval's low end is the smallest of the low ends; its high end the smallest of the high
     ends, each widened by Bonferroni for the number of baselines. It covers the difference to the truly best baseline
-    with at least the stated probability.
+    with at least the stated probability. Errors are pooled over the groups, as in `improvements`.
 
     Columns group, arm, measure, part, baseline (that of the smallest difference), seeds, gain, low, high, p_value.
     """
@@ -126,25 +121,20 @@ def over_baselines(
         raise InputError(
             f"runs: no arm {', '.join(map(repr, absent))}, expected among {', '.join(map(repr, wide.columns))}"
         )
-    widened = 1 - (1 - level) / len(baselines)
     rows = []
     for arm in arms:
         for baseline in baselines:
-            for (group, measure, part), difference in _differences(wide, arm, baseline):
-                narrow, wider = _paired(difference, level), _paired(difference, widened)
-                rows.append(
-                    {"group": group, "arm": arm, "measure": measure, "part": part, "baseline": baseline}
-                    | {name: narrow[name] for name in ("seeds", "gain", "low")}
-                    | {"high": wider["high"], "p_value": narrow["p_above"]}
-                )
-    pairs = pd.DataFrame(rows)
+            rows += [{"arm": arm, "baseline": baseline} | row for row in _differences(wide, arm, baseline)]
+    pairs = _with_errors(pd.DataFrame(rows), ["arm", "baseline", "measure", "part"])
+    (low, _), (_, high) = _interval(pairs, level), _interval(pairs, 1 - (1 - level) / len(baselines))
+    pairs = pairs.assign(low=low, high=high, p_value=stats.t.sf(pairs["score"], pairs["degrees"]))
     grouped = pairs.groupby(_WHERE, sort=False)
     worst = pairs.loc[grouped["gain"].idxmin()].set_index(_WHERE)
     worst["seeds"] = grouped["seeds"].min()
-    # A baseline of a single seed has no interval: then nothing is known of the worst case either.
+    # A baseline without an error has no interval: then nothing is known of the worst case either.
     worst["low"], worst["high"] = grouped["low"].min(skipna=False), grouped["high"].min(skipna=False)
     worst["p_value"] = grouped["p_value"].max(skipna=False)
-    return worst.reset_index()
+    return worst.reset_index()[[*_WHERE, "baseline", "seeds", "gain", "low", "high", "p_value"]]
 
 
 def _hits(matrix: np.ndarray) -> np.ndarray:
@@ -163,30 +153,39 @@ def _by_arm(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index([*keys, "arm"])["value"].unstack("arm", sort=False)
 
 
-def _differences(wide: pd.DataFrame, arm: str, reference: str) -> list[tuple[tuple[str, str, str], np.ndarray]]:
-    """Differences of the seeds that have both arms, for each group, measure and part."""
+def _differences(wide: pd.DataFrame, arm: str, reference: str) -> list[dict[str, Any]]:
+    """Mean and variance over the seeds that have both arms, for each group, measure and part."""
     difference = (wide[arm] - wide[reference]).dropna()
     grouped: Any = difference.groupby(level=["group", "measure", "part"], sort=False)  # typed too loosely for its keys
-    return [(keys, some.to_numpy()) for keys, some in grouped]
+    rows = []
+    for (group, measure, part), some in grouped:
+        variance = float(some.var(ddof=1)) if len(some) > 1 else 0.0
+        rows.append(
+            {
+                "group": group,
+                "measure": measure,
+                "part": part,
+                "seeds": len(some),
+                "gain": some.mean(),
+                "variance": variance,
+            }
+        )
+    return rows
 
 
-def _paired(difference: np.ndarray, level: float) -> dict[str, float]:
-    count, gain = len(difference), float(difference.mean())
-    if count < 2:
-        unknown = dict.fromkeys(("variance", "se", "low", "high", "p_value", "p_above"), np.nan)
-        return {"seeds": count, "gain": gain} | unknown
-    variance = float(difference.var(ddof=1))
-    se = float(np.sqrt(variance / count))
-    half = se * float(stats.t.ppf((1 + level) / 2, count - 1))
-    # Runs that agree to the last digit differ by nothing, or by a certain amount.
-    score = gain / se if se > 0 else (0.0 if gain == 0 else np.copysign(np.inf, gain))
-    return {
-        "seeds": count,
-        "gain": gain,
-        "variance": variance,
-        "se": se,
-        "low": gain - half,
-        "high": gain + half,
-        "p_value": float(2 * stats.t.sf(abs(score), count - 1)),
-        "p_above": float(stats.t.sf(score, count - 1)),
-    }
+def _with_errors(rows: pd.DataFrame, alike: list[str]) -> pd.DataFrame:
+    """Rows of _differences with standard error, degrees of freedom and score; variances pooled over `alike` rows."""
+    free = rows["seeds"] - 1
+    keys = [rows[name] for name in alike]
+    degrees = free.groupby(keys).transform("sum")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        se = np.sqrt((rows["variance"] * free).groupby(keys).transform("sum") / degrees / rows["seeds"])
+        # Runs that agree to the last digit differ by nothing, or by a certain amount.
+        score = np.where((se == 0) & (rows["gain"] == 0), 0.0, rows["gain"] / se)
+    return rows.assign(se=se, degrees=degrees.where(degrees > 0), score=score)
+
+
+def _interval(rows: pd.DataFrame, level: float) -> tuple[pd.Series, pd.Series]:
+    """Student's interval; a difference of percentages lies within -100 and 100 points."""
+    half = rows["se"] * stats.t.ppf((1 + level) / 2, rows["degrees"])
+    return (rows["gain"] - half).clip(-100, 100), (rows["gain"] + half).clip(-100, 100)
