@@ -1,7 +1,6 @@
 """How the time and memory of one neighbour search grow with the training set, and what shards change."""
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -38,7 +37,8 @@ def search(path: str, first: int, last: int, threads: int, queue: multiprocessin
     members = np.arange(first, last)
     rows = find_neighbours(samples, np.arange(SAMPLES), images, members, 2, torch.device("cpu"))
     taken = time.perf_counter() - began
-    queue.put((taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, rows))
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    queue.put((taken, int(peak.split()[1]) / 2**20, rows))
 
 
 def in_a_process(path: Path, first: int, last: int) -> tuple[float, float, pd.DataFrame]:
