@@ -32,10 +32,10 @@ def search(path: str, first: int, last: int, threads: int, queue: multiprocessin
     torch.set_num_threads(threads)
     images = read_npy(path)
     samples = np.random.default_rng(1).integers(0, 256, (SAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
-    find_neighbours(samples[:32], np.arange(32), images, np.arange(64), 2, torch.device("cpu"))  # start everything
+    find_neighbours(samples[:32], np.arange(32), images[:64], np.arange(64), 2, torch.device("cpu"))  # start everything
     began = time.perf_counter()
     members = np.arange(first, last)
-    rows = find_neighbours(samples, np.arange(SAMPLES), images, members, 2, torch.device("cpu"))
+    rows = find_neighbours(samples, np.arange(SAMPLES), images[members], members, 2, torch.device("cpu"))
     taken = time.perf_counter() - began
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     queue.put((taken, int(peak.split()[1]) / 2**20, rows))

@@ -54,16 +54,6 @@ SHARDS = STUDY["shards"]
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 
-def source_files(wildcards):
-    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin."""
-    dataset = config["datasets"][wildcards.dataset]
-    if dataset["source"] == "shipped":
-        return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
-    keys = {"npz": ["path"], "idx": ["images", "labels"], "npy": ["images", "labels"]}.get(dataset["source"], [])
-    files = {key: dataset[key] for key in keys if dataset[key]}
-    return {key: storage(path) if "://" in path else local(path) for key, path in files.items()}
-
-
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9-]*",
     generator="[a-z0-9][a-z0-9-]*",

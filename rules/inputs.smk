@@ -3,6 +3,16 @@
 SIMILARITY = config["similarity"] or {"datasets": []}
 
 
+def source_files(wildcards):
+    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin."""
+    dataset = config["datasets"][wildcards.dataset]
+    if dataset["source"] == "shipped":
+        return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
+    keys = {"npz": ["path"], "idx": ["images", "labels"], "npy": ["images", "labels"]}.get(dataset["source"], [])
+    files = {key: dataset[key] for key in keys if dataset[key]}
+    return {key: storage(path) if "://" in path else local(path) for key, path in files.items()}
+
+
 def weights_of(wildcards):
     """The files that hold the weights of a space's encoder, if it has any that the workflow knows of."""
     space = config["spaces"][wildcards.space]

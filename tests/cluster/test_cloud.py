@@ -1,7 +1,6 @@
 """Artifacts in object storage, by a real server that speaks S3, and the plan of a run on Kubernetes."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import ROOT, SMOKE, not_here
+from tests.conftest import ROOT, SMOKE, not_here, replication_study, run_snakemake
 
 pytestmark = pytest.mark.cloud
 NEEDED = ("snakemake_storage_plugin_s3", "snakemake_executor_plugin_kubernetes", "moto")
@@ -62,11 +61,11 @@ def run(folder: Path, url: str, profile: str, config: Path, *arguments: str) -> 
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
-def test_images_from_a_bucket_and_results_in_one(server: str, replication_part: Path, tmp_path: Path) -> None:
+def test_images_from_a_bucket_and_results_in_one(server: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     client(server).upload_file(str(tmp_path / "images.npy"), "data", "images.npy")
-    study = yaml.safe_load(replication_part.read_text())
+    study = replication_study()
     mine = {"source": "npy", "images": "s3://data/images.npy", "resolution": 16, "color": "grey", "held_out": 30}
     study["datasets"] = {"mine": mine}
     study["replication"]["datasets"] = {"mine": {"sizes": [20]}}
@@ -89,10 +88,6 @@ def test_images_from_a_bucket_and_results_in_one(server: str, replication_part: 
 def test_only_the_profile_differs_on_kubernetes(server: str, tmp_path: Path) -> None:
     plan = run(tmp_path, server, "kubernetes", SMOKE, "--dry-run")
     assert plan.returncode == 0, plan.stdout[-4000:] + plan.stderr[-4000:]
-    here = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--directory", str(tmp_path), f"--configfile={SMOKE}", "--dry-run"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    here = run_snakemake(tmp_path, "--dry-run")
     counts = [[line for line in one.stdout.splitlines() if line.startswith("total ")] for one in (plan, here)]
     assert counts[0] == counts[1] != []
-    shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, assert_same_artifacts, not_here
+from tests.conftest import ROOT, SMOKE, assert_same_artifacts, not_here
 
 pytestmark = pytest.mark.cluster
 
@@ -60,17 +60,18 @@ def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile")
     return [*engine, "--workflow-profile", profile, *SMALL, *PROMPT, *arguments]
 
 
-def run(folder: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = command(folder, f"--configfile={config}", *arguments)
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = command(folder, f"--configfile={SMOKE}", *arguments)
     return subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
-def on_cluster(tmp_path_factory: pytest.TempPathFactory, replication_part: Path) -> Path:
-    """The folder of a run of the replication study, every job but the light ones as a job of the cluster."""
+def on_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the smoke study, every job but the light ones as a job of the cluster."""
     folder = tmp_path_factory.mktemp("cluster")
-    done = run(folder, replication_part)
+    done = run(folder)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    assert "has been submitted with SLURM jobid" in done.stdout + done.stderr
     (folder / "said").write_text(done.stdout + done.stderr)
     return folder
 
@@ -82,13 +83,13 @@ def test_small_jobs_are_grouped_and_light_ones_stay_here(on_cluster: Path) -> No
     assert not any("save_config" in name or "write_report" in name for name in submitted)
 
 
-def test_a_second_run_makes_only_what_is_missing(on_cluster: Path, replication_part: Path) -> None:
-    plan = run(on_cluster, replication_part, "--dry-run")
+def test_a_second_run_makes_only_what_is_missing(on_cluster: Path) -> None:
+    plan = run(on_cluster, "--dry-run")
     assert "Nothing to be done" in plan.stdout + plan.stderr
     lost = next((on_cluster / "results/figures/quality").glob("*.svg"))
     before = {path: path.stat().st_mtime_ns for path in (on_cluster / "results").rglob("*.parquet")}
     lost.unlink()
-    done = run(on_cluster, replication_part, "--", str(lost.relative_to(on_cluster)))
+    done = run(on_cluster, "--", str(lost.relative_to(on_cluster)))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert re.findall(r"^\s*rule (\w+):", done.stdout + done.stderr, re.MULTILINE) == ["plot_quality"]
     assert lost.exists()

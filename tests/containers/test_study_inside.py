@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT, assert_same_artifacts, not_here, run_snakemake
+from tests.conftest import ROOT, assert_same_artifacts, not_here, replication_study, run_snakemake
 from workflow_scripts.containers.image import LOCK, image_name, labels
 from workflow_scripts.files import sha256
 
@@ -53,11 +53,11 @@ def _apptainer() -> None:
 
 
 @pytest.fixture(scope="module")
-def inside(tmp_path_factory: pytest.TempPathFactory, replication_part: Path) -> Path:
-    """The folder of a run of the replication study inside the image, which this run builds if there is none."""
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the smoke study inside the image, which this run builds if there is none."""
     folder = tmp_path_factory.mktemp("inside")
     there = IMAGE.exists()
-    done = run_snakemake(folder, "--sdm", "apptainer", config=replication_part)
+    done = run_snakemake(folder, "--sdm", "apptainer")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     assert ("rule build_image:" in done.stdout + done.stderr) is not there
     return folder
@@ -83,8 +83,8 @@ def test_the_image_says_what_it_holds(inside: Path) -> None:
     assert "torch-2." in found["versions"]
 
 
-def test_with_the_image_there_nothing_is_left_to_do(inside: Path, replication_part: Path) -> None:
-    again = run_snakemake(inside, "--sdm", "apptainer", "--dry-run", config=replication_part)
+def test_with_the_image_there_nothing_is_left_to_do(inside: Path) -> None:
+    again = run_snakemake(inside, "--sdm", "apptainer", "--dry-run")
     assert again.returncode == 0, again.stderr
     assert "Nothing to be done" in again.stdout + again.stderr
 
@@ -115,22 +115,19 @@ def test_a_job_sees_the_images_packages_and_none_of_the_hosts_variables(
     assert not host & set(seen["variables"])
 
 
-def test_data_outside_the_working_directory_is_bound(
-    inside: Path, replication_part: Path, tmp_path: Path, away: Path
-) -> None:
+def test_data_outside_the_working_directory_is_bound(inside: Path, tmp_path: Path, away: Path) -> None:
     random = np.random.default_rng(0)
     for name in ("cats/1.png", "cats/2.png", "cats/3.png", "dogs/1.png", "dogs/2.png", "dogs/3.png"):
         (away / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(away / name)
-    study = yaml.safe_load(replication_part.read_text())
+    study = replication_study()
     study["datasets"] = {"mine": {"source": "imagefolder", "path": str(away), "resolution": 16, "held_out": 0}}
     study["replication"] |= {"datasets": {"mine": {"sizes": [6]}}, "thresholds": [{"rms": 0.1}], "spaces": ["pixel"]}
     study["complexity"]["neighbours"] = [3, 4]
     config = tmp_path / "mine.yaml"
     config.write_text(yaml.safe_dump(study))
-    done = run_snakemake(
-        tmp_path, "--sdm", "apptainer", "--", "results/data/mine/manifest.json", config=config
-    )  # fmt: skip
+    words = ("--sdm", "apptainer", "--", "results/data/mine/manifest.json")
+    done = run_snakemake(tmp_path, *words, config=config)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert json.loads((tmp_path / "results/data/mine/manifest.json").read_text())["count"] == 6
 

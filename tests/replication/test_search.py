@@ -33,8 +33,11 @@ def image_sets(draw):
 def test_any_number_of_shards_gives_the_rows_of_the_whole_search(given, shards, k):
     images, members = given
     queries, numbers = images[::2], np.arange(0, len(images), 2)
-    whole = merge([find_neighbours(queries, numbers, images, members, k, CPU)], k)
-    parts = [find_neighbours(queries, numbers, images, members[one], k, CPU) for one in shards_of(len(members), shards)]
+    whole = merge([find_neighbours(queries, numbers, images[members], members, k, CPU)], k)
+    parts = [
+        find_neighbours(queries, numbers, images[members[one]], members[one], k, CPU)
+        for one in shards_of(len(members), shards)
+    ]
     pd.testing.assert_frame_equal(merge(parts, k), whole, check_exact=True)
     assert (whole.groupby("query").size() == min(k, len(members))).all()
 
@@ -66,6 +69,6 @@ def test_long_rows_of_real_size_agree_to_the_bit(kind):
     images = random.integers(0, 256, (500, 24, 24, 3)).astype(kind)
     queries = images[:60] + (random.random((60, 24, 24, 3)) < 0.1).astype(kind)
     numbers, members = np.arange(60), np.arange(500)
-    whole = merge([find_neighbours(queries, numbers, images, members, 2, CPU)], 2)
-    parts = [find_neighbours(queries, numbers, images, members[one], 2, CPU) for one in shards_of(500, 7)]
+    whole = merge([find_neighbours(queries, numbers, images[members], members, 2, CPU)], 2)
+    parts = [find_neighbours(queries, numbers, images[members[one]], members[one], 2, CPU) for one in shards_of(500, 7)]
     pd.testing.assert_frame_equal(merge(parts, 2), whole, check_exact=True)

@@ -208,6 +208,7 @@ def _body(settings: ClassifierSettings, resolution: int, channels: int, classes:
     depth = name.removeprefix("resnet")
     if name == "vit":
         return SmallViT(width, resolution, channels, classes)
+    # resnet50 and resnet152 are torchvision's; no other of its depths is 6 n + 2.
     if name.startswith("resnet") and depth.isdigit() and (int(depth) - 2) % 6 == 0 and depth not in ("50", "152"):
         return SmallResNet(int(depth), width, channels, classes)
     from torchvision.models import list_models  # a second or two to import, and only needed here

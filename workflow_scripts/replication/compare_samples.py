@@ -32,7 +32,7 @@ def main(snakemake: Any) -> None:
     if snakemake.input.shards:
         shards = [read_parquet(path) for path in snakemake.input.shards]
     else:
-        shards = [find_neighbours(samples, np.arange(len(samples)), images, subset, k, device)]
+        shards = [find_neighbours(samples, np.arange(len(samples)), training, subset, k, device)]
     write_parquet(snakemake.output.neighbours, merge(shards, k))
 
 

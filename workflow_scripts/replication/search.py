@@ -18,22 +18,23 @@ from workflow_scripts.replication.tables import neighbour_rows
 def find_neighbours(
     queries: np.ndarray,
     numbers: np.ndarray,
-    images: np.ndarray,
+    references: np.ndarray,
     members: np.ndarray,
     k: int,
     device: torch.device,
     leave_out_self: bool = False,
 ) -> pd.DataFrame:
-    """The k nearest of images[members] to each query, or all members if there are fewer, as neighbour_rows gives them.
+    """The k nearest references to each query, or all if there are fewer, as neighbour_rows gives them.
 
-    queries (m, ...) with their numbers (m,); images (n, ...), of which only the members, rising, are read.
-    leave_out_self: queries are images, too, and one with the number of the query is not its neighbour.
+    queries (m, ...) and references (n, ...), with the numbers by which they are known: numbers (m,) and members (n,),
+    the latter rising.
+    leave_out_self: both are images of one set, and one with the number of the query is not its neighbour.
     """
     k = min(k + leave_out_self, len(members))
     if k == 0:
         nothing = Neighbours(np.empty((len(queries), 0)), np.empty((len(queries), 0), dtype=np.int64))
         return neighbour_rows(nothing, numbers, members)
-    rows = neighbour_rows(nearest_neighbours(queries, images[members], k, device=device), numbers, members)
+    rows = neighbour_rows(nearest_neighbours(queries, references, k, device=device), numbers, members)
     return rows[rows["query"] != rows["index"]] if leave_out_self else rows
 
 
@@ -49,10 +50,11 @@ def find_controls(
     images: np.ndarray, held_out: np.ndarray, members: np.ndarray, shard: slice, k: int, device: torch.device
 ) -> pd.DataFrame:
     """The nearest of images[members[shard]] to held-out images and to all members; column `kind` tells which."""
-    within = members[shard]
+    training = images[members]
+    references, within = training[shard], members[shard]
     found = {
-        "held_out": find_neighbours(images[held_out], held_out, images, within, k, device),
-        "training": find_neighbours(images[members], members, images, within, k, device, leave_out_self=True),
+        "held_out": find_neighbours(images[held_out], held_out, references, within, k, device),
+        "training": find_neighbours(training, members, references, within, k, device, leave_out_self=True),
     }
     return pd.concat([rows.assign(kind=kind) for kind, rows in found.items()], ignore_index=True)
 

@@ -21,7 +21,7 @@ def main(snakemake: Any) -> None:
         rows = find_controls(images, read_npy(files.held_out), subset, shard, k, device)
     else:
         samples = read_npy(files.samples)
-        rows = find_neighbours(samples, np.arange(len(samples)), images, subset[shard], k, device)
+        rows = find_neighbours(samples, np.arange(len(samples)), images[subset[shard]], subset[shard], k, device)
     write_parquet(snakemake.output[0], rows)
 
 
