@@ -193,7 +193,7 @@ rule measure_students:
 
 rule collect_distillation:
     input:
-        collect(
+        measures=collect(
             f"{CELL_OF_SEED}/measures.json",
             dataset=DISTILLATION["datasets"],
             seed=DISTILLATION["seeds"],

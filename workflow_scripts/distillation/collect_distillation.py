@@ -17,7 +17,7 @@ def strength(members: list[str]) -> float | None:
 
 def main(snakemake: Any) -> None:
     rows = []
-    for (dataset, seed), path in zip(snakemake.params.runs, snakemake.input, strict=True):
+    for (dataset, seed), path in zip(snakemake.params.runs, snakemake.input.measures, strict=True):
         for student, found in read_json(path)["students"].items():
             ensemble, view = student.split(".")
             members = snakemake.params.ensembles.get(ensemble, [])
