@@ -8,16 +8,23 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
-from workflow_scripts.config import validate
+from workflow_scripts.config import require_each_key_once, validate
 from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
 from workflow_scripts.containers.image import image_name
 from workflow_scripts.containers.jobs import configured_paths, prepare_jobs_inside
 from workflow_scripts.files import InputError
+from workflow_scripts.provenance import REVISION, code_revision
 
 try:
+    for file in workflow.configfiles:
+        require_each_key_once(file)
     config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config").model_dump(mode="json")
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# Jobs record which code they ran, inside a container, too.
+os.environ.setdefault(REVISION, code_revision(ROOT))
+os.environ[f"APPTAINERENV_{REVISION}"] = os.environ[REVISION]
 
 # The image of the computing rules: they run inside it if Snakemake is called with `--sdm apptainer`.
 IMAGE = os.path.relpath(ROOT / "containers" / image_name(ROOT))

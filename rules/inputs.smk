@@ -4,8 +4,15 @@ SIMILARITY = config["similarity"] or {"datasets": []}
 
 
 def source_files(wildcards):
-    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin."""
+    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin.
+
+    A folder must be there, too, but its time says nothing: it changes with any file beside the images.
+    """
     dataset = config["datasets"][wildcards.dataset]
+    if dataset["source"] == "imagefolder":
+        return {"path": ancient(local(dataset["path"]))}
+    if dataset["source"] == "torchvision" and not dataset["download"]:
+        return {"root": ancient(local(dataset["root"]))}
     if dataset["source"] == "shipped":
         return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
     keys = {"npz": ["path"], "idx": ["images", "labels"], "npy": ["images", "labels"]}.get(dataset["source"], [])

@@ -1,8 +1,8 @@
 """Shared fixtures: runs of the real workflow in folders of their own."""
 
-import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,24 +11,20 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
+from workflow_scripts.files import sha256
+
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
 
-# What differs between two runs by nature: times, logs, the report's time stamps.
-TIMED = re.compile(r"^(logs|benchmarks)/|^report\.html$")
-# Which Python made a result: the image may have another patch release of it.
-PYTHON_VERSION = re.compile(rb'"python": "3\.11\.\d+"')
+# What differs between two runs by nature: times, logs, records of what was run where, the report's time stamps.
+TIMED = re.compile(r"^(logs|benchmarks|provenance)/|^report\.html$")
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every artifact under a run's `results`, without the recorded patch release of Python."""
+    """The SHA-256 of every artifact under a run's `results`."""
     files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
     named = ((str(path.relative_to(folder / "results")), path) for path in files)
-    return {
-        name: hashlib.sha256(PYTHON_VERSION.sub(b"", path.read_bytes())).hexdigest()
-        for name, path in named
-        if not TIMED.search(name)
-    }
+    return {name: sha256(path) for name, path in named if not TIMED.search(name)}
 
 
 def not_here(kind: str, why: str) -> NoReturn:
@@ -44,10 +40,37 @@ def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> li
     return [*command, "--profile", str(ROOT / "profiles/default"), "--cores=2", f"--configfile={config}", *arguments]
 
 
+# A cluster of two cores without accounts or accounting, asked often.
+CLUSTER = (
+    "--cores=2", "--slurm-no-account", "--slurm-status-command=squeue", "--seconds-between-status-checks=3",
+    "--slurm-init-seconds-before-status-checks=3", "--latency-wait=20",
+)  # fmt: skip
+
+
+def need_slurm() -> None:
+    """Skip the test where no SLURM answers."""
+    if not shutil.which("sinfo") or subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode:
+        not_here("cluster", "no SLURM answers; .ci/start-slurm starts one on Debian")
+
+
+def cluster_command(
+    folder: Path, *arguments: str, config: Path | None = SMOKE, snakefile: Path = ROOT / "Snakefile"
+) -> list[str]:
+    """The command that runs a workflow on the cluster by the repository's profile."""
+    engine = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
+    configured = [f"--configfile={config}"] if config else []
+    return [*engine, "--workflow-profile", str(ROOT / "profiles/slurm"), *CLUSTER, *configured, *arguments]
+
+
 def run_snakemake(folder: Path, *arguments: str, config: Path = SMOKE) -> subprocess.CompletedProcess[str]:
     """Run that command; its output is captured as text."""
     command = snakemake_command(folder, *arguments, config=config)
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=4, help="how many jobs tests/faults/test_kills.py kills")
+    parser.addoption("--tally", action="store_true", help="write what was killed to docs/faults.csv")
 
 
 @pytest.fixture(scope="session")

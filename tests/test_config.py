@@ -1,6 +1,7 @@
 """The config: what is right passes, what is wrong is named, all of it at once, and the written files are current."""
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from workflow_scripts import config_reference
-from workflow_scripts.config import ROOT, Config, schema, threshold_label, validate
+from workflow_scripts.config import ROOT, Config, require_each_key_once, schema, threshold_label, validate
 from workflow_scripts.config_reference import example, reference_text, schema_text
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.presets import PRESETS
@@ -395,6 +396,25 @@ def test_one_mistake_is_not_reported_elsewhere(changes: dict[str, Any], place: s
     for line in lines:
         where = tuple(line.split(":")[0].split("."))
         assert where[:2] == top or where[:2] == related.get(top[0]) or where[:1] == top[:1] != ("replication",), lines
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("datasets: {}\ncomplexity: {}\ndatasets: {}\n", "line 3: the key datasets "),
+        ("generators:\n  gan: {preset: tiny}\n  gan: {preset: small}\n", "line 3: the key generators.gan "),
+        ("replication:\n  thresholds:\n  - {rms: 0.1, rms: 0.2}\n", "line 3: the key replication.thresholds.[0].rms "),
+    ],
+)
+def test_a_key_that_stands_there_twice_is_named(text: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"study\.yaml, " + re.escape(place)):
+        require_each_key_once(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_no_key_of_the_repositorys_studies_stands_there_twice(path: Path) -> None:
+    require_each_key_once(path)
 
 
 def test_everything_wrong_is_reported_at_once() -> None:

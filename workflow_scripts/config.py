@@ -17,6 +17,7 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -538,6 +539,22 @@ class Law(Model):
     )
 
 
+class Training(Model):
+    """When trainings of every kind save their state. No result depends on it."""
+
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, le=86_400, description="between checkpoints; what a kill can cost; 0: after every step"
+    )
+    limit_minutes: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        examples=[55.0],
+        description="a training job stops, after a checkpoint, shortly before it has run so long, and the next run "
+        "goes on from there; null: no limit but SLURM's own",
+    )
+
+
 class Config(Model):
     """A study."""
 
@@ -554,6 +571,7 @@ class Config(Model):
     distillation: Distillation | None = None
     complexity: Complexity = Complexity.model_validate({})
     law: Law = Law.model_validate({})
+    training: Training = Training.model_validate({})
 
 
 STUDIES = (
@@ -599,6 +617,31 @@ def validate(raw: dict[str, Any], source: str = "the config") -> Config:
         )
         raise InputError(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return config
+
+
+def require_each_key_once(file: str | os.PathLike[str]) -> None:
+    """Raise InputError if a mapping of a config file has a key twice: YAML would silently take the last of them."""
+    try:
+        root = yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return  # Snakemake, which reads the file itself, has said so
+    nodes = [(root, "")]
+    while nodes:
+        node, at = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += [(one, f"{at}[{i}].") for i, one in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise InputError(
+                    f"{file}, line {line}: the key {at}{name} stands there a second time (first in line "
+                    f"{lines[name]}), expected once. Remove one of them, or give it another name."
+                )
+            lines[name] = line
+            nodes.append((value, f"{at}{name}."))
 
 
 def _location(at: Location) -> Location:

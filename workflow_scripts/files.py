@@ -4,14 +4,13 @@ Every writer puts its bytes under a temporary name in the target's own folder an
 killed job leaves no half-written artifact under its final name.
 """
 
+import glob
 import hashlib
 import json
 import os
-import platform
-import sys
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept at the end: several writers choose their format by it.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    # What a killed writer of the same file has left.
+    for stale in target.parent.glob(f".{glob.escape(target.stem)}.*.partial{target.suffix}"):
+        stale.unlink(missing_ok=True)
     try:
         yield temporary
         with open(temporary, "rb") as handle:
@@ -52,8 +54,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    array = np.ascontiguousarray(array)
+    if array.dtype.hasobject:
+        raise TypeError(f"{path}: an array of objects would have to be pickled")
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
+        # Not by NumPy, whose error on a full disk does not say so.
+        handle.write(array.reshape(-1).view(np.uint8).data)
 
 
 def write_parquet(path: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
@@ -67,11 +74,16 @@ def write_csv(path: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
         frame.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
 
 
-def _unreadable(path: str | os.PathLike[str], kind: str, cause: object) -> InputError:
-    return InputError(
-        f"{path}: not a readable {kind} file ({cause}). If the workflow made it, delete it and run the same "
-        "snakemake command again: it will be made anew."
+def remake(path: str | os.PathLike[str]) -> str:
+    """What to tell a user whose artifact is broken; if it were deleted, Snakemake might find that nothing needs it."""
+    return (
+        "To make it anew, and all that hangs on it, add this to the same snakemake command:  "
+        f"--forcerun {shlex.quote(str(path))}"
     )
+
+
+def _unreadable(path: str | os.PathLike[str], kind: str, cause: object) -> InputError:
+    return InputError(f"{path}: not a readable {kind} file ({cause}). If the workflow made it: {remake(path)}")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -85,7 +97,7 @@ def read_npy(path: str | os.PathLike[str], mmap: bool = True) -> np.ndarray:
     """Read an array, memory-mapped read-only unless `mmap` is false. Pickled arrays are refused."""
     try:
         return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as cause:
+    except Exception as cause:  # what NumPy raises on a broken file is of many unrelated types
         raise _unreadable(path, "NumPy", cause) from cause
 
 
@@ -98,6 +110,15 @@ def read_parquet(path: str | os.PathLike[str]) -> "pd.DataFrame":
         raise _unreadable(path, "Parquet", cause) from cause
 
 
+def read_csv(path: str | os.PathLike[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as cause:  # pandas' errors of reading are ValueErrors
+        raise _unreadable(path, "CSV", cause) from cause
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as handle:
@@ -107,16 +128,3 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def fingerprint(value: Any) -> str:
     """Sixteen hexadecimal digits that change when any part of a JSON-able value changes; key order does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
-
-
-def provenance(**settings: Any) -> dict[str, Any]:
-    """What made a result: the settings given, and the versions of the packages that are already imported."""
-    packages = ("numpy", "scipy", "pandas", "torch", "torchvision", "diffusers", "scikit-image")
-    modules = {"scikit-image": "skimage"}
-    return {
-        "settings": settings,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages if modules.get(name, name) in sys.modules},
-        },
-    }

@@ -1,4 +1,4 @@
-"""What every training run shares: seeded batches, checkpoints, and stopping on a signal.
+"""What every training run shares: seeded batches, checkpoints, and stopping on a signal or when time runs out.
 
 What a step sees is a function of (seed, step): its batch by `BatchOrder`, its noise by seeding torch with `step_seed`.
 A resumed run therefore needs no generator state, and ends in the same bytes as an uninterrupted one.
@@ -7,7 +7,9 @@ A resumed run therefore needs no generator state, and ends in the same bytes as 
 import hashlib
 import io
 import logging
+import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from workflow_scripts.files import atomic_path
+from workflow_scripts.files import InputError, atomic_path
 
 logger = logging.getLogger("copycat")
 
+_STARTED = time.time()  # as good as the process's start
 
 # Numbers that no training step has, for the other uses of a run's seed.
 INITIAL_WEIGHTS, SAMPLES = 2**32 - 1, 2**32 - 2
-
-
-class Interrupted(Exception):
-    """Training was asked to stop (SIGTERM) and left a checkpoint."""
 
 
 class BatchOrder:
@@ -56,16 +55,38 @@ class Checkpoints:
     """Checkpoints of one run in a folder of their own, each named by step and digest; the two newest are kept.
 
     A checkpoint whose bytes do not give the digest in its name is passed over, so a torn file costs only the steps
-    since the one before.
+    since the one before. every_s: seconds between checkpoints. stop_at: when training is to stop after one, in seconds
+    since the epoch; None: never.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, every_s: float = 60.0, stop_at: float | None = None) -> None:
+        self.folder, self.every_s, self.stop_at = folder, every_s, stop_at
+        self._saved = time.monotonic()
+
+    @classmethod
+    def of_job(cls, job: Any, run_id: str) -> "Checkpoints":
+        """Those of a Snakemake job, by its parameter `checkpoints` and the config's section `training`."""
+        settings = job.config["training"]
+        limits = [_STARTED + 60 * settings["limit_minutes"]] if settings["limit_minutes"] else []
+        if os.environ.get("SLURM_JOB_END_TIME", "").isdigit():
+            limits.append(float(os.environ["SLURM_JOB_END_TIME"]))
+        # Time for a step, a checkpoint, and the end of the process.
+        stop_at = min(end - min(120.0, 0.1 * (end - _STARTED)) for end in limits) if limits else None
+        return cls(Path(job.params.checkpoints) / run_id, settings["checkpoint_seconds"], stop_at)
+
+    def due(self) -> bool:
+        return time.monotonic() - self._saved >= self.every_s
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
+        """Save the state after a step. Raises InputError, and keeps what there is, if it holds a number not finite."""
+        if not _all_finite(state):
+            raise InputError(
+                f"training diverged: at step {step} a weight is no longer a finite number. Lower the learning rate (in "
+                "the `overrides` of the config), then run again; the last good checkpoint is kept."
+            )
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getbuffer()
@@ -74,6 +95,7 @@ class Checkpoints:
             temporary.write_bytes(content)
         for old in self._files()[2:]:
             old.unlink()
+        self._saved = time.monotonic()
 
     def load(self, device: torch.device) -> tuple[int, dict[str, Any]] | None:
         """The newest sound checkpoint as (steps done, state), or None."""
@@ -93,10 +115,24 @@ class Checkpoints:
             self.folder.rmdir()
 
 
+def _all_finite(state: Any) -> bool:
+    """Whether every floating-point tensor in a nest of dictionaries and lists holds finite numbers alone."""
+    if isinstance(state, torch.Tensor):
+        return not state.is_floating_point() or bool(torch.isfinite(state).all())
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    return all(_all_finite(part) for part in parts)
+
+
 class StopSignal:
-    """Notes a SIGTERM so that the loop can leave a checkpoint before it ends."""
+    """Notes a SIGTERM, or that the time is up, so that the loop can leave a checkpoint before it ends.
+
+    stop_at: when the time is up, in seconds since the epoch; None: never.
+    """
 
     requested = False
+
+    def __init__(self, stop_at: float | None = None) -> None:
+        self.stop_at = stop_at
 
     def __enter__(self) -> "StopSignal":
         self._before = signal.signal(signal.SIGTERM, self._note)
@@ -110,8 +146,16 @@ class StopSignal:
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any of the processes that train together was asked to stop: all of them must stop at one step."""
+        wanted = self.requested or self._time_is_up()
         if not dist.is_initialized():
-            return self.requested
-        flag = torch.tensor(int(self.requested), device=device)
+            return wanted
+        flag = torch.tensor(int(wanted), device=device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
+
+    def _time_is_up(self) -> bool:
+        return self.stop_at is not None and time.time() >= self.stop_at
+
+    def message(self, step: int) -> str:
+        why = "as its time was up" if not self.requested and self._time_is_up() else "on SIGTERM"
+        return f"stopped at step {step} {why}, after a checkpoint; run the same snakemake command again to go on"

@@ -188,9 +188,8 @@ def trained(clothing, folder, on_step=None, settings=TINY, **options):
         images,
         labels,
         1,
-        Checkpoints(folder),
+        Checkpoints(folder, 0.0),
         (images, labels),
-        checkpoint_every_s=0.0,
         on_step=on_step,
         **options,
     )

@@ -2,21 +2,15 @@
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMOKE, assert_same_artifacts, not_here
+from tests.conftest import ROOT, assert_same_artifacts, cluster_command, need_slurm
 
 pytestmark = pytest.mark.cluster
-
-# A cluster of two cores without accounts or accounting, asked often.
-SMALL = ("--cores=2", "--slurm-no-account", "--slurm-status-command=squeue", "--seconds-between-status-checks=3")
-PROMPT = ("--slurm-init-seconds-before-status-checks=3", "--latency-wait=20")
 
 JOBS = """
 rule all:
@@ -49,20 +43,11 @@ write_json(snakemake.output[0], {{"given": os.environ["CUDA_VISIBLE_DEVICES"], "
 
 @pytest.fixture(scope="module", autouse=True)
 def _slurm() -> None:
-    if not shutil.which("sinfo") or subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode:
-        not_here("cluster", "no SLURM answers; .ci/start-slurm starts one on Debian")
-
-
-def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
-    """Snakemake on the cluster by the profile of the repository, with `folder` as its working directory."""
-    profile = str(ROOT / "profiles/slurm")
-    engine = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
-    return [*engine, "--workflow-profile", profile, *SMALL, *PROMPT, *arguments]
+    need_slurm()
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = command(folder, f"--configfile={SMOKE}", *arguments)
-    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(cluster_command(folder, *arguments), capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +84,7 @@ def test_a_second_run_makes_only_what_is_missing(on_cluster: Path) -> None:
 def test_gpus_retries_and_a_cancelled_job(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(JOBS)
     (tmp_path / "see_gpu.py").write_text(SEE_GPU)
-    words = command(tmp_path, snakefile=tmp_path / "Snakefile")
+    words = cluster_command(tmp_path, config=None, snakefile=tmp_path / "Snakefile")
     log = tmp_path / "snakemake.log"
     with open(log, "w") as handle:
         process = subprocess.Popen(words, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT)

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import ROOT, assert_same_artifacts, not_here, replication_study, run_snakemake
 from workflow_scripts.containers.image import LOCK, image_name, labels
 from workflow_scripts.files import sha256
+from workflow_scripts.provenance import code_revision
 
 pytestmark = pytest.mark.container
 IMAGE = ROOT / "containers" / image_name(ROOT)
@@ -72,9 +73,10 @@ def away() -> Iterator[Path]:
 
 
 def test_every_computing_job_ran_inside(inside: Path) -> None:
-    made = json.loads(next((inside / "results/complexity").rglob("seed-0.json")).read_text())
-    within = made["provenance"]["versions"]["python"]
-    assert within == labels(IMAGE, ["python"])["python"]
+    records = [json.loads(path.read_text()) for path in (inside / "results/provenance").rglob("*.json")]
+    here = labels(IMAGE, ["python"])["python"]
+    assert {record["versions"]["python"] for record in records} == {here}
+    assert {record["revision"] for record in records} == {code_revision(ROOT)}
 
 
 def test_the_image_says_what_it_holds(inside: Path) -> None:

@@ -48,7 +48,7 @@ def test_resumed_training_gives_the_same_bytes(clothing: torch.Tensor, tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_encoder(clothing, TINY, 0, Checkpoints(tmp_path / "cut"), 0.0, kill)
+        train_encoder(clothing, TINY, 0, Checkpoints(tmp_path / "cut", 0.0), kill)
     resumed, again = train_encoder(clothing, TINY, 0, Checkpoints(tmp_path / "cut"))
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name

@@ -123,7 +123,7 @@ def test_it_copies_eight_images(tmp_path: Path) -> None:
         generator_lr=3e-3, discriminator_lr=3e-3, discriminator_steps=1, ema_half_life=500.0, conditional=True,
     )  # fmt: skip
     model = BigGAN(settings, ImageShape(8, 1, 8), CPU)
-    train(model, images, labels, 0, Checkpoints(tmp_path), 1e9)
+    train(model, images, labels, 0, Checkpoints(tmp_path, 1e9))
     drawn = labels.repeat(32)
     samples = model.sample(256, drawn, 0).float()
     own = (samples - images[drawn].float()).square().mean((1, 2, 3)).sqrt() / 255

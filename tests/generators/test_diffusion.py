@@ -83,7 +83,7 @@ def test_resumed_training_gives_the_same_bytes_and_a_saved_model_the_same_sample
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(cut, images, labels, 3, Checkpoints(tmp_path / "cut"), 0.0, interrupt)
+        train(cut, images, labels, 3, Checkpoints(tmp_path / "cut", 0.0), interrupt)
     train(resumed, images, labels, 3, Checkpoints(tmp_path / "cut"))
     for name, network in whole.networks.items():
         for key, value in network.state_dict().items():

@@ -8,6 +8,7 @@ import torch
 
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.training import Checkpoints
 
 BIGGAN = BigGANSettings(
     steps=3, batch=8, width=4, depth=1, bottleneck=1, latent=4, attention_at=0, discriminator_steps=2,
@@ -26,7 +27,7 @@ def test_two_processes_equal_one(settings: Settings, tmp_path: Path) -> None:
 
     def trained(processes: int):
         labels = np.zeros(6, dtype=np.int64)
-        run = TrainingRun(settings, images, labels, 0, 1, tmp_path / str(processes))
+        run = TrainingRun(settings, images, labels, 0, 1, Checkpoints(tmp_path / str(processes)))
         return train_run(run, [torch.device("cpu")] * processes)
 
     (one, curve), (two, curve_of_two) = trained(1), trained(2)

@@ -304,7 +304,7 @@ def test_resumed_training_gives_the_same_bytes(eight_images, tmp_path: Path, kil
     whole = model(0)
     expected = train(whole, eight_images, labels, 3, Checkpoints(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        train(model(0), eight_images, labels, 3, Checkpoints(tmp_path / "cut"), 0.0, interrupt_at(killed_after))
+        train(model(0), eight_images, labels, 3, Checkpoints(tmp_path / "cut", 0.0), interrupt_at(killed_after))
     resumed = model(5)  # a resumed process has other initial weights
     record = train(resumed, eight_images, labels, 3, Checkpoints(tmp_path / "cut"))
 
@@ -393,7 +393,7 @@ def test_it_copies_eight_images(tmp_path: Path) -> None:
         generator_lr=1e-2, discriminator_lr=1e-2, r1_gamma=0.2, path_length=0.0, ema_half_life=300.0, conditional=True,
     )  # fmt: skip
     model = StyleGAN2(settings, ImageShape(8, 1, 8), CPU)
-    train(model, images, labels, 0, Checkpoints(tmp_path), 1e9)
+    train(model, images, labels, 0, Checkpoints(tmp_path, 1e9))
     samples = from_uint8(model.sample(256, labels.repeat(32), 0))
     distances = torch.cdist(samples.flatten(1), from_uint8(images).flatten(1)) / (2 * 8)  # root mean square, of 0..1
     # The images differ from each other by 0.55 and more; each sample is to be a copy of its own class's.

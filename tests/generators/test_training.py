@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings
 from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
-from workflow_scripts.training import BatchOrder, Checkpoints, Interrupted, due
+from workflow_scripts.job import Interrupted
+from workflow_scripts.training import BatchOrder, Checkpoints, due
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(
@@ -75,16 +78,9 @@ def test_the_best_weights_are_those_of_the_smallest_distance_also_after_a_kill(
     assert record.evaluations == [[12, 5.0], [24, 3.0], [36, 7.0], [48, 4.0]]
     assert record.images_at_best == 24
     distances = iter([5.0, 3.0])
+    cut = Checkpoints(tmp_path / "cut", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(
-            tiny_model(keep="best", evaluations=4),
-            images,
-            LABELS,
-            3,
-            Checkpoints(tmp_path / "cut"),
-            0.0,
-            interrupt_at(8),
-        )
+        train(tiny_model(keep="best", evaluations=4), images, LABELS, 3, cut, interrupt_at(8))
     distances = iter([7.0, 4.0])
     again = tiny_model(keep="best", evaluations=4)
     train(again, images, LABELS, 3, Checkpoints(tmp_path / "cut"))
@@ -127,7 +123,7 @@ def test_resumed_training_gives_the_same_bytes(images: torch.Tensor, tmp_path: P
     expected = train(whole, images, LABELS, 3, Checkpoints(tmp_path / "whole"))
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path / "cut"), 0.0, interrupt_at(killed_after))
+        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path / "cut", 0.0), interrupt_at(killed_after))
     torch.manual_seed(99)  # a resumed process has other random state and other initial weights
     resumed = BigGAN(TINY, ImageShape(8, 1), CPU)
     torch.rand(7)
@@ -163,14 +159,54 @@ def test_sigterm_leaves_a_checkpoint_at_the_step_in_flight(images: torch.Tensor,
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted, match="step 5"):
-        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path), 1e9, on_step)
+        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path, 1e9), on_step)
     assert Checkpoints(tmp_path).load(CPU)[0] == 5
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_training_stops_when_its_time_is_up_and_goes_on_from_there(images: torch.Tensor, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="step 1 as its time was up"):
+        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path, 1e9, stop_at=time.time()))
+    steps: list[int] = []
+    train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path, 1e9, stop_at=time.time() + 1e6), steps.append)
+    assert steps[0] == 2
+
+
+def test_the_earlier_of_two_limits_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = SimpleNamespace(
+        config={"training": {"checkpoint_seconds": 5.0, "limit_minutes": 100.0}},
+        params=SimpleNamespace(checkpoints=str(tmp_path)),
+    )
+    monkeypatch.setattr("workflow_scripts.training._STARTED", 1000.0)
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    mine = Checkpoints.of_job(job, "run")
+    assert (mine.folder, mine.every_s, mine.stop_at) == (tmp_path / "run", 5.0, 1000 + 6000 - 120)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1600")
+    assert Checkpoints.of_job(job, "run").stop_at == 1600 - 60
+    job.config["training"]["limit_minutes"] = None
+    assert Checkpoints.of_job(job, "run").stop_at == 1600 - 60
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    assert Checkpoints.of_job(job, "run").stop_at is None
 
 
 def test_a_diverged_training_stops_and_says_what_to_change(images: torch.Tensor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="learning rates"):
         train(tiny_model(generator_lr=float("inf")), images, LABELS, 3, Checkpoints(tmp_path))
+
+
+def test_a_diverged_state_does_not_replace_a_good_checkpoint(images: torch.Tensor, tmp_path: Path) -> None:
+    """The weights go wrong between two rows of the curve: the checkpoint due then is not written."""
+    model = tiny_model(steps=1000)
+
+    def on_step(done: int) -> None:
+        if done == 5:
+            next(model.networks["generator"].parameters()).data[0] = torch.nan
+
+    with pytest.raises(InputError, match="at step 6 a weight is no longer a finite number"):
+        train(model, images, LABELS, 3, Checkpoints(tmp_path, 0.0), on_step)
+    steps, state = Checkpoints(tmp_path).load(CPU)
+    assert steps == 5
+    assert all(torch.isfinite(one).all() for one in state["model"]["networks"]["generator"].values())
 
 
 def test_a_saved_generator_samples_the_same_images(images: torch.Tensor, tmp_path: Path) -> None:

@@ -1,23 +1,18 @@
-"""The real workflow on the smoke study: complete, quiet when nothing changed, and the same bytes after a kill."""
+"""The real workflow on the smoke study: complete, quiet when nothing changed, and in parts."""
 
-import contextlib
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT, SMOKE, digests, run_snakemake, snakemake_command
+from tests.conftest import SMOKE, replication_study, run_snakemake
+from workflow_scripts.provenance import record_of
 
 
 def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
@@ -98,56 +93,33 @@ def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-# Every long rule once, without the many short ones that a whole study has.
-TRAINED = [
-    "results/replication/pixel/biggan/fashion-mnist/size-12/seed-0.json",
-    "results/encoders/simclr/fashion-mnist/training.csv",
-    "results/rebalancing/fashion-mnist/all/seed-0/arms/class-gan.classifier-1/predictions.npy",
-]
-
-
-@pytest.mark.parametrize("killed", ["script", "everything"])
-def test_after_a_kill_the_same_command_ends_in_the_same_bytes(smoke_run: Path, tmp_path: Path, killed: str) -> None:
-    """SIGKILL in the middle of training, then the README's commands: every artifact equals the uninterrupted run's."""
-    process = subprocess.Popen(
-        snakemake_command(tmp_path, "--", *TRAINED), cwd=ROOT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not (training := _training_processes(process.pid)) and process.poll() is None:
-        assert time.monotonic() < deadline, "no training job appeared"
-        time.sleep(0.2)
-    assert training, "the run ended before training began"
-    if killed == "script":
-        os.kill(training[0], signal.SIGKILL)
-        assert process.wait(300) != 0
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pid in training:  # jobs may have left the process group
-            _kill_if_alive(pid)
-    run_snakemake(tmp_path, "--unlock")
-    done = run_snakemake(tmp_path, "--", *TRAINED)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    whole, again = digests(smoke_run), digests(tmp_path)
-    assert {path.removeprefix("results/") for path in TRAINED} <= again.keys()
-    assert again == {path: whole[path] for path in again}
-
-
-def _training_processes(ancestor: int) -> list[int]:
-    """Processes under `ancestor` whose own program is train_generator.py."""
-    found = []
-    for process in psutil.Process(ancestor).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            command = process.cmdline()
-            if len(command) == 2 and command[1].endswith("train_generator.py"):
-                found.append(process.pid)
-    return found
-
-
-def _kill_if_alive(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+@pytest.mark.parametrize(
+    ("missing", "changes"),
+    [
+        ("/nowhere/net.pth", {"spaces": {"net": {"kind": "torchvision", "model": "resnet18"}}}),
+        ("/nowhere/a.npz", {"datasets": {"mine": {"source": "npz", "images_key": "images"}}}),
+        ("/nowhere/images", {"datasets": {"mine": {"source": "imagefolder"}}}),
+        ("/nowhere/sets", {"datasets": {"mine": {"source": "torchvision", "name": "SVHN", "download": False}}}),
+    ],
+    ids=["weights", "archive", "folder", "downloaded sets"],
+)
+def test_what_is_not_there_is_named_before_the_first_job(missing: str, changes: dict, tmp_path: Path) -> None:
+    study = replication_study()
+    study["datasets"] = {"mine": {"source": "shipped", "name": "fashion-mnist-test", "resolution": 16}}
+    study["replication"] |= {"datasets": {"mine": {"sizes": [12]}}, "thresholds": [{"calibrated": 0.05}]}
+    for section, entries in changes.items():
+        [(name, entry)] = entries.items()
+        key = {"torchvision": "root"}.get(entry.get("source"), "weights" if section == "spaces" else "path")
+        study[section] = {name: {"resolution": 16, **entry, key: missing}}
+    study["replication"]["spaces"] = ["pixel", *("net" for name in study["spaces"] if name == "net")]
+    study["datasets"]["mine"]["held_out"] = 100
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(study))
+    done = run_snakemake(tmp_path, config=config)
+    assert done.returncode != 0
+    assert "MissingInputException" in done.stdout + done.stderr
+    assert missing in done.stdout + done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_an_own_folder_of_images_is_packed(tmp_path: Path) -> None:
@@ -200,7 +172,8 @@ def test_a_search_in_shards_gives_the_same_bytes(smoke_run: Path, tmp_path: Path
         assert len(list((tmp_path / "results/benchmarks" / rule).rglob("*.tsv"))) == 3
     for path in wanted:
         assert (tmp_path / path).read_bytes() == (smoke_run / path).read_bytes()
-    assert not list(tmp_path.rglob("shard-*"))
+    left = {path.relative_to(tmp_path / "results").parts[0] for path in tmp_path.rglob("shard-*")}
+    assert left == {"provenance"}  # what they were; they themselves are gone
 
 
 def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> None:
@@ -219,6 +192,36 @@ def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> No
     assert jobs == {"store_views": 2, "train_student": 1}
     views = np.load(tmp_path / cell / "teachers/weak-1/stored_views.npy")
     assert views.shape[:2] == (2, study["distillation"]["training"])
-    made = json.loads((tmp_path / cell / "students/none+weak.weak/network.json").read_text())["provenance"]["settings"]
-    assert made["protocol"] == "stored"
+    made = json.loads(record_of(tmp_path / student).read_text())
+    assert made["params"]["distillation"]["protocol"] == "stored"
     assert (tmp_path / student).read_bytes() != (smoke_run / student).read_bytes()
+
+
+def test_one_core_gives_the_same_bytes(smoke_run: Path, tmp_path: Path) -> None:
+    """The rules that use two threads where there are two cores."""
+    shutil.copytree(smoke_run, tmp_path, dirs_exist_ok=True)
+    wanted = {
+        "pack_images": "results/data/fashion-mnist/images.npy",
+        "estimate_curve": "results/complexity/fashion-mnist/curve.json",
+        "measure_similarity": "results/similarity/fashion-mnist.json",
+        "choose_groups": "results/rebalancing/fashion-mnist/groups.json",
+    }
+    done = run_snakemake(tmp_path, "--cores=1", "--forcerun", *wanted, "--", *wanted.values())
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    for rule, path in wanted.items():
+        threads = [json.loads(record_of(run / path).read_text())["threads"] for run in (tmp_path, smoke_run)]
+        assert threads == [1, 2], rule
+        assert (tmp_path / path).read_bytes() == (smoke_run / path).read_bytes(), rule
+
+
+def test_every_job_keeps_within_the_memory_that_it_states(smoke_run: Path) -> None:
+    stated: dict[str, int] = {}
+    for path in (smoke_run / "results/provenance").rglob("*.json"):
+        record = json.loads(path.read_text())
+        stated[record["rule"]] = record["resources"].get("mem_mb", 0)
+    measured = list((smoke_run / "results/benchmarks").rglob("*.tsv"))
+    assert len(measured) > 50
+    for path in measured:
+        rule = path.relative_to(smoke_run / "results/benchmarks").parts[0].removesuffix(".tsv")
+        used = pd.read_csv(path, sep="\t")["max_rss"]
+        assert used.isna().all() or used.max() < stated[rule], path

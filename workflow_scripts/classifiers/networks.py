@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
 from workflow_scripts.classifiers.presets import ClassifierSettings
-from workflow_scripts.files import InputError, atomic_path, read_json, write_json
+from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
 
 HEADS, PATCHES = 4, 8  # of the vision transformer: attention heads, and patches along a side (at most)
 
@@ -257,7 +257,6 @@ def load_classifier(
         classifier.load_state_dict(load_file(weights))
     except Exception as cause:  # safetensors and torch raise several unrelated types
         raise InputError(
-            f"{weights}: not the weights of the network in {network} ({cause}). Delete both files and run the same "
-            "snakemake command again: they will be made anew."
+            f"{weights}: not the weights of the network in {network} ({cause}). {remake(weights)}"
         ) from cause
     return classifier.eval().to(device)

@@ -7,7 +7,6 @@ sets of different sizes are trained alike.
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,8 +21,8 @@ from workflow_scripts.classifiers.losses import balanced_softmax, class_weights
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.files import InputError
-from workflow_scripts.job import progress
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, Interrupted, StopSignal, due, step_seed
+from workflow_scripts.job import Interrupted, progress
+from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, step_seed
 
 logger = logging.getLogger("copycat")
 
@@ -66,7 +65,6 @@ def train_classifier(
     validation: tuple[Tensor, Tensor] | None = None,
     remedy: Remedy = "none",
     loss: Target | None = None,
-    checkpoint_every_s: float = 60.0,
     on_step: Callable[[int], None] | None = None,
 ) -> TrainingRecord:
     """Train for the configured number of steps, from the newest checkpoint if there is one.
@@ -74,7 +72,7 @@ def train_classifier(
     images: uint8 (N, H, W, C), labels: int64 (N,), and validation, a pair of the same; all on the network's device.
     remedy: against a long tail. loss: what takes the place of the cross-entropy, called with logits (B, C), labels
     (B,), the indices (B,) of the images and their view. on_step: called with the number of steps done after each.
-    Raises Interrupted on SIGTERM, after a checkpoint, and InputError if a loss is no longer a number.
+    Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if a loss is no longer finite.
     """
     settings, device = classifier.settings, images.device
     counts = labels.bincount(minlength=classifier.classes)
@@ -99,8 +97,7 @@ def train_classifier(
         state = {"network": classifier.state_dict(), "optimiser": optimiser.state_dict()}
         checkpoints.save(done, state | {"record": vars(record), "sums": sums, "since": since})
 
-    saved = time.monotonic()
-    with StopSignal() as stop, progress(settings.steps, "steps", first, "training") as bar:
+    with StopSignal(checkpoints.stop_at) as stop, progress(settings.steps, "steps", first, "training") as bar:
         for step in range(first, settings.steps):
             torch.manual_seed(step_seed(seed, step))
             classifier.train()
@@ -136,11 +133,10 @@ def train_classifier(
                 record.curve.append([done, *means, accuracy])
                 sums, since = torch.zeros_like(sums), 0
             stopping = stop.agreed(device) and done < settings.steps
-            if stopping or time.monotonic() - saved >= checkpoint_every_s:
+            if stopping or checkpoints.due():
                 save(done)
-                saved = time.monotonic()
                 if stopping:
-                    raise Interrupted(f"stopped at step {done} on SIGTERM; run the same command again to go on")
+                    raise Interrupted(stop.message(done))
             bar.advance()
             if on_step is not None:
                 on_step(done)

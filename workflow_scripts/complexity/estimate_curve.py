@@ -5,7 +5,7 @@ from typing import Any
 
 from workflow_scripts.complexity.dimension import curve_sizes, estimate_dimension, shrink
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import provenance, read_npy, write_json
+from workflow_scripts.files import read_npy, write_json
 from workflow_scripts.job import progress, run
 
 
@@ -21,7 +21,7 @@ def main(snakemake: Any) -> None:
             found = estimate_dimension(images[:size], first, last, settings["bootstraps"], size, device)
             points.append({"size": size, **asdict(found)})
             bar.advance()
-    write_json(snakemake.output[0], {"points": points, "provenance": provenance(complexity=settings, sizes=sizes)})
+    write_json(snakemake.output[0], {"points": points})
 
 
 run(main, snakemake)

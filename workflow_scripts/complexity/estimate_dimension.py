@@ -7,7 +7,7 @@ import numpy as np
 
 from workflow_scripts.complexity.dimension import estimate_dimension, shrink
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import provenance, read_npy, write_json
+from workflow_scripts.files import read_npy, write_json
 from workflow_scripts.job import run
 
 
@@ -20,8 +20,7 @@ def main(snakemake: Any) -> None:
     first, last = settings["neighbours"]
     result = estimate_dimension(images, first, last, settings["bootstraps"], seed, device)
     about = {"images": size, "duplicates": size - result.distinct, "resolution": images.shape[1]}
-    made_by = provenance(complexity=settings, size=size, seed=seed)
-    write_json(snakemake.output[0], {**asdict(result), **about, "provenance": made_by})
+    write_json(snakemake.output[0], {**asdict(result), **about})
 
 
 run(main, snakemake)

@@ -25,6 +25,12 @@ SOURCES = (DEFINITION, LOCK, "workflow_scripts/containers/check_image.py")
 OLDEST_APPTAINER = (1, 2)  # build arguments
 NAMED_VERSIONS = ("torch", "torchvision", "snakemake", "numpy")
 
+DISK_ADVICE = (
+    "The disk is full: the build takes 8 GB for a while in the folder that APPTAINER_TMPDIR names (or /tmp), and "
+    "4 GB beside the workflow. Make room, or name another folder."
+)
+NETWORK_ADVICE = "Behind a mirror, or without a network: COPYCAT_IMAGE_BASE (docs/containers.md)."
+
 # pip's options that say where packages come from; those of the first line name folders or addresses of package indexes.
 INDEXES = ("index-url", "extra-index-url")
 FOLDERS = ("find-links",)
@@ -155,10 +161,10 @@ def build(root: Path, image: Path, base: str | None = None) -> None:
                     logger.info("%s", line.rstrip())
                     last = [*last[-9:], line.rstrip()]
         except CalledProcessError as error:
-            raise InputError(
-                "the image could not be built. Apptainer's last words:\n  " + "\n  ".join(last) + "\n"
-                "Behind a mirror, or without a network: COPYCAT_IMAGE_BASE (docs/containers.md)."
-            ) from error
+            full = any("No space left on device" in line for line in last)
+            advice = DISK_ADVICE if full else NETWORK_ADVICE
+            words = "\n  ".join(["the image could not be built. Apptainer's last words:", *last])
+            raise InputError(f"{words}\n{advice}") from error
 
 
 @contextlib.contextmanager

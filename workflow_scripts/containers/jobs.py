@@ -13,6 +13,7 @@ PASSED = (
     "SLURM_JOB_ID",
     "SLURM_JOB_GPUS",
     "SLURM_STEP_GPUS",
+    "SLURM_JOB_END_TIME",
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
 )
 # Snakemake sets it for each job, after the command below was made: the job's shell fills it in.

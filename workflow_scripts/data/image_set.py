@@ -11,6 +11,7 @@ from workflow_scripts.files import (
     read_json,
     read_npy,
     read_parquet,
+    remake,
     sha256,
     write_json,
     write_npy,
@@ -41,13 +42,10 @@ def open_image_set(
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise InputError(
             f"{images}: holds {pixels.dtype} of shape {pixels.shape}, but {manifest} says uint8 of shape {expected}. "
-            "Delete both and run the same snakemake command again: they will be made anew."
+            f"{remake(images)}"
         )
     if len(table) != about["count"]:
-        raise InputError(
-            f"{labels}: holds {len(table)} labels for {about['count']} images. Delete it and run the same snakemake "
-            "command again: it will be made anew."
-        )
+        raise InputError(f"{labels}: holds {len(table)} labels for {about['count']} images. {remake(labels)}")
     return ImageSet(pixels, table["label"].to_numpy(), about)
 
 

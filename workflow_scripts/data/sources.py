@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 
 from workflow_scripts.data import sprites
@@ -94,7 +95,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         if zero != 0 or kind != 8 or found != dimensions:
             raise ValueError(f"expected unsigned bytes in {dimensions} dimension(s), found type {kind} in {found}")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * found).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error) as cause:
+    except Exception as cause:  # what a parser raises on a broken file is of many unrelated types
         raise InputError(f"{path}: not a readable IDX file ({cause}); fetch it again or correct the path") from cause
 
 
@@ -103,23 +104,23 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
     require(Path(path), "the NumPy file")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as cause:
+    except Exception as cause:
         raise InputError(f"{path}: not a readable NumPy file ({cause}); save it with numpy.save") from cause
 
 
 def npz_set(path: str, images_key: str, labels_key: str | None) -> Source:
     """Images and labels from a NumPy archive."""
     require(Path(path), "the NumPy archive")
+    wanted = [key for key in (images_key, labels_key) if key is not None]
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in (images_key, labels_key) if key is not None and key not in archive]
-            if missing:
-                raise InputError(
-                    f"{path}: has no array {missing[0]!r}, only {', '.join(archive.files)}; correct the key"
-                )
-            return array_set(path, archive[images_key], None if labels_key is None else archive[labels_key])
-    except (OSError, ValueError, EOFError) as cause:
+            names = list(archive.files)
+            arrays = {key: archive[key] for key in wanted if key in names}
+    except Exception as cause:
         raise InputError(f"{path}: not a readable NumPy archive ({cause}); save it with numpy.savez") from cause
+    if missing := [key for key in wanted if key not in arrays]:
+        raise InputError(f"{path}: has no array {missing[0]!r}, only {', '.join(names)}; correct the key")
+    return array_set(path, arrays[images_key], None if labels_key is None else arrays[labels_key])
 
 
 def array_set(name: str, images: np.ndarray, labels: np.ndarray | None) -> Source:
@@ -262,7 +263,11 @@ def _torchvision_part(kind: Any, root: str, split: str, download: bool) -> Any:
     elif "classes" in known:  # LSUN: its parts are named bedroom_train, church_outdoor_val, ..
         options["classes"] = [split]
     try:
-        return kind(root=root, **options)
+        if not download:
+            return kind(root=root, **options)
+        Path(root).mkdir(parents=True, exist_ok=True)
+        with FileLock(Path(root) / f".{kind.__name__}.lock"):  # of several runs that share the folder, one fetches
+            return kind(root=root, **options)
     except (RuntimeError, OSError, ValueError) as cause:
         raise InputError(
             f"torchvision {kind.__name__}, {split}: cannot be loaded from {root} ({cause}). Without a network, fetch "

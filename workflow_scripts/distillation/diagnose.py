@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from workflow_scripts import figures
 from workflow_scripts.distillation.attention import attention_maps, count_overlaps, pairwise_means
 from workflow_scripts.distillation.diagnosis import choose_subset, describe, diversity
-from workflow_scripts.files import provenance, read_npy, read_parquet, write_json, write_text
+from workflow_scripts.files import read_npy, read_parquet, write_json, write_text
 from workflow_scripts.job import run
 
 SHOWN = 6  # images, and at most twice as many teachers
@@ -54,7 +54,6 @@ def main(snakemake: Any) -> None:
         "accuracy": (logits.argmax(2) == labels).mean(axis=1).tolist(),
         "iou": np.nan_to_num(iou, nan=1.0).tolist(),
         "chance_corrected_iou": [[None if np.isnan(x) else x for x in row] for row in corrected.tolist()],
-        "provenance": provenance(threshold=snakemake.params.threshold, dataset=snakemake.wildcards.dataset),
     }
     write_json(snakemake.output.diagnosis, result)
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")

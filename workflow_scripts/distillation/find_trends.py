@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from workflow_scripts import figures
 from workflow_scripts.classifiers.presets import LADDER
 from workflow_scripts.distillation.trends import Trend, trend_table, two_factors
-from workflow_scripts.files import write_csv, write_text
+from workflow_scripts.files import read_csv, write_csv, write_text
 from workflow_scripts.job import run
 
 RESPONSES = {
@@ -107,7 +107,7 @@ def answer(trends: list[Trend], runs: pd.DataFrame) -> list[str]:
 
 
 def main(snakemake: Any) -> None:
-    table = pd.read_csv(snakemake.input[0])
+    table = read_csv(snakemake.input[0])
     runs = distilled_runs(table)
     columns = {name: runs[name].to_numpy(float) for name in ("strength", "kl", *RESPONSES)}
     trends = trend_table(columns, runs["block"].to_numpy())

@@ -12,7 +12,7 @@ import numpy as np
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.attention import count_overlaps, overlap_estimates
 from workflow_scripts.distillation.measures import affinity, flatten, summary
-from workflow_scripts.files import provenance, read_npy, read_parquet, write_json
+from workflow_scripts.files import read_npy, read_parquet, write_json
 from workflow_scripts.job import progress, run
 
 
@@ -56,8 +56,7 @@ def main(snakemake: Any) -> None:
         augmented = read_npy(folder / "augmented_logits.npy").argmax(2) == validation
         each = zip(params.rungs, augmented, strict=True)
         moved[name] = {rung: flatten(vars(affinity(hits, clean))) for rung, hits in each}
-    made_by = provenance(threshold=params.threshold, **dict(snakemake.wildcards))
-    write_json(snakemake.output[0], {"students": found, "affinity": moved, "provenance": made_by})
+    write_json(snakemake.output[0], {"students": found, "affinity": moved})
 
 
 run(main, snakemake)

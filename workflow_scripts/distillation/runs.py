@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.files import fingerprint, provenance, read_npy, sha256, write_csv
+from workflow_scripts.files import fingerprint, read_npy, sha256, write_csv
 from workflow_scripts.training import Checkpoints
 
 COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
@@ -72,10 +71,9 @@ def train_and_save(
         }
     )
     network = build_classifier(settings, images, len(split.classes), seed, images.device)
-    checkpoints = Checkpoints(Path(snakemake.params.checkpoints) / run_id)
+    checkpoints = Checkpoints.of_job(snakemake, run_id)
     record = train_classifier(network, images, labels, seed, checkpoints, split.validation, loss=loss)
-    made_by = provenance(classifier=classifier, run=run_id, **about, **dict(snakemake.wildcards))
     output = snakemake.output
-    save_classifier(output.weights, output.network, network, classes=split.classes, provenance=made_by)
+    save_classifier(output.weights, output.network, network, classes=split.classes)
     write_csv(output.curve, pd.DataFrame(record.curve, columns=COLUMNS))
     shutil.rmtree(snakemake.params.checkpoints)

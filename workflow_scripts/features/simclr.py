@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -14,9 +13,9 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 
 from workflow_scripts.classifiers.networks import SmallResNet
 from workflow_scripts.features.presets import SimCLRSettings
-from workflow_scripts.files import InputError, atomic_path, read_json, write_json
-from workflow_scripts.job import progress
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, Interrupted, StopSignal, due, step_seed
+from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
+from workflow_scripts.job import Interrupted, progress
+from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, step_seed
 
 CURVE_POINTS = 50  # rows of the training curve
 
@@ -84,14 +83,13 @@ def train_encoder(
     settings: SimCLRSettings,
     seed: int,
     checkpoints: Checkpoints,
-    checkpoint_every_s: float = 60.0,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[Encoder, list[list[float]]]:
     """Train on images, uint8 (N, H, W, C) on the device where they stay, from the newest checkpoint if there is one.
 
     Gives the encoder and the curve, rows (images seen, mean loss since the row before). on_step: called with the number
-    of steps done after each. Raises Interrupted on SIGTERM, after a checkpoint, and InputError if the loss is no longer
-    a number.
+    of steps done after each. Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if
+    the loss is no longer finite.
     """
     device = images.device
     torch.manual_seed(step_seed(seed, INITIAL_WEIGHTS))
@@ -112,8 +110,7 @@ def train_encoder(
             part.load_state_dict(state[name])
         curve, sums, since = state["curve"], state["sums"], state["since"]
 
-    with StopSignal() as stop, progress(settings.steps, "steps", first, "training") as bar:
-        saved = time.monotonic()
+    with StopSignal(checkpoints.stop_at) as stop, progress(settings.steps, "steps", first, "training") as bar:
         for step in range(first, settings.steps):
             torch.manual_seed(step_seed(seed, step))
             chosen = torch.from_numpy(order.indices(step)).to(device)
@@ -135,12 +132,11 @@ def train_encoder(
                 curve.append([done * settings.batch, mean])
                 sums, since = torch.zeros_like(sums), 0
             stopping = stop.agreed(device)
-            if stopping or done == settings.steps or time.monotonic() - saved >= checkpoint_every_s:
+            if stopping or done == settings.steps or checkpoints.due():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(done, state | {"curve": curve, "sums": sums, "since": since})
-                saved = time.monotonic()
                 if stopping and done < settings.steps:
-                    raise Interrupted(f"stopped at step {done} on SIGTERM; run the same command again to go on")
+                    raise Interrupted(stop.message(done))
             bar.advance()
             if on_step is not None:
                 on_step(done)
@@ -164,7 +160,6 @@ def load_encoder(weights: str | os.PathLike[str], network: str | os.PathLike[str
         encoder.load_state_dict(load_file(weights))
     except Exception as cause:  # safetensors and torch raise several unrelated types
         raise InputError(
-            f"{weights}: not the weights of the network in {network} ({cause}). Delete both files and run the same "
-            "snakemake command again: they will be made anew."
+            f"{weights}: not the weights of the network in {network} ({cause}). {remake(weights)}"
         ) from cause
     return encoder.eval().to(device)

@@ -1,7 +1,6 @@
 """Train the SimCLR encoder of one data set. Rule: train_simclr."""
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import save_encoder, train_encoder
-from workflow_scripts.files import fingerprint, provenance, read_json, read_npy, write_csv
+from workflow_scripts.files import fingerprint, read_json, read_npy, write_csv
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -31,9 +30,8 @@ def main(snakemake: Any) -> None:
         }
     )
     images = torch.from_numpy(np.ascontiguousarray(read_npy(snakemake.input.images))).to(device)
-    encoder, curve = train_encoder(images, settings, SEED, Checkpoints(Path(snakemake.params.checkpoints) / run_id))
-    made_by = provenance(space=space, run=run_id)
-    save_encoder(snakemake.output.weights, snakemake.output.network, encoder, provenance=made_by)
+    encoder, curve = train_encoder(images, settings, SEED, Checkpoints.of_job(snakemake, run_id))
+    save_encoder(snakemake.output.weights, snakemake.output.network, encoder)
     write_csv(snakemake.output.curve, pd.DataFrame(curve, columns=["images", "loss"]))
     shutil.rmtree(snakemake.params.checkpoints)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from workflow_scripts.files import InputError, atomic_path, read_json, write_json
+from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 
@@ -50,7 +50,6 @@ def load_generator(
         model.networks["ema"].load_state_dict(load_file(weights, device=str(device)))
     except Exception as cause:  # safetensors and torch raise several unrelated types
         raise InputError(
-            f"{weights}: not the weights of the network in {network} ({cause}). Delete both files and run the same "
-            "snakemake command again: they will be made anew."
+            f"{weights}: not the weights of the network in {network} ({cause}). {remake(weights)}"
         ) from cause
     return model

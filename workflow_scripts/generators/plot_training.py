@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from workflow_scripts import figures
-from workflow_scripts.files import read_npy
+from workflow_scripts.files import read_csv, read_npy
 from workflow_scripts.job import run
 
 
@@ -52,7 +52,7 @@ def draw_snapshots(snapshots: dict[int, np.ndarray]) -> Figure:
 def main(snakemake: Any) -> None:
     sizes, seeds = snakemake.params.sizes, snakemake.params.seeds
     tables = iter(snakemake.input.curves)
-    curves = {size: [pd.read_csv(next(tables)) for _ in seeds] for size in sizes}
+    curves = {size: [read_csv(next(tables)) for _ in seeds] for size in sizes}
     figures.save_figure(draw_curves(curves), snakemake.output.curves, snakemake.output.curves_png)
     snapshots = {size: read_npy(path) for size, path in zip(sizes, snakemake.input.snapshots, strict=True)}
     figures.save_figure(draw_snapshots(snapshots), snakemake.output.snapshots, snakemake.output.snapshots_png)

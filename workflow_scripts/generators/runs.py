@@ -22,14 +22,14 @@ from workflow_scripts.training import INITIAL_WEIGHTS, Checkpoints, step_seed
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own folder."""
+    """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own."""
 
     settings: Settings
     images: np.ndarray
     labels: np.ndarray
     classes: int
     seed: int
-    checkpoints: Path
+    checkpoints: Checkpoints
 
     @property
     def shape(self) -> ImageShape:
@@ -53,12 +53,13 @@ def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, 
     torch.manual_seed(step_seed(run.seed, INITIAL_WEIGHTS))
     model = build_model(run.settings, run.shape, device)
     images, labels = torch.from_numpy(run.images).to(device), torch.from_numpy(run.labels).to(device)
-    return model, train(model, images, labels, run.seed, Checkpoints(run.checkpoints))
+    return model, train(model, images, labels, run.seed, run.checkpoints)
 
 
 def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
-    meeting_point = run.checkpoints / "processes"
+    folder = run.checkpoints.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    meeting_point = folder / "processes"
     meeting_point.unlink(missing_ok=True)
     context = mp.spawn(_process, (run, devices, meeting_point), nprocs=len(devices), join=False)
     # Every process stops at the same step once one of them has seen the signal.

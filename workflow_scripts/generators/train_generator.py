@@ -1,7 +1,6 @@
 """Train one generator on one subset. Rule: train_generator."""
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,13 @@ import torch
 
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, provenance, read_json, read_npy, write_csv, write_npy
+from workflow_scripts.files import fingerprint, read_json, read_npy, write_csv, write_npy
 from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
 from workflow_scripts.gpus import requested_gpus
 from workflow_scripts.job import run
+from workflow_scripts.training import Checkpoints
 
 
 def main(snakemake: Any) -> None:
@@ -46,7 +46,7 @@ def main(snakemake: Any) -> None:
         labels=labels,
         classes=classes,
         seed=seed,
-        checkpoints=Path(snakemake.params.checkpoints) / run_id,
+        checkpoints=Checkpoints.of_job(snakemake, run_id),
     )
     model, record = train_run(training, devices)
 
@@ -60,9 +60,6 @@ def main(snakemake: Any) -> None:
         images_at_best=record.images_at_best,
         evaluations=record.evaluations,
         snapshot_images=record.snapshot_images,
-        provenance=provenance(
-            generator=chosen, size=len(indices), seed=seed, run=run_id, devices=[device.type for device in devices]
-        ),
     )
     write_csv(snakemake.output.curve, pd.DataFrame(record.curve, columns=["images", *model.loss_names]))
     write_npy(snakemake.output.snapshots, torch.stack(record.snapshots).numpy())

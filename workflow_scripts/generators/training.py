@@ -1,7 +1,6 @@
 """The one training loop of all generator families: batches, steps, curves, snapshots, checkpoints, resumption."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,9 +11,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.model import Batch, GenerativeModel, from_uint8, rank, world_size
-from workflow_scripts.job import progress
+from workflow_scripts.job import Interrupted, progress
 from workflow_scripts.replication.quality import frechet_distance
-from workflow_scripts.training import BatchOrder, Checkpoints, Interrupted, StopSignal, due, step_seed
+from workflow_scripts.training import BatchOrder, Checkpoints, StopSignal, due, step_seed
 
 logger = logging.getLogger("copycat")
 
@@ -52,14 +51,13 @@ def train(
     labels: Tensor,
     seed: int,
     checkpoints: Checkpoints,
-    checkpoint_every_s: float = 60.0,
     on_step: Callable[[int], None] | None = None,
 ) -> TrainingRecord:
     """Train `model` for its configured number of steps, from the newest checkpoint if there is one.
 
     images: uint8 (N, H, W, C) and labels: int64 (N,), both on the model's device, where they stay.
     on_step: called with the number of steps done after each; tests use it to interrupt.
-    Raises Interrupted on SIGTERM, after a checkpoint, and InputError if a loss is no longer a number.
+    Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if a loss is no longer finite.
     """
     settings = model.settings
     order = BatchOrder(len(images), settings.batch, seed)
@@ -83,8 +81,7 @@ def train(
         return from_uint8(images[chosen]), labels[chosen]
 
     shown = torch.arange(SNAPSHOT_IMAGES, device=model.device) % max(model.shape.classes, 1)
-    saved = time.monotonic()
-    with StopSignal() as stop, progress(settings.steps, "steps", first, "training") as bar:
+    with StopSignal(checkpoints.stop_at) as stop, progress(settings.steps, "steps", first, "training") as bar:
         for step in range(first, settings.steps):
             torch.manual_seed(step_seed(seed, step))
             many = model.batches_per_step
@@ -111,11 +108,10 @@ def train(
                     record.best = {name: value.clone() for name, value in model.networks["ema"].state_dict().items()}
                 record.evaluations.append([done * settings.batch, distance])
             stopping = stop.agreed(model.device)
-            if stopping or (not last and time.monotonic() - saved >= checkpoint_every_s):
+            if stopping or (not last and checkpoints.due()):
                 save(done)
-                saved = time.monotonic()
                 if stopping:
-                    raise Interrupted(f"stopped at step {done} on SIGTERM; run the same command again to go on")
+                    raise Interrupted(stop.message(done))
             bar.advance()
             if on_step is not None:
                 on_step(done)

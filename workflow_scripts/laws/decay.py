@@ -24,6 +24,7 @@ from workflow_scripts.laws.exponential import (
 
 LN_100 = float(np.log(100.0))
 LEAST_SIZES = 3
+LARGEST_BACKGROUND = 0.5  # share of held-out images that count as replicas: beyond it, counting them says nothing
 PAPER_C = 100.0
 
 LEVEL, RATE = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -241,6 +242,11 @@ def fit_decay(
 
 def why_uninformative(points: Points, prior: LevelPrior | None = None) -> str:
     """Why no law can be fitted to these points at all, or an empty string."""
+    if np.median(points.background) > LARGEST_BACKGROUND:
+        return (
+            "most held-out images lie as near to a training image as a copy does: the set repeats itself, or the "
+            "threshold is too wide"
+        )
     sizes = min(len(np.unique(points.size)), len(np.unique(points.value)))
     if sizes < (LEAST_SIZES if prior is None else 1):
         return f"measured at {sizes} sizes of the training set, at least {LEAST_SIZES} are needed"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflow_scripts.figures import save_figure
-from workflow_scripts.files import InputError, provenance, read_json, write_json, write_text
+from workflow_scripts.files import read_json, write_json, write_text
 from workflow_scripts.job import run
 from workflow_scripts.laws.drawing import draw_one_shot
 from workflow_scripts.laws.one_shot_study import answer, curve_of, estimate_pairs, summarise
@@ -17,16 +17,10 @@ def main(snakemake: Any) -> None:
     leading = {key: table[key].iloc[0] for key in ("space", "threshold")}
     table = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
     curve = curve_of(read_json(snakemake.input.curve)["points"])
-    if curve is None:
-        raise InputError(
-            f"datasets.{name}: the intrinsic dimension could be measured at fewer than two sizes, so its growth is not "
-            "known. Give more images, or lower complexity.neighbours."
-        )
     found = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
     lines = answer(found, name, wanted)
     about = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
-    made_by = provenance(wanted_percentage=wanted, dataset=name)
-    write_json(snakemake.output.estimate, summarise(found, curve, about) | {"provenance": made_by})
+    write_json(snakemake.output.estimate, summarise(found, curve, about))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")
     figure = draw_one_shot(found, wanted, f"space {leading['space']}, threshold {leading['threshold']}")
     save_figure(figure, snakemake.output.svg, snakemake.output.png)

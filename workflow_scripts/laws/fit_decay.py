@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflow_scripts.figures import save_figure
-from workflow_scripts.files import provenance, write_csv, write_json
+from workflow_scripts.files import write_csv, write_json
 from workflow_scripts.job import run
 from workflow_scripts.laws import drawing
 from workflow_scripts.laws.study import fit_study, read_table
@@ -13,7 +13,7 @@ def main(snakemake: Any) -> None:
     settings = {"method": snakemake.params.method, "wanted_percentage": snakemake.params.wanted_percentage}
     study = fit_study(read_table(snakemake.input.table), **settings)
     write_csv(snakemake.output.fits, study.fits)
-    write_json(snakemake.output.laws, study.summary | {"provenance": provenance(**settings)})
+    write_json(snakemake.output.laws, study.summary)
     leading = study.summary["leading"]
     threshold = f"space {leading['space']}, threshold {leading['threshold']}"
     for axis, name in (("ln_size", "size"), ("dimension", "dimension")):

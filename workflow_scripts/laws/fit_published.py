@@ -3,10 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from workflow_scripts.figures import save_figure
-from workflow_scripts.files import write_csv
+from workflow_scripts.files import read_csv, write_csv
 from workflow_scripts.job import run
 from workflow_scripts.laws import drawing
 from workflow_scripts.laws.decay import DIMENSION_AXIS
@@ -27,7 +25,7 @@ def main(snakemake: Any) -> None:
     table = read_replication(snakemake.input.replication)
     for name, rows in fit_tables(table).items():
         write_csv(snakemake.output[name], rows)
-    write_csv(snakemake.output.size_laws, size_law_table(pd.read_csv(snakemake.input.dimension)))
+    write_csv(snakemake.output.size_laws, size_law_table(read_csv(snakemake.input.dimension)))
 
     threshold = THRESHOLDS[0]
     pairs = published_pairs(table, threshold, every_point=False)
@@ -45,7 +43,7 @@ def main(snakemake: Any) -> None:
     shots = {pair: predict_left_out(pairs, bounded, pair) for pair in pairs}
     left_out = drawing.draw_left_out(pairs, shots)
     save_figure(left_out, snakemake.output.left_out, snakemake.output.left_out_png)
-    quality = drawing.draw_quality(pd.read_csv(snakemake.input.quality))
+    quality = drawing.draw_quality(read_csv(snakemake.input.quality))
     save_figure(quality, snakemake.output.quality, snakemake.output.quality_png)
 
 

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.intervals import wilson
-from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, fit_decay
+from workflow_scripts.laws.decay import (
+    DIMENSION_AXIS,
+    LARGEST_BACKGROUND,
+    Axis,
+    DecayFit,
+    LevelPrior,
+    Points,
+    fit_decay,
+    why_uninformative,
+)
 from workflow_scripts.laws.one_shot import OneShotEstimate, estimate, no_estimate
 from workflow_scripts.laws.pairs import fit_pairs
 from workflow_scripts.laws.safe_size import smallest_safe_size
@@ -52,7 +61,7 @@ def curve_of(points: list[dict[str, Any]]) -> DimensionCurve | None:
 
 
 def estimate_pairs(
-    table: pd.DataFrame, dataset: str, curve: DimensionCurve, published: pd.DataFrame, wanted: float
+    table: pd.DataFrame, dataset: str, curve: DimensionCurve | None, published: pd.DataFrame, wanted: float
 ) -> dict[str, PairEstimate]:
     """The one-shot estimate of every generator on `dataset`.
 
@@ -69,14 +78,14 @@ def estimate_pairs(
             continue
         prior = level_of_others(fits, pair, published, rms)
         sizes = np.unique(points.size)
-        at = np.unique(np.concatenate([np.geomspace(sizes[0], max(curve.sizes[1], sizes[-1]), GRID), sizes]))
+        at = np.unique(np.concatenate([np.geomspace(sizes[0], _largest(curve, sizes), GRID), sizes]))
         shot = predict(points, curve, prior, at, wanted, rms)
         found[pair[0]] = PairEstimate(points, prior, shot, _trials(points, curve, prior, wanted, rms))
     return found
 
 
 def predict(
-    points: Points, curve: DimensionCurve, prior: LevelPrior, at: np.ndarray, wanted: float, rms: float
+    points: Points, curve: DimensionCurve | None, prior: LevelPrior, at: np.ndarray, wanted: float, rms: float
 ) -> OneShotEstimate:
     """Predict copies at sizes `at` from all that was measured.
 
@@ -90,14 +99,22 @@ def predict(
         if not fit.identified:
             return no_estimate(at, fit.reason)
         shot = _own_estimate(fit, at, wanted)
+    elif curve is None:
+        unknown = "its intrinsic dimension could be measured at fewer than two sizes, so that its growth is not known"
+        return no_estimate(at, why_uninformative(points, prior) or unknown)
     else:
         shot = estimate(points, curve, prior, at, wanted, rms)
-    safe, most = shot.safe_size, FAR * max(curve.sizes[1], sizes[-1])
+    safe, most = shot.safe_size, FAR * _largest(curve, sizes)
     if safe.size > most:
         return no_estimate(
             at, f"the law would reach {wanted:g} % only beyond {most:,.0f} images, far from all that was measured"
         )
     return replace(shot, safe_size=replace(safe, high=safe.high if safe.high <= most else np.inf))
+
+
+def _largest(curve: DimensionCurve | None, sizes: np.ndarray) -> float:
+    """The largest size at which anything was measured."""
+    return float(max(curve.sizes[1], sizes[-1]) if curve else sizes[-1])
 
 
 def _own_estimate(fit: DecayFit, at: np.ndarray, wanted: float) -> OneShotEstimate:
@@ -117,7 +134,7 @@ def _own_estimate(fit: DecayFit, at: np.ndarray, wanted: float) -> OneShotEstima
     return OneShotEstimate(fit.level, fit.rate, at, fit.percentage(at), low, high, safe, assumptions, warnings)
 
 
-def _trials(points: Points, curve: DimensionCurve, prior: LevelPrior, wanted: float, rms: float) -> pd.DataFrame:
+def _trials(points: Points, curve: DimensionCurve | None, prior: LevelPrior, wanted: float, rms: float) -> pd.DataFrame:
     """Predict each size from the smallest one alone (`one_shot`), and from all others (`leave_one_out`)."""
     sizes = np.unique(points.size)
     rows = []
@@ -160,13 +177,14 @@ def measured_enough(points: Points, wanted: float) -> float | None:
     """The smallest measured size from which on the upper end of the measured excess is at most `wanted` %, if any."""
     enough = None
     for size in np.unique(points.size)[::-1]:
-        if measured_excess(points.select(points.size == size))[2] > wanted:
+        here = points.select(points.size == size)
+        if np.median(here.background) > LARGEST_BACKGROUND or measured_excess(here)[2] > wanted:
             break
         enough = float(size)
     return enough
 
 
-def summarise(found: dict[str, PairEstimate], curve: DimensionCurve, about: dict[str, Any]) -> dict[str, Any]:
+def summarise(found: dict[str, PairEstimate], curve: DimensionCurve | None, about: dict[str, Any]) -> dict[str, Any]:
     """Strict JSON of the estimates of one data set; `about` goes first."""
     generators = {}
     for name, one in found.items():
@@ -190,7 +208,7 @@ def summarise(found: dict[str, PairEstimate], curve: DimensionCurve, about: dict
             "trials": one.trials.to_dict("records"),
             "median_error_of_trials": {str(trial): float(error) for trial, error in errors.items()},
         }
-    dimension = {"intercept": curve.intercept, "slope": curve.slope, "sizes": list(curve.sizes)}
+    dimension = curve and {"intercept": curve.intercept, "slope": curve.slope, "sizes": list(curve.sizes)}
     return plain({**about, "dimension": dimension, "generators": generators})
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from workflow_scripts.files import InputError
+from workflow_scripts.files import InputError, read_csv
 from workflow_scripts.laws.decay import (
     DIMENSION_AXIS,
     DecayFit,
@@ -140,7 +140,7 @@ def goodness(points: Points, percentage: np.ndarray) -> tuple[float, float]:
 
 def read_replication(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read the published percentages; InputError if the file is not what `resources/published/README.md` describes."""
-    table = pd.read_csv(path)
+    table = read_csv(path)
     needed = [
         "generator",
         "dataset",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.files import InputError
+from workflow_scripts.files import InputError, read_csv
 from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, why_uninformative
 from workflow_scripts.laws.exponential import Method
 from workflow_scripts.laws.pairs import Pair, fit_hierarchical, fit_pairs, fit_shared, level_prior
@@ -39,7 +39,7 @@ class StudyLaws:
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a replication table, a row for each generator, data set, size, seed, space and threshold; or InputError."""
-    table = pd.read_csv(path)
+    table = read_csv(path)
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise InputError(

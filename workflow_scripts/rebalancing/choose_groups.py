@@ -8,7 +8,7 @@ import numpy as np
 from workflow_scripts.complexity.dimension import shrink
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import InputError, provenance, read_json, write_json
+from workflow_scripts.files import InputError, read_json, write_json
 from workflow_scripts.job import run
 from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups
@@ -66,8 +66,7 @@ def main(snakemake: Any) -> None:
                 f"({', '.join(classes)}); choose another measure or larger groups"
             )
         result[name] = {"classes": classes, "measure": settings["measure"], **asdict(value), "pairs": found.pairs}
-    made_by = provenance(groups=params.groups, similarity=settings)
-    write_json(snakemake.output[0], {"groups": result, "provenance": made_by})
+    write_json(snakemake.output[0], {"groups": result})
 
 
 run(main, snakemake)

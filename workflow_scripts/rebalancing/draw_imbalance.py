@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import InputError, provenance, read_json, read_npy, read_parquet, write_json, write_npy
+from workflow_scripts.files import InputError, read_json, read_npy, read_parquet, write_json, write_npy
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.imbalance import (
     Exponential,
@@ -61,7 +61,6 @@ def main(snakemake: Any) -> None:
             "wanted": wanted.tolist(),
             "candidates": (wanted * params.budget).tolist(),
             "thirds": head_middle_tail(counts).tolist(),
-            "provenance": provenance(imbalance=params.imbalance, **dict(snakemake.wildcards)),
         },
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.figures import save_figure
-from workflow_scripts.files import provenance, read_json, write_csv, write_json
+from workflow_scripts.files import read_csv, read_json, write_csv, write_json
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.drawing import draw_gain_law
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
@@ -36,7 +36,7 @@ def gain_points(improvements: pd.DataFrame, groups: dict[str, dict[str, Any]], a
 
 
 def main(snakemake: Any) -> None:
-    improvements = pd.read_csv(snakemake.input.improvements)
+    improvements = read_csv(snakemake.input.improvements)
     groups = {
         f"{dataset}/{name}": about
         for dataset, path in zip(snakemake.params.datasets, snakemake.input.groups, strict=True)
@@ -50,7 +50,7 @@ def main(snakemake: Any) -> None:
     write_csv(snakemake.output.points, pd.concat(tables))
     leading = snakemake.params.arms[-1]
     about = {"measure": MEASURE, "leading": leading, "laws": {arm: law.summary() for arm, law in laws.items()}}
-    write_json(snakemake.output.law, about | {"provenance": provenance(arms=snakemake.params.arms)})
+    write_json(snakemake.output.law, about)
     save_figure(draw_gain_law(laws[leading]), snakemake.output.svg, snakemake.output.png)
 
 

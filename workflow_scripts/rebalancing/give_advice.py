@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from workflow_scripts.files import provenance, read_json, read_parquet, write_json, write_text
+from workflow_scripts.files import read_csv, read_json, read_parquet, write_json, write_text
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.advice import advise, measured_gain
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
@@ -20,17 +19,16 @@ def main(snakemake: Any) -> None:
     matrix = np.array(similarity["matrix"], dtype=float)
     group = f"{name}/all"
     if files.points:
-        points = pd.read_csv(files.points)
+        points = read_csv(files.points)
         points = points[points["arm"] == read_json(files.law)["leading"]]
         law = fit_gain_law(GainPoints.of(points))
-        improvements = pd.read_csv(files.improvements)
+        improvements = read_csv(files.improvements)
         if group in set(improvements["group"]):
-            measured = measured_gain(improvements, pd.read_csv(files.over_baselines), group)
+            measured = measured_gain(improvements, read_csv(files.over_baselines), group)
             about = read_json(files.counts[0])
             counts, classes = np.array(about["counts"]), about["classes"]
     found = advise(value["value"], (value["low"], value["high"]), law, measured, counts, classes, matrix)
-    made_by = provenance(dataset=name, measure=similarity["measure"])
-    write_json(snakemake.output.advice, {"dataset": name, **found.summary, "provenance": made_by})
+    write_json(snakemake.output.advice, {"dataset": name, **found.summary})
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in found.lines) + "\n")
 
 

@@ -3,22 +3,21 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from workflow_scripts.figures import save_figure
-from workflow_scripts.files import read_json
+from workflow_scripts.files import read_csv, read_json
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.drawing import draw_counts, draw_improvements
 
 
 def main(snakemake: Any) -> None:
     wildcards, output = snakemake.wildcards, snakemake.output
-    found = pd.read_csv(snakemake.input.improvements)
+    found = read_csv(snakemake.input.improvements)
     found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"].fillna({"part": ""})
     augmented = [arm for arm in snakemake.params.arms if arm not in snakemake.params.baselines]
     figure = draw_improvements(found, augmented, f"{wildcards.dataset}, {wildcards.group}")
     save_figure(figure, output.gains, output.gains_png)
-    counts, chosen = read_json(snakemake.input.counts), pd.read_csv(snakemake.input.report)
+    counts, chosen = read_json(snakemake.input.counts), read_csv(snakemake.input.report)
     real, wanted = np.array(counts["counts"]), np.array(counts["wanted"])
     figure = draw_counts(counts["classes"], real, chosen["found"].to_numpy(), wanted)
     save_figure(figure, output.counts, output.counts_png)

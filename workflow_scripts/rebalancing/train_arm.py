@@ -5,7 +5,6 @@ Rule: train_arm.
 
 import hashlib
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, provenance, read_json, read_npy, read_parquet, write_csv, write_npy
+from workflow_scripts.files import fingerprint, read_json, read_npy, read_parquet, write_csv, write_npy
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -58,12 +57,9 @@ def main(snakemake: Any) -> None:
     held_out = image_set.images[test], place[image_set.labels[test]].astype(np.int64)
     validation = torch.from_numpy(held_out[0]).to(device), torch.from_numpy(held_out[1]).to(device)
     classifier = build_classifier(settings, training[0], len(counts["classes"]), seed, device)
-    checkpoints = Checkpoints(Path(params.checkpoints) / run_id)
+    checkpoints = Checkpoints.of_job(snakemake, run_id)
     record = train_classifier(classifier, *training, seed, checkpoints, validation, REMEDIES.get(arm, "none"))
-    made_by = provenance(classifier=params.classifier, run=run_id, **dict(snakemake.wildcards))
-    save_classifier(
-        snakemake.output.weights, snakemake.output.network, classifier, classes=counts["classes"], provenance=made_by
-    )
+    save_classifier(snakemake.output.weights, snakemake.output.network, classifier, classes=counts["classes"])
     write_csv(snakemake.output.curve, pd.DataFrame(record.curve, columns=COLUMNS))
     write_npy(snakemake.output.predictions, torch.stack([validation[1].cpu(), *record.predictions]).numpy())
     shutil.rmtree(params.checkpoints)

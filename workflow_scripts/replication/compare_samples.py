@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import provenance, read_npy, read_parquet, write_json, write_parquet
+from workflow_scripts.files import read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.job import run
 from workflow_scripts.replication.quality import compare, frechet_distance, vectors
 from workflow_scripts.replication.search import find_neighbours, merge
@@ -27,7 +27,7 @@ def main(snakemake: Any) -> None:
         # What the training images themselves would get: samples can hardly be nearer to the held-out ones.
         "control": {"frechet": frechet_distance(vectors(held_out), vectors(training), device)},
     }
-    write_json(snakemake.output.quality, quality | {"provenance": provenance(**dict(snakemake.wildcards))})
+    write_json(snakemake.output.quality, quality)
     k = snakemake.params.k
     if snakemake.input.shards:
         shards = [read_parquet(path) for path in snakemake.input.shards]

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workflow_scripts.config import threshold_label
-from workflow_scripts.files import provenance, read_parquet, write_json
+from workflow_scripts.files import read_parquet, write_json
 from workflow_scripts.job import run
 from workflow_scripts.replication import measures
 from workflow_scripts.replication.tables import by_rank
@@ -40,7 +40,6 @@ def main(snakemake: Any) -> None:
             "held_out": measures.quantiles(chance),
             "training": measures.quantiles(within),
         },
-        "provenance": provenance(thresholds=snakemake.params.thresholds, **dict(snakemake.wildcards)),
     }
     write_json(snakemake.output[0], result)
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from workflow_scripts import figures
+from workflow_scripts.files import read_csv
 from workflow_scripts.job import run
 
 ROWS = {  # label of the axis, and the column of its line and of its control
@@ -56,7 +57,7 @@ def _line(axes: Axes, line: pd.DataFrame, measure: str, style: figures.Style, as
 
 
 def main(snakemake: Any) -> None:
-    table = pd.read_csv(snakemake.input[0])
+    table = read_csv(snakemake.input[0])
     table = table[table["space"] == snakemake.wildcards.space]
     one_threshold = table.drop_duplicates(["generator", "dataset", "size", "seed"])
     figures.save_figure(draw_quality(one_threshold), snakemake.output.svg, snakemake.output.png)

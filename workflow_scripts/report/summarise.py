@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.files import read_json, write_text
+from workflow_scripts.files import read_csv, read_json, write_text
 from workflow_scripts.intervals import wilson
 from workflow_scripts.job import run
 
@@ -118,13 +118,13 @@ def answer_lines(title: str, paths: Iterable[str]) -> list[str]:
 def main(snakemake: Any) -> None:
     lines: list[str] = []
     if snakemake.input.table:
-        lines += replication_lines(pd.read_csv(snakemake.input.table), read_json(snakemake.input.laws))
+        lines += replication_lines(read_csv(snakemake.input.table), read_json(snakemake.input.laws))
     lines += answer_lines("Smallest safe training set", snakemake.input.one_shot)
     lines += answer_lines("Rebalance with synthetic images?", snakemake.input.advice)
     trends = [snakemake.input.trends] if snakemake.input.trends else []
     lines += answer_lines("What goes with the teachers' augmentation", trends)
     lines += answer_lines("Whom to distil from", snakemake.input.diagnosis)
-    lines += published_lines(pd.read_csv(snakemake.input.published), pd.read_csv(snakemake.input.leave_one_out))
+    lines += published_lines(read_csv(snakemake.input.published), read_csv(snakemake.input.leave_one_out))
     write_text(snakemake.output[0], "\n".join(["## Copycat: headline numbers", "", *lines]) + "\n")
 
 

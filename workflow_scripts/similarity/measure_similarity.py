@@ -8,7 +8,7 @@ import numpy as np
 from workflow_scripts.complexity.dimension import shrink
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import InputError, provenance, write_json
+from workflow_scripts.files import InputError, write_json
 from workflow_scripts.job import run
 from workflow_scripts.similarity.class_similarity import ClassSimilarity, measure_similarity
 
@@ -47,8 +47,7 @@ def main(snakemake: Any) -> None:
     )
     resolution = min(settings["resolution"], image_set.images.shape[1])
     about = {"dataset": name, "measure": settings["measure"], "resolution": resolution, "definition": DEFINITION}
-    made_by = provenance(similarity=settings, images=image_set.manifest["sha256"])
-    write_json(snakemake.output[0], about | as_json(found) | {"provenance": made_by})
+    write_json(snakemake.output[0], about | as_json(found))
 
 
 run(main, snakemake)
