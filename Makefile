@@ -6,10 +6,10 @@ INSTALLED := .venv/.installed
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo image bench test lint format lock schema clean
+.PHONY: help install demo image bench test test-faults lint format lock schema clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## create .venv from envs/lock.txt (needs Python 3.11)
 
@@ -34,6 +34,10 @@ test: $(INSTALLED) ## run the tests
 
 bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/performance.md (minutes, on an idle machine)
 	$(BIN)/python -m benchmarks > docs/.performance.md && mv docs/.performance.md docs/performance.md
+
+# The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.
+test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keeps the tally for docs/reliability.md
+	$(BIN)/pytest tests/faults --kills 36 --tally
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check .
