@@ -3,13 +3,13 @@
 import importlib
 import logging
 import os
-import platform
 import sys
-from pathlib import Path
 
 import torch
 
-BENCHMARKS = ["measures", "search_scale", "distillation_protocols"]
+from workflow_scripts.provenance import hardware
+
+BENCHMARKS = ["measures", "search_scale", "memory", "distillation_protocols"]
 
 HEAD = """# Performance
 
@@ -20,10 +20,8 @@ shared machines vary by some percent from run to run; nothing here is a test.
 
 def machine() -> str:
     """Processor, cores and GPUs of this machine, in words."""
-    names = [line.split(":", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    processor = names[0].strip() if names else platform.processor() or platform.machine()
-    return ", ".join([f"{os.cpu_count()} cores of {processor}", *gpus])
+    return ", ".join([f"{os.cpu_count()} cores of {hardware()['processor']}", *gpus])
 
 
 def main(wanted: list[str]) -> None:
