@@ -42,8 +42,9 @@ def snakemake_command(folder: Path, *arguments: str, config: Path = SMOKE) -> li
 
 # A cluster of two cores without accounts or accounting, asked often.
 CLUSTER = (
-    "--cores=2", "--slurm-no-account", "--slurm-status-command=squeue", "--seconds-between-status-checks=3",
-    "--slurm-init-seconds-before-status-checks=3", "--latency-wait=20",
+    "--cores=2", "--slurm-no-account", "--slurm-status-command=squeue", "--latency-wait=20",
+    # A job takes some 8 s. A look that finds no finished one puts off the next by 10 s more.
+    "--seconds-between-status-checks=9", "--slurm-init-seconds-before-status-checks=9",
 )  # fmt: skip
 
 

@@ -45,14 +45,16 @@ def record_of(artifact: str | os.PathLike[str]) -> Path | None:
 def check_inputs(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str | None]:
     """The SHA-256 of every input that has a record, None for others.
 
-    Raises InputError for the first one that is not what its job wrote.
+    Raises InputError for the first one that is missing, or not what its job wrote.
     """
     digests: dict[str, str | None] = {}
     for path in map(str, paths):
         record = record_of(path)
-        if record is None or not record.exists() or not Path(path).is_file():
+        if record is None or not record.exists():
             digests[path] = None
             continue
+        if not Path(path).exists():
+            raise InputError(f"{path}: missing, though the workflow made it. {remake(path)}")
         expected = _digest_in(record)
         digests[path] = sha256(path)
         if digests[path] != expected:
@@ -65,6 +67,9 @@ def check_inputs(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str | Non
 
 def record_outputs(job: Any, inputs: Mapping[str, str | None]) -> None:
     """Write the records of a finished job's outputs. `job`: Snakemake's object; `inputs`: as `check_inputs` gave."""
+    artifacts = {path: record for path in map(str, job.output) if (record := record_of(path)) and Path(path).is_file()}
+    if not artifacts:
+        return
     about = {
         "rule": job.rule,
         "wildcards": dict(job.wildcards),
@@ -77,11 +82,9 @@ def record_outputs(job: Any, inputs: Mapping[str, str | None]) -> None:
         "hardware": hardware(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    for path in dict.fromkeys(map(str, job.output)):
-        record = record_of(path)
-        if record is not None and Path(path).is_file():
-            size = Path(path).stat().st_size
-            write_json(record, {"artifact": Path(path).name, "bytes": size, "sha256": sha256(path), **about})
+    for path, record in artifacts.items():
+        size = Path(path).stat().st_size
+        write_json(record, {"artifact": Path(path).name, "bytes": size, "sha256": sha256(path), **about})
 
 
 def versions() -> dict[str, str]:

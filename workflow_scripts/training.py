@@ -124,7 +124,7 @@ def _all_finite(state: Any) -> bool:
 
 
 class StopSignal:
-    """Notes a SIGTERM, or that the time is up, so that the loop can leave a checkpoint before it ends.
+    """Notes SIGTERM, SIGINT (Ctrl-C) or that the time is up, so that the loop can leave a checkpoint before it ends.
 
     stop_at: when the time is up, in seconds since the epoch; None: never.
     """
@@ -135,11 +135,12 @@ class StopSignal:
         self.stop_at = stop_at
 
     def __enter__(self) -> "StopSignal":
-        self._before = signal.signal(signal.SIGTERM, self._note)
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
         self.requested = True
@@ -157,5 +158,5 @@ class StopSignal:
         return self.stop_at is not None and time.time() >= self.stop_at
 
     def message(self, step: int) -> str:
-        why = "as its time was up" if not self.requested and self._time_is_up() else "on SIGTERM"
+        why = "as its time was up" if not self.requested and self._time_is_up() else "when it was asked to"
         return f"stopped at step {step} {why}, after a checkpoint; run the same snakemake command again to go on"

@@ -1,6 +1,7 @@
 """How the image is named, where its packages come from, and what is said when it cannot be built."""
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,15 @@ import pytest
 from tests.conftest import ROOT
 from workflow_scripts.containers import image
 from workflow_scripts.containers.check_image import locked_versions, wrong_versions
-from workflow_scripts.containers.image import SOURCES, base_arguments, check_apptainer, image_name, stage_pip_settings
-from workflow_scripts.files import InputError
+from workflow_scripts.containers.image import (
+    LOCK,
+    SOURCES,
+    base_arguments,
+    check_apptainer,
+    image_name,
+    stage_pip_settings,
+)
+from workflow_scripts.files import InputError, sha256
 
 
 def program(folder: Path, text: str) -> None:
@@ -103,3 +111,18 @@ def test_this_environment_is_the_locks_and_a_wrong_one_is_told() -> None:
         f"numpy: 1.0 is locked, {locked['numpy']} is installed",
         "no-such-package: 2 is locked, no version is installed",
     ]
+
+
+def test_the_program_that_builds_runs_as_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the build itself: its command line, the check of the labels, the log."""
+    made = {"lock.sha256": sha256(ROOT / LOCK), "versions": "torch-2"}
+    monkeypatch.setattr(
+        "workflow_scripts.containers.image.build", lambda root, image, base: image.write_bytes(b"image")
+    )
+    monkeypatch.setattr("workflow_scripts.containers.image.labels", lambda image: made)
+    monkeypatch.setattr("sys.argv", ["build_image", str(tmp_path / "copycat.sif"), str(tmp_path / "build.log")])
+    runpy.run_module("workflow_scripts.containers.build_image", run_name="__main__")
+    assert (tmp_path / "copycat.sif").read_bytes() == b"image"
+    made["lock.sha256"] = "another"
+    with pytest.raises(SystemExit):
+        runpy.run_module("workflow_scripts.containers.build_image", run_name="__main__")

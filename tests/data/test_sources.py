@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision.datasets
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from tests.conftest import ROOT
@@ -167,6 +169,20 @@ def test_torchvision_sets_are_read_from_a_local_root(tmp_path: Path) -> None:
     source = torchvision_set("FashionMNIST", str(tmp_path), ["train", "test"], download=False)
     assert (source.count, source.classes[5], source.origin(6)) == (8, "Sandal", "test/1")
     assert source.read(6)[1] == 1
+
+
+def test_a_download_is_one_runs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fetched(torchvision.datasets.VisionDataset):
+        def __init__(self, root: str, train: bool, download: bool) -> None:
+            super().__init__(root)
+            with pytest.raises(Timeout):
+                FileLock(Path(root) / ".Fetched.lock").acquire(timeout=0)
+
+        def __len__(self) -> int:
+            return 3
+
+    monkeypatch.setattr(torchvision.datasets, "Fetched", Fetched, raising=False)
+    assert torchvision_set("Fetched", str(tmp_path / "new"), ["train", "test"], download=True).count == 6
 
 
 def test_torchvision_complaints(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,8 @@ def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path
             assert f"--forcerun {here}" in str(caught.value)
             tried.add((path.suffix, name))
         here.unlink()
+        with pytest.raises(InputError, match=rf"{re.escape(str(here))}: missing.*--forcerun"):
+            check_inputs([here])
     kinds = {".npy", ".parquet", ".json", ".csv", ".safetensors", ".md", ".svg", ".png", ".yaml"}
     assert {kind for kind, _ in tried} == kinds
     assert len(tried) == len(kinds) * len(EVERY) + len(ARRAYS) + 2
@@ -144,14 +147,14 @@ def test_jobs_refuse_damaged_inputs_and_what_they_say_makes_them_anew(smoke_run:
     read = [
         next((folder / "results").glob(pattern))
         for pattern in (
-            "samples/*/*/*/*/images.npy",
-            "distillation/*/*/teachers/none-1/weights.safetensors",
+            "distillation/*/*/teachers/none-1/logits.npy",
+            "distillation/*/*/students/*/weights.safetensors",
             "similarity/*.json",
             "controls/pixel/*/*/*.parquet",
             "rebalancing/improvements.csv",
         )
     ]
-    rules = ["plot_gallery", "look_with_teachers", "plot_similarity", "measure_replication", "fit_gain_law"]
+    rules = ["diagnose", "look_with_students", "plot_similarity", "measure_replication", "fit_gain_law"]
     for path in read:
         times = path.stat()
         path.write_bytes(flipped(path.read_bytes()))

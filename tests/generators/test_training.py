@@ -138,9 +138,9 @@ def test_resumed_training_gives_the_same_bytes(images: torch.Tensor, tmp_path: P
 
 
 def test_a_torn_checkpoint_is_passed_over(images: torch.Tensor, tmp_path: Path, caplog) -> None:
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, 0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_model(), images, LABELS, 3, checkpoints, 0.0, interrupt_at(6))
+        train(tiny_model(), images, LABELS, 3, checkpoints, interrupt_at(6))
     newest, before = sorted(tmp_path.glob("*.pt"), reverse=True)
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -153,15 +153,20 @@ def test_a_torn_checkpoint_is_passed_over(images: torch.Tensor, tmp_path: Path, 
     assert checkpoints.load(CPU) is None
 
 
-def test_sigterm_leaves_a_checkpoint_at_the_step_in_flight(images: torch.Tensor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_at_the_step_in_flight(
+    number: signal.Signals, images: torch.Tensor, tmp_path: Path
+) -> None:
+    before = signal.getsignal(number)
+
     def on_step(done: int) -> None:
         if done == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted, match="step 5"):
         train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path, 1e9), on_step)
     assert Checkpoints(tmp_path).load(CPU)[0] == 5
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == before
 
 
 def test_training_stops_when_its_time_is_up_and_goes_on_from_there(images: torch.Tensor, tmp_path: Path) -> None:

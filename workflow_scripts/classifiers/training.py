@@ -72,7 +72,7 @@ def train_classifier(
     images: uint8 (N, H, W, C), labels: int64 (N,), and validation, a pair of the same; all on the network's device.
     remedy: against a long tail. loss: what takes the place of the cross-entropy, called with logits (B, C), labels
     (B,), the indices (B,) of the images and their view. on_step: called with the number of steps done after each.
-    Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if a loss is no longer finite.
+    Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if a loss is no longer finite.
     """
     settings, device = classifier.settings, images.device
     counts = labels.bincount(minlength=classifier.classes)

@@ -88,7 +88,7 @@ def train_encoder(
     """Train on images, uint8 (N, H, W, C) on the device where they stay, from the newest checkpoint if there is one.
 
     Gives the encoder and the curve, rows (images seen, mean loss since the row before). on_step: called with the number
-    of steps done after each. Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if
+    of steps done after each. Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if
     the loss is no longer finite.
     """
     device = images.device

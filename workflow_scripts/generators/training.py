@@ -57,7 +57,7 @@ def train(
 
     images: uint8 (N, H, W, C) and labels: int64 (N,), both on the model's device, where they stay.
     on_step: called with the number of steps done after each; tests use it to interrupt.
-    Raises Interrupted on SIGTERM or when time is up, after a checkpoint, and InputError if a loss is no longer finite.
+    Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if a loss is no longer finite.
     """
     settings = model.settings
     order = BatchOrder(len(images), settings.batch, seed)

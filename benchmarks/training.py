@@ -1,0 +1,230 @@
+"""A training step of ours beside the plain loop that a user would write, of the same network and batch."""
+
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.optimization import get_scheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from workflow_scripts.classifiers.presets import classifier_settings
+from workflow_scripts.classifiers.training import build_classifier, train_classifier
+from workflow_scripts.generators.biggan import Discriminator, Generator
+from workflow_scripts.generators.diffusion import unet
+from workflow_scripts.generators.families import build_model
+from workflow_scripts.generators.model import ImageShape
+from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, settings_for
+from workflow_scripts.generators.training import train
+from workflow_scripts.training import Checkpoints
+
+IMAGES, SIDE, CLASSES, ROUNDS = 2048, 32, 10, 3
+SHAPE = ImageShape(SIDE, 3)
+STEPS = {"diffusion": 24, "biggan": 24, "classifier": 4}  # of each in each round
+SKIPPED = 2  # first steps of a loop, in which things are set up
+
+TEXT = """## Training steps beside a plain loop
+
+The same network and batch, {images:,} colour images of {side} px: ours from memory, the peer's as PNG files through
+torchvision's transforms and a DataLoader with 2 workers that stay. The two take turns, {rounds} rounds; the median
+step, the first {skipped} of a round left out. No compilation, float32.
+
+| work | ours, ms a step | peer | peer, ms a step | ratio |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def make_images(folder: Path) -> tuple[Tensor, Tensor]:
+    """Smooth random images, as files in class folders and as uint8 (N, H, W, C) with labels (N,)."""
+    random = np.random.default_rng(0)
+    images = []
+    for i in range(IMAGES):
+        coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        image = coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        path = folder / f"{i % CLASSES}" / f"{i:05d}.png"
+        path.parent.mkdir(exist_ok=True)
+        image.save(path)
+        images.append(np.asarray(image))
+    return torch.from_numpy(np.stack(images)), torch.arange(IMAGES) % CLASSES
+
+
+def batches(folder: Path, batch: int, *augment: nn.Module, signed: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of the files: images in -1..1 (or 0..1) and labels."""
+    scale = [v2.Normalize([0.5], [0.5])] if signed else []
+    transform = v2.Compose([*augment, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), *scale])
+    loader = DataLoader(
+        ImageFolder(str(folder), transform), batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+    )
+    while True:
+        yield from loader
+
+
+class Enough(Exception):
+    """As many steps as are timed are done."""
+
+
+def our_generator(settings: Settings, images: Tensor, labels: Tensor, steps: int) -> list[float]:
+    times = [time.perf_counter()]
+    with tempfile.TemporaryDirectory() as folder:
+        model = build_model(settings, SHAPE, images.device)
+
+        def note(done: int) -> None:
+            times.append(time.perf_counter())
+            if done == steps:
+                raise Enough
+
+        with contextlib.suppress(Enough):
+            train(model, images, labels, 0, Checkpoints(Path(folder), 1e9), note)
+    return np.diff(times).tolist()
+
+
+def timed(step: Callable[[], None], steps: int) -> list[float]:
+    taken = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def plain_diffusion(settings: DiffusionSettings, folder: Path, steps: int) -> list[float]:
+    """The loop of diffusers' example of unconditional generation."""
+    network = unet(settings, SHAPE)
+    noising = DDPMScheduler(settings.noise_levels, beta_schedule=settings.noise_schedule, prediction_type="epsilon")
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, betas=(0.95, 0.999), weight_decay=1e-6)
+    schedule = get_scheduler("cosine", optimiser, num_warmup_steps=10, num_training_steps=1000)
+    average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
+    data = batches(folder, settings.batch)
+
+    def step() -> None:
+        clean, _ = next(data)
+        noise = torch.randn_like(clean)
+        level = torch.randint(0, settings.noise_levels, (len(clean),)).long()
+        loss = F.mse_loss(network(noising.add_noise(clean, noise, level), level).sample, noise)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        average.step(network.parameters())
+        loss.item()
+
+    return timed(step, steps)
+
+
+def plain_biggan(settings: BigGANSettings, folder: Path, steps: int) -> list[float]:
+    """Both networks updated one after the other, real and generated images in passes of their own."""
+    generator, discriminator = Generator(settings, SHAPE), Discriminator(settings, SHAPE)
+    average = Generator(settings, SHAPE)
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    optimisers = [
+        torch.optim.Adam(network.parameters(), rate, betas)
+        for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
+    ]
+    data = batches(folder, settings.batch)
+
+    def latents() -> Tensor:
+        return torch.randn(settings.batch, settings.latent)
+
+    def step() -> None:
+        for _ in range(settings.discriminator_steps):
+            images, labels = next(data)
+            optimisers[1].zero_grad()
+            real = F.relu(1 - discriminator(images, labels)).mean()
+            fake = F.relu(1 + discriminator(generator(latents(), labels).detach(), labels)).mean()
+            (real + fake).backward()
+            optimisers[1].step()
+        optimisers[0].zero_grad()
+        loss = -discriminator(generator(latents(), labels), labels).mean()
+        loss.backward()
+        optimisers[0].step()
+        with torch.no_grad():
+            for kept, value in zip(average.parameters(), generator.parameters(), strict=True):
+                kept.mul_(0.999).add_(value, alpha=0.001)
+        loss.item()
+
+    return timed(step, steps)
+
+
+def our_classifier(images: Tensor, labels: Tensor, steps: int) -> list[float]:
+    settings = classifier_settings("guo2024-student", {"steps": steps})
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        network = build_classifier(settings, images, CLASSES, 0, images.device)
+        times.append(time.perf_counter())
+        checkpoints = Checkpoints(Path(folder), 1e9)
+        train_classifier(network, images, labels, 0, checkpoints, on_step=lambda _: times.append(time.perf_counter()))
+    return np.diff(times).tolist()
+
+
+def plain_classifier(images: Tensor, folder: Path, steps: int) -> list[float]:
+    """The same network in its usual memory layout, augmented image by image."""
+    settings = classifier_settings("guo2024-student", {"steps": steps})
+    network = build_classifier(settings, images, CLASSES, 0, images.device).to(memory_format=torch.contiguous_format)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum, nesterov=True)
+    augment = (
+        v2.RandomResizedCrop(SIDE, (settings.smallest_crop, 1.0), antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.RandomRotation(15),
+    )
+    data = batches(folder, settings.batch, *augment, signed=False)
+    network.train()
+
+    def step() -> None:
+        shown, labels = next(data)
+        optimiser.zero_grad()
+        loss = F.cross_entropy(network(shown), labels)
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    return timed(step, steps)
+
+
+def measure() -> str:
+    diffusion, biggan = settings_for("diffusion", "tiny", {}), settings_for("biggan", "tiny", {})
+    assert isinstance(diffusion, DiffusionSettings)
+    assert isinstance(biggan, BigGANSettings)
+    batch = classifier_settings("guo2024-student", {}).batch
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        images, labels = make_images(folder)
+        none = torch.zeros(IMAGES, dtype=torch.int64)
+        works: dict[str, tuple[str, str, Callable[[int], list[float]], Callable[[int], list[float]]]] = {
+            "diffusion": (
+                f"diffusion, preset tiny, batch {diffusion.batch}", "diffusers' example of training",
+                lambda steps: our_generator(diffusion, images, none, steps),
+                lambda steps: plain_diffusion(diffusion, folder, steps),
+            ),
+            "biggan": (
+                f"BigGAN, preset tiny, batch {biggan.batch}", "plain eager loop",
+                lambda steps: our_generator(biggan, images, none, steps),
+                lambda steps: plain_biggan(biggan, folder, steps),
+            ),
+            "classifier": (
+                f"ResNet-18, weak augmentation, batch {batch}", "plain eager loop",
+                lambda steps: our_classifier(images, labels, steps),
+                lambda steps: plain_classifier(images, folder, steps),
+            ),
+        }  # fmt: skip
+        for key, (work, peer, ours, theirs) in works.items():
+            taken: tuple[list[float], list[float]] = ([], [])
+            for _ in range(ROUNDS):
+                for times, loop in zip(taken, (ours, theirs), strict=True):
+                    times += loop(STEPS[key] + SKIPPED)[SKIPPED:]
+            mine, plain = (1000 * statistics.median(times) for times in taken)
+            rows.append(f"| {work} | {mine:.0f} | {peer} | {plain:.0f} | {plain / mine:.2f} |")
+    return TEXT.format(images=IMAGES, side=SIDE, rounds=ROUNDS, skipped=SKIPPED, rows="\n".join(rows))
