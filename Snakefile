@@ -15,7 +15,7 @@ min_version("9.27")
 # study is mixed into another one. What a study leaves out has a default (docs/config.md).
 if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.basedir}/config.yaml"
+    configfile: f"{workflow.current_basedir}/config.yaml"
 
 
 include: "rules/common.smk"

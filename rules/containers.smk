@@ -24,6 +24,7 @@ rule build_image:
 # an image that was copied here, however old, is as good as one that was built here.
 if INSIDE:
     for computing in workflow.rules:
-        if computing.container_img:
+        # In another workflow there are rules with images of their own, and rules that were met here before.
+        if computing.container_img == IMAGE and "image" not in computing.input.keys():
             computing.input_modifier = workflow.modifier.path_modifier  # a rule without inputs has none yet
             computing.set_input(image=local(ancient(IMAGE)))

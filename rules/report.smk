@@ -62,7 +62,7 @@ rule write_report:
     handover: True
     params:
         python=sys.executable,
-        snakefile=workflow.main_snakefile,
+        snakefile=ROOT / "Snakefile",
     # Snakemake itself makes the report, from the records of the jobs above. --nolock: the calling run holds the lock.
     shell:
         "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
