@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo image bench test test-faults lint format lock schema clean
+.PHONY: help install demo image bench test test-faults docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/perform
 # The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.
 test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keeps the tally for docs/reliability.md
 	$(BIN)/pytest tests/faults --kills 36 --tally
+
+docs: $(INSTALLED) ## build the site of the documentation: site/index.html
+	$(BIN)/mkdocs build --quiet
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check .

@@ -1,0 +1,113 @@
+"""The site of the docs and the notebook: complete, readable without a network, and true to the code."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+from tests.conftest import ROOT, not_here
+
+# What a page loads by itself; links that a reader may follow are none of these.
+LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "use": "href"}
+
+
+class Loaded(HTMLParser):
+    """The addresses that a page loads."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in LOADING and given.get("rel") not in ("prev", "next", "canonical"):
+            self.addresses.append(given.get(LOADING[tag]) or "")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site; a broken link, or a page that is not in the navigation, stops the build."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_no_page_loads_anything_from_a_network(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        addresses = Loaded(page).addresses
+        assert addresses
+        assert not [one for one in addresses if re.match(r"(https?:)?//", one)], page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import\s*)[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+def test_the_pages_show_in_a_browser(site: Path, chromium: str) -> None:
+    for page in ("index.html", "replication.html"):
+        done = subprocess.run(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom",
+             "--virtual-time-budget=4000", (site / page).as_uri()],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "CONSOLE" not in done.stderr, done.stderr
+        assert 'data-md-component="search"' in done.stdout
+        assert "Will a generator copy my images?" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    import shutil
+
+    return shutil.which("chromium") or not_here("browser", "there is no chromium")
+
+
+def test_formulas_are_pictures_with_a_text(site: Path) -> None:
+    formulas = re.findall(r'<svg class="formula"[^>]*aria-label="([^"]*)"', (site / "laws.html").read_text())
+    assert any("mathrm{rate}" in formula for formula in formulas)
+    assert "language-math" not in (site / "laws.html").read_text()
+
+
+def test_the_examples_of_extending_fit_the_code() -> None:
+    changes = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
+    assert len(changes) == 5
+    for change in changes:
+        done = subprocess.run(
+            ["git", "apply", "--check", "-"], input=change, text=True, capture_output=True, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_one_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", cited)
+    released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == cited
+
+
+def test_the_notebook_draws_the_figures(smoke_run: Path) -> None:
+    notebook = nbformat.read(ROOT / "notebooks/results.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # outputs are no part of the repository
+    folder = smoke_run / "notebooks"
+    folder.mkdir()
+    kernels = AsyncKernelManager()
+    kernels._kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+    NotebookClient(notebook, km=kernels, resources={"metadata": {"path": folder}}, timeout=120).execute()
+    drawn = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
+    assert len(drawn) == 5
