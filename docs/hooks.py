@@ -22,7 +22,6 @@ IN_NAVIGATION = {ROOT / "README.md": "index.md", **{ROOT / name: name for name i
 
 def on_files(files: Files, config: Any) -> Files:
     """Add a page for every file of the repository outside `docs/` that a page links to."""
-    added: dict[Path, str] = {}
     waiting = [*IN_NAVIGATION, *(DOCS / page.src_uri for page in files.documentation_pages())]
     for source in waiting:  # it grows
         if not source.is_relative_to(DOCS):
@@ -60,7 +59,9 @@ def _page_of(source: Path) -> str:
     """The page of a file, relative to the site."""
     if source.is_relative_to(DOCS):
         return source.relative_to(DOCS).as_posix()
-    return IN_NAVIGATION.get(source) or f"files/{source.relative_to(ROOT).as_posix().removesuffix('.md').lstrip('.')}.md"
+    return (
+        IN_NAVIGATION.get(source) or f"files/{source.relative_to(ROOT).as_posix().removesuffix('.md').lstrip('.')}.md"
+    )
 
 
 def _text_of(source: Path) -> str:
