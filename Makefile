@@ -40,7 +40,7 @@ test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keep
 	$(BIN)/pytest tests/faults --kills 36 --tally
 
 docs: $(INSTALLED) ## build the site of the documentation: site/index.html
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(INSTALLED) ## check style, types and the workflow
 	$(BIN)/ruff check .
