@@ -33,6 +33,7 @@ test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest
 
 bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/performance.md (minutes, on an idle machine)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/peers.txt
 	$(BIN)/python -m benchmarks > docs/.performance.md && mv docs/.performance.md docs/performance.md
 
 # The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.

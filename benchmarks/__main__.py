@@ -9,7 +9,7 @@ import torch
 
 from workflow_scripts.provenance import hardware
 
-BENCHMARKS = ["measures", "search_scale", "memory", "training", "distillation_protocols"]
+BENCHMARKS = ["measures", "growth", "search_scale", "memory", "training", "distillation_protocols"]
 
 HEAD = """# Performance
 

@@ -1,9 +1,7 @@
 """Peak memory of the stages that see a whole data set, on 100,000 images of 64 px."""
 
-import multiprocessing
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.alone import alone
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import image_folder
 from workflow_scripts.files import read_npy, sha256
@@ -57,17 +56,8 @@ STAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def timed(name: str, folder: str, threads: int, queue: multiprocessing.Queue) -> None:
-    torch.set_num_threads(threads)
-    began = time.perf_counter()
-    STAGES[name](Path(folder))
-    taken = time.perf_counter() - began
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    queue.put((taken, int(peak.split()[1]) / 2**20))
-
-
 def measure() -> str:
-    context, rows = multiprocessing.get_context("spawn"), []
+    rows = []
     with tempfile.TemporaryDirectory() as place:
         files = Path(place) / "files"
         files.mkdir()
@@ -77,12 +67,8 @@ def measure() -> str:
             coarse.resize((96, 96), Image.Resampling.BICUBIC).save(files / f"{i:06d}.jpg")
         for i in range(FILES, COUNT):
             os.link(files / f"{i % FILES:06d}.jpg", files / f"{i:06d}.jpg")
-        for name in STAGES:
-            queue = context.Queue()
-            process = context.Process(target=timed, args=(name, place, torch.get_num_threads(), queue))
-            process.start()
-            taken, memory = queue.get()
-            process.join()
+        for name, work in STAGES.items():
+            taken, memory, _ = alone(work, Path(place))
             rows.append(f"| {name} | {taken:.1f} | {memory:.2f} |")
         size = (Path(place) / "images.npy").stat().st_size / 2**30
     return TEXT.format(size=size, files=FILES, rows="\n".join(rows))

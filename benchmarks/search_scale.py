@@ -1,6 +1,5 @@
 """How the time and memory of one neighbour search grow with the training set, and what shards change."""
 
-import multiprocessing
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.alone import alone
 from workflow_scripts.data.subsets import shard_of
 from workflow_scripts.files import read_npy
 from workflow_scripts.replication.search import find_neighbours, merge
@@ -27,28 +27,15 @@ without shards). Merging {shards} shards took {merged:.2f} s and gave the same r
 """
 
 
-def search(path: str, first: int, last: int, threads: int, queue: multiprocessing.Queue) -> None:
-    """Search images[first:last] and tell the seconds, the peak memory in GiB and the rows found."""
-    torch.set_num_threads(threads)
+def search(path: Path, first: int, last: int) -> tuple[float, pd.DataFrame]:
+    """Search images[first:last] and tell the seconds and the rows found."""
     images = read_npy(path)
     samples = np.random.default_rng(1).integers(0, 256, (SAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
     find_neighbours(samples[:32], np.arange(32), images[:64], np.arange(64), 2, torch.device("cpu"))  # start everything
     began = time.perf_counter()
     members = np.arange(first, last)
     rows = find_neighbours(samples, np.arange(SAMPLES), images[members], members, 2, torch.device("cpu"))
-    taken = time.perf_counter() - began
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    queue.put((taken, int(peak.split()[1]) / 2**20, rows))
-
-
-def in_a_process(path: Path, first: int, last: int) -> tuple[float, float, pd.DataFrame]:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=search, args=(str(path), first, last, torch.get_num_threads(), queue))
-    process.start()
-    found = queue.get()
-    process.join()
-    return found
+    return time.perf_counter() - began, rows
 
 
 def measure() -> str:
@@ -61,16 +48,16 @@ def measure() -> str:
             images[start : start + 10_000] = random.integers(0, 256, (10_000, SIDE, SIDE, 1), dtype=np.uint8)
         images.flush()
         for size in SIZES:
-            taken, memory, whole = in_a_process(path, 0, size)
+            _, memory, (taken, whole) = alone(search, path, 0, size)
             times.append(taken)
             rows.append(f"| {size:,} | 1 | {taken:.2f} | {SAMPLES * size / taken:.2e} | {memory:.2f} |")
         parts = [shard_of(SIZES[-1], i, SHARDS) for i in range(SHARDS)]
-        found = [in_a_process(path, part.start, part.stop) for part in parts]
+        found = [alone(search, path, part.start, part.stop) for part in parts]
         began = time.perf_counter()
-        merged = merge([part for _, _, part in found], 2)
+        merged = merge([part for _, _, (_, part) in found], 2)
         merging = time.perf_counter() - began
     pd.testing.assert_frame_equal(merged, merge([whole], 2), check_exact=True)
-    taken, memory = float(np.mean([one[0] for one in found])), max(one[1] for one in found)
+    taken, memory = float(np.mean([taken for _, _, (taken, _) in found])), max(peak for _, peak, _ in found)
     rows.append(
         f"| {SIZES[-1]:,} | {SHARDS} | {taken:.2f} | {SAMPLES * SIZES[-1] / SHARDS / taken:.2e} | {memory:.2f} |"
     )

@@ -1,11 +1,15 @@
 """A training step of ours beside the plain loop that a user would write, of the same network and batch."""
 
 import contextlib
+import importlib
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import torch
@@ -25,20 +29,27 @@ from workflow_scripts.generators.biggan import Discriminator, Generator
 from workflow_scripts.generators.diffusion import unet
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, settings_for
+from workflow_scripts.generators.presets import (
+    BigGANSettings,
+    DiffusionSettings,
+    Settings,
+    StyleGAN2Settings,
+    settings_for,
+)
 from workflow_scripts.generators.training import train
 from workflow_scripts.training import Checkpoints
 
 IMAGES, SIDE, CLASSES, ROUNDS = 2048, 32, 10, 3
 SHAPE = ImageShape(SIDE, 3)
-STEPS = {"diffusion": 24, "biggan": 24, "classifier": 4}  # of each in each round
+STEPS = {"diffusion": 24, "biggan": 24, "stylegan2-32": 8, "stylegan2-64": 4, "classifier": 4}  # of each in each round
 SKIPPED = 2  # first steps of a loop, in which things are set up
 
 TEXT = """## Training steps beside a plain loop
 
 The same network and batch, {images:,} colour images of {side} px: ours from memory, the peer's as PNG files through
 torchvision's transforms and a DataLoader with 2 workers that stay. The two take turns, {rounds} rounds; the median
-step, the first {skipped} of a round left out. No compilation, float32.
+step, the first {skipped} of a round left out. No compilation, float32. StyleGAN2: layers of the same widths on both
+sides; the median step is one without a gradient penalty, which stylegan2-pytorch takes every 4 steps and ours every 16.
 
 | work | ours, ms a step | peer | peer, ms a step | ratio |
 |---|---|---|---|---|
@@ -78,7 +89,7 @@ class Enough(Exception):
 def our_generator(settings: Settings, images: Tensor, labels: Tensor, steps: int) -> list[float]:
     times = [time.perf_counter()]
     with tempfile.TemporaryDirectory() as folder:
-        model = build_model(settings, SHAPE, images.device)
+        model = build_model(settings, ImageShape(images.shape[1], 3), images.device)
 
         def note(done: int) -> None:
             times.append(time.perf_counter())
@@ -158,6 +169,74 @@ def plain_biggan(settings: BigGANSettings, folder: Path, steps: int) -> list[flo
     return timed(step, steps)
 
 
+def stylegan2_pytorch() -> ModuleType:
+    """The peer, which wants a GPU and a service of logging when it is imported, and needs neither."""
+    try:
+        with (
+            mock.patch.dict(sys.modules, {"aim": ModuleType("aim")}),
+            mock.patch("torch.cuda.is_available", return_value=True),
+        ):
+            return importlib.import_module("stylegan2_pytorch.stylegan2_pytorch")
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}; run `make bench`, which installs envs/peers.txt") from None
+
+
+def stylegan2(side: int) -> StyleGAN2Settings:
+    """The peer's default widths, latents and mapping network."""
+    sizes: dict[str, object] = {"channels": 32 * side, "widest": 512, "latent": 512, "mapping_depth": 8}
+    settings = settings_for("stylegan2", "tiny", sizes)
+    assert isinstance(settings, StyleGAN2Settings)
+    return settings
+
+
+def plain_stylegan2(settings: StyleGAN2Settings, folder: Path, side: int, steps: int) -> list[float]:
+    """The step of stylegan2-pytorch's Trainer with its networks, losses and regulariser."""
+    peer = stylegan2_pytorch()
+    capacity = settings.channels // (2 * side)
+    mapping = peer.StyleVectorizer(settings.latent, settings.mapping_depth, lr_mul=0.1)
+    generator = peer.Generator(side, settings.latent, capacity)
+    average = peer.Generator(side, settings.latent, capacity)
+    discriminator = peer.AugWrapper(peer.Discriminator(side, capacity // 2), side)
+    optimisers = [
+        torch.optim.Adam([*mapping.parameters(), *generator.parameters()], 2e-4, (0.5, 0.9)),
+        torch.optim.Adam(discriminator.parameters(), 4e-4, (0.5, 0.9)),
+    ]
+    data = batches(folder, settings.batch, v2.Resize(side))
+    done = 0
+
+    def generate() -> Tensor:
+        latents = torch.randn(settings.batch, settings.latent)
+        styles = peer.styles_def_to_tensor([(mapping(latents), generator.num_layers)])
+        return generator(styles, torch.rand(settings.batch, side, side, 1))
+
+    def step() -> None:
+        nonlocal done
+        penalised = done % 4 == 0
+        optimisers[1].zero_grad()
+        made = generate().clone().detach().requires_grad_(penalised)
+        fake, _ = discriminator(made)
+        images, _ = next(data)
+        real, _ = discriminator(images.requires_grad_(penalised))
+        loss = peer.hinge_loss(fake, real)
+        loss.item()
+        if penalised:
+            loss = loss + peer.gradient_penalty(images, real) + peer.gradient_penalty(made, fake)
+        loss.backward()
+        optimisers[1].step()
+        optimisers[0].zero_grad()
+        made_loss = discriminator(generate())[0].mean()
+        made_loss.backward()
+        optimisers[0].step()
+        made_loss.item()
+        if done % 10 == 0:
+            with torch.no_grad():
+                for kept, value in zip(average.parameters(), generator.parameters(), strict=True):
+                    kept.mul_(0.995).add_(value, alpha=0.005)
+        done += 1
+
+    return timed(step, steps)
+
+
 def our_classifier(images: Tensor, labels: Tensor, steps: int) -> list[float]:
     settings = classifier_settings("guo2024-student", {"steps": steps})
     times: list[float] = []
@@ -203,6 +282,7 @@ def measure() -> str:
         folder = Path(place)
         images, labels = make_images(folder)
         none = torch.zeros(IMAGES, dtype=torch.int64)
+        wide = F.interpolate(images.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1).contiguous()
         works: dict[str, tuple[str, str, Callable[[int], list[float]], Callable[[int], list[float]]]] = {
             "diffusion": (
                 f"diffusion, preset tiny, batch {diffusion.batch}", "diffusers' example of training",
@@ -213,6 +293,16 @@ def measure() -> str:
                 f"BigGAN, preset tiny, batch {biggan.batch}", "plain eager loop",
                 lambda steps: our_generator(biggan, images, none, steps),
                 lambda steps: plain_biggan(biggan, folder, steps),
+            ),
+            "stylegan2-32": (
+                "StyleGAN2, 32 px, batch 16", "stylegan2-pytorch",
+                lambda steps: our_generator(stylegan2(32), images, none, steps),
+                lambda steps: plain_stylegan2(stylegan2(32), folder, 32, steps),
+            ),
+            "stylegan2-64": (
+                "StyleGAN2, 64 px, batch 16", "stylegan2-pytorch",
+                lambda steps: our_generator(stylegan2(64), wide, none, steps),
+                lambda steps: plain_stylegan2(stylegan2(64), folder, 64, steps),
             ),
             "classifier": (
                 f"ResNet-18, weak augmentation, batch {batch}", "plain eager loop",

@@ -45,17 +45,25 @@ def test_ssim_is_symmetric_and_one_for_equal_images():
     np.testing.assert_allclose(ssim_pairs(prepared, one, one), 1, atol=1e-6)
 
 
-def test_several_threads_give_the_same_and_leave_torchs_threads_as_they_were(monkeypatch):
+def test_the_way_on_a_gpu_gives_the_same(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 21, 3), dtype=np.uint8)
+    prepared, (i, j) = prepare(images, "mean"), torch.triu_indices(12, 12)
+    monkeypatch.setattr(module, "GPU_PAIR_BYTES", 4 * prepared.values[0].nbytes)
+    found = torch.empty(len(i))
+    assert sum(module._compare_on_gpu(prepared, i, j, found)) == len(i)
+    torch.testing.assert_close(found, ssim_pairs(prepared, i, j), rtol=0, atol=1e-6)
+
+
+def test_any_number_of_threads_gives_the_same(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 1), dtype=np.uint8)
     prepared, (i, j) = prepare(images), torch.triu_indices(12, 12)
-    monkeypatch.setattr(module, "PAIR_BYTES", 4 * 4 * 16 * 16)
+    monkeypatch.setattr(module, "CPU_PAIRS", 4)
     before = torch.get_num_threads()
     try:
         found = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
             found.append(ssim_pairs(prepared, i, j))
-            assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)

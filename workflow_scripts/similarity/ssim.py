@@ -2,14 +2,14 @@
 
 The definition is scikit-image's with Gaussian weights: sigma 1.5, an 11 x 11 window, population statistics, K1 = 0.01,
 K2 = 0.03, data range 255, mean over the places where the whole window lies in the image. Means and variances are taken
-once for each image; of a pair only the product is blurred, by two matrix products with a band matrix.
+once for each image; of a pair only the product is blurred.
 
 A covariance is the small difference of two large numbers where images are flat and bright. Two things keep the float32
 arithmetic within 1e-5 of scikit-image's float64 there, too: values are taken about the middle of their image's range,
-and what is blurred are the steps between neighbours, so that the blur of a flat region is exact.
+and what is weighted are differences between neighbours, so that the blur of a flat region is exact.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -21,13 +21,13 @@ from torch import Tensor
 
 from workflow_scripts.files import InputError
 from workflow_scripts.job import progress
+from workflow_scripts.similarity.ssim_kernel import C1, C2, RADIUS, WEIGHTS, ssim_of_pairs
 
-RADIUS, SIGMA = 5, 1.5
 SMALLEST = 2 * RADIUS + 1  # px
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of linear R, G, B, as in skimage.color.rgb2gray
-PAIR_BYTES = 2**20  # of one chunk of products: larger ones leave the processor's cache
-GPU_PAIR_BYTES = 2**27  # enough work for each kernel
+GPU_PAIR_BYTES = 2**27  # of one chunk of products on a GPU: enough work for each kernel
+CPU_PAIRS = 4096  # in one chunk for a thread
+TILE_BYTES = 2**20  # of images whose pairs follow each other on the CPU: they stay in its cache
 
 Channels = Literal["luminance", "mean"]
 
@@ -36,15 +36,13 @@ Channels = Literal["luminance", "mean"]
 class Prepared:
     """Images for `ssim_pairs`.
 
-    values: (N, C, H, W) less the middle of the image's own range, shift (N, C, 1, 1). All others (N, C, H - 10,
-    W - 10). mean: local mean of the values. energy: half of C1 plus the square of the true local mean. spread: half of
-    C2 plus the local variance.
+    values: (N, C, H, W) less the middle of the image's own range, shift (N, C). mean: local mean of the values,
+    (N, C, H - 10, W - 10). spread: half of C2 plus the local variance, of the same shape.
     """
 
     values: Tensor
     shift: Tensor
     mean: Tensor
-    energy: Tensor
     spread: Tensor
 
 
@@ -68,55 +66,50 @@ def prepare(images: np.ndarray, channels: Channels = "luminance", device: torch.
     mean = _blur(values)
     # Not clamped at zero: the rounding of an image's variance and that of its covariances then cancel.
     variance = _blur(values.square()) - mean.square()
-    return Prepared(values, shift, mean, (mean + shift).square() + C1 / 2, variance + C2 / 2)
+    return Prepared(values, shift[:, :, 0, 0], mean, variance + C2 / 2)
 
 
 def ssim_pairs(prepared: Prepared, first: Tensor, second: Tensor) -> Tensor:
     """SSIM float32 (P,) of image first[p] with image second[p], int64 (P,) on the device; memory is bounded."""
-    _, channels, height, width = prepared.values.shape
     device = prepared.values.device
-    size = max(1, (PAIR_BYTES if device.type == "cpu" else GPU_PAIR_BYTES) // (4 * channels * height * width))
     found = torch.empty(len(first), device=device)
-
-    def compare(start: int) -> int:
-        i, j = first[start : start + size], second[start : start + size]
-        values, other_values = _both(prepared.values, i, j)
-        mean, other_mean = _both(prepared.mean, i, j)
-        energy, other_energy = _both(prepared.energy, i, j)
-        spread, other_spread = _both(prepared.spread, i, j)
-        covariance = _blur(values.mul_(other_values)).addcmul_(mean, other_mean, value=-1)
-        luminance = mean.add_(prepared.shift[i]).mul_(other_mean.add_(prepared.shift[j])).mul_(2).add_(C1)
-        structure = covariance.mul_(2).add_(C2)
-        below = energy.add_(other_energy).mul_(spread.add_(other_spread))
-        found[start : start + len(i)] = luminance.mul_(structure).div_(below).mean((1, 2, 3))
-        return len(i)
-
     with progress(len(first), "pairs", label="SSIM") as bar:
-        for count in _on_threads(compare, range(0, len(first), size), device):
+        for count in (_compare_on_cpu if device.type == "cpu" else _compare_on_gpu)(prepared, first, second, found):
             bar.advance(count)
     return found
 
 
-def _on_threads(work: Callable[[int], int], starts: Iterable[int], device: torch.device) -> Iterator[int]:
-    """Results of the work for each start; on the CPU, each of torch's threads takes whole chunks.
+def _compare_on_cpu(prepared: Prepared, first: Tensor, second: Tensor, found: Tensor) -> Iterator[int]:
+    tile = max(1, TILE_BYTES // (3 * prepared.values[0].nbytes))
+    order = np.lexsort((second // tile, first // tile))
+    maps = [one.numpy() for one in (prepared.values, prepared.shift, prepared.mean, prepared.spread)]
+    result = found.numpy()
 
-    Threads that share each small step wait for each other at its end: beside other jobs, that takes most of the time.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield from map(work, starts)
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(work, starts)
-    finally:
-        torch.set_num_threads(threads)
+    def compare(start: int) -> int:
+        pairs = order[start : start + CPU_PAIRS]
+        some = np.empty(len(pairs), np.float32)
+        ssim_of_pairs(*maps, first.numpy()[pairs], second.numpy()[pairs], some)  # type: ignore[call-arg]
+        result[pairs] = some
+        return len(pairs)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        yield from pool.map(compare, range(0, len(first), CPU_PAIRS))
 
 
-def _both(values: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    # On the CPU, index_select is several times faster than values[first].
-    return values.index_select(0, first), values.index_select(0, second)
+def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, found: Tensor) -> Iterator[int]:
+    size = max(1, GPU_PAIR_BYTES // prepared.values[0].nbytes)
+    for start in range(0, len(first), size):
+        i, j = first[start : start + size], second[start : start + size]
+        mean, other_mean = prepared.mean[i], prepared.mean[j]
+        covariance = _blur(prepared.values[i].mul_(prepared.values[j])).addcmul_(mean, other_mean, value=-1)
+        structure = covariance.mul_(2).add_(C2)
+        spread = prepared.spread[i].add_(prepared.spread[j])
+        mean.add_(prepared.shift[i][:, :, None, None])
+        other_mean.add_(prepared.shift[j][:, :, None, None])
+        energy = mean.square().addcmul_(other_mean, other_mean).add_(C1)
+        luminance = mean.mul_(other_mean).mul_(2).add_(C1)
+        found[start : start + len(i)] = luminance.mul_(structure).div_(energy.mul_(spread)).mean((1, 2, 3))
+        yield len(i)
 
 
 def _blur(values: Tensor) -> Tensor:
@@ -137,9 +130,7 @@ def _step_weights(size: int, device: torch.device) -> Tensor:
 
     With weights w, sum_k w_k v_k = v_0 + sum_k w_k (v_k - v_0), and v_k - v_0 is the sum of the steps between.
     """
-    places = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    weights = torch.exp(-0.5 * (places / SIGMA) ** 2)
-    passed = (weights / weights.sum()).cumsum(0)
+    passed = np.concatenate([WEIGHTS[:0:-1], WEIGHTS]).cumsum()
     band = torch.zeros(size - 2 * RADIUS, size - 1, dtype=torch.float64)
     for shift in range(2 * RADIUS):
         band.diagonal(shift)[:] = -passed[shift] if shift < RADIUS else 1 - passed[shift]

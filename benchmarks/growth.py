@@ -1,0 +1,158 @@
+"""How the time and memory of each search and measure grow with the number of images, and training with its size."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks.alone import alone
+from benchmarks.training import our_generator
+from workflow_scripts.complexity.dimension import estimate_dimension
+from workflow_scripts.data.packing import Shape, pack
+from workflow_scripts.data.sources import image_folder
+from workflow_scripts.figures import GENERATORS
+from workflow_scripts.generators.presets import settings_for
+from workflow_scripts.replication.neighbours import nearest_neighbours
+from workflow_scripts.replication.quality import frechet_distance
+from workflow_scripts.similarity.class_similarity import measure_similarity
+
+FIGURE = Path(__file__).parent.parent / "docs" / "images" / "growth.png"
+COUNTS = (100, 1_000, 10_000, 100_000)
+SIDES, BATCHES, STEPS, SKIPPED = (16, 32, 64), (8, 32, 128), 6, 2
+
+TEXT = """## How cost grows
+
+Each work on N random images of 32 px, grey, in a process of its own; seconds of the work alone, and the most memory
+that the process held, Python and PyTorch (about 0.4 GiB) and the data included. The exponent is that of seconds
+against N from 1,000 images on. Training: the median step of the preset `tiny`, unconditional, colour images.
+
+![Seconds, memory and training steps against size](images/growth.png)
+
+| work | {counts} | exponent | memory at {most:,} images, GiB |
+|---|{dashes}---|---|
+{rows}
+
+| training, ms a step | {cases} |
+|---|{case_dashes}
+{steps}
+"""
+
+
+def random_images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 1), dtype=np.uint8)
+
+
+def packing(count: int) -> float:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "files"
+        folder.mkdir()
+        for i, image in enumerate(random_images(100)):
+            Image.fromarray(image[..., 0]).resize((96, 96)).save(folder / f"{i:06d}.jpg")
+        for i in range(100, count):
+            os.link(folder / f"{i % 100:06d}.jpg", folder / f"{i:06d}.jpg")
+        source, began = image_folder(folder), time.perf_counter()
+        pack(source, Shape(32, 1, "crop"), Path(place) / "images.npy", threads=torch.get_num_threads())
+        return time.perf_counter() - began
+
+
+def searching(count: int) -> float:
+    images, samples = random_images(count), random_images(1024)[::-1].copy()
+    nearest_neighbours(samples[:64], images[:64], 2)
+    began = time.perf_counter()
+    nearest_neighbours(samples, images, 2)
+    return time.perf_counter() - began
+
+
+def dimension(count: int) -> float:
+    images, began = random_images(count), time.perf_counter()
+    estimate_dimension(images, 10, 20, 20, 0)
+    return time.perf_counter() - began
+
+
+def similarity(count: int) -> float:
+    images, labels = random_images(count), np.arange(count) % 10
+    measure_similarity(images[:100], labels[:100], list("0123456789"))
+    began = time.perf_counter()
+    measure_similarity(images, labels, list("0123456789"))
+    return time.perf_counter() - began
+
+
+def frechet(count: int) -> float:
+    random = np.random.default_rng(0)
+    first, second = (random.normal(i / 10, 1, (count, 512)).astype(np.float32) for i in range(2))
+    began = time.perf_counter()
+    frechet_distance(first, second)
+    return time.perf_counter() - began
+
+
+WORKS: dict[str, Callable[[int], float]] = {
+    "packing JPEG files": packing,
+    "neighbours of 1,024 samples": searching,
+    "intrinsic dimension, 20 resamples": dimension,
+    "similarity of 10 classes": similarity,
+    "Fréchet distance, 512 features": frechet,
+}
+
+
+def step_seconds(family: str, side: int, batch: int) -> float:
+    # Discriminators may be updated several times a step: what counts is what the study waits for.
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (256, side, side, 3), dtype=np.uint8))
+    settings = settings_for(family, "tiny", {"batch": batch, "conditional": False})
+    times = our_generator(settings, images, torch.zeros(256, dtype=torch.int64), STEPS + SKIPPED)
+    return statistics.median(times[SKIPPED:])
+
+
+def measure() -> str:
+    found = {work: [alone(function, count) for count in COUNTS] for work, function in WORKS.items()}
+    cases = [(side, 32) for side in SIDES] + [(32, batch) for batch in BATCHES if batch != 32]
+    steps = {family: {case: step_seconds(family, *case) for case in cases} for family in GENERATORS}
+    draw(found, steps)
+    rows = []
+    for work, results in found.items():
+        seconds = [taken for _, _, taken in results]
+        exponent = np.polyfit(np.log(COUNTS[1:]), np.log(seconds[1:]), 1)[0]
+        cells = " | ".join(f"{taken:.2g}" for taken in seconds)
+        rows.append(f"| {work}, s | {cells} | {exponent:.2f} | {results[-1][1]:.1f} |")
+    return TEXT.format(
+        counts=" | ".join(f"{count:,}" for count in COUNTS), dashes="---|" * len(COUNTS), most=COUNTS[-1],
+        rows="\n".join(rows), cases=" | ".join(f"{side} px, batch {batch}" for side, batch in cases),
+        case_dashes="---|" * len(cases),
+        steps="\n".join(
+            f"| {family} | " + " | ".join(f"{1000 * taken:.0f}" for taken in row.values()) + " |"
+            for family, row in steps.items()
+        ),
+    )  # fmt: skip
+
+
+def draw(found: dict[str, list[tuple[float, float, float]]], steps: dict[str, dict[tuple[int, int], float]]) -> None:
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    seconds, memory, training = figure.subplots(1, 3)
+    for (work, results), marker in zip(found.items(), "osD^v", strict=True):
+        seconds.plot(COUNTS, [taken for _, _, taken in results], marker=marker, label=work)
+        memory.plot(COUNTS, [peak for _, peak, _ in results], marker=marker)
+    for family, style in GENERATORS.items():
+        row = steps[family]
+        training.plot(
+            SIDES, [1000 * row[side, 32] for side in SIDES], color=style.colour, marker=style.marker, label=family
+        )
+    for axis in (seconds, memory):
+        axis.set_xscale("log")
+        axis.set_xlabel("images")
+    seconds.set_yscale("log")
+    seconds.set_ylabel("seconds")
+    memory.set_ylim(0, None)
+    memory.set_ylabel("largest memory, GiB")
+    training.set_xticks(SIDES)
+    training.set_ylim(0, None)
+    training.set_xlabel("resolution, px")
+    training.set_ylabel("ms a step of batch 32")
+    seconds.legend()
+    training.legend()
+    figure.savefig(FIGURE)
