@@ -9,7 +9,7 @@ import torch
 
 from workflow_scripts.provenance import hardware
 
-BENCHMARKS = ["measures", "growth", "search_scale", "memory", "training", "distillation_protocols"]
+BENCHMARKS = ["engine", "measures", "growth", "search_scale", "memory", "training", "distillation_protocols"]
 
 HEAD = """# Performance
 

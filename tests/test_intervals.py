@@ -50,6 +50,14 @@ def test_newcombe_covers():
     assert 0.935 < np.mean((low <= 0.04) & (high >= 0.04)) < 0.965
 
 
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5, 0.99])
+@pytest.mark.parametrize("count", [1, 10, 100, 2000])
+def test_quantile_interval_is_scipys(count, share):
+    sample = np.random.default_rng(count).random(count)
+    expected = stats.quantile_test(sample, p=share).confidence_interval(0.95)
+    assert quantile_interval(sample, share) == pytest.approx((expected.low, expected.high), abs=0, nan_ok=True)
+
+
 def test_quantile_interval_covers_and_admits_ignorance():
     rng = np.random.default_rng(0)
     ends = np.array([quantile_interval(rng.random(500), 0.05) for _ in range(300)])

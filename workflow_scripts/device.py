@@ -1,12 +1,23 @@
 """Which devices a script computes on, and torch's settings that make its results repeatable."""
 
 import logging
+import os
 
 import torch
 
 from workflow_scripts.gpus import take_devices
 
 logger = logging.getLogger("copycat")
+
+
+def be_deterministic() -> None:
+    """Use deterministic kernels, and warn where there is none.
+
+    What `torch.use_deterministic_algorithms` does, but that imports torch's compiler, a second in every job.
+    """
+    torch.set_deterministic_debug_mode("warn")
+    torch.backends.cudnn.benchmark = False
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"  # the compiler reads it if it is ever imported
 
 
 def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
@@ -16,8 +27,7 @@ def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
     """
     take_devices(gpus)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+    be_deterministic()
     found = min(gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
     devices = [torch.device("cuda", i) for i in range(found)] or [torch.device("cpu")]
     names = [torch.cuda.get_device_name(device) for device in devices if device.type == "cuda"]

@@ -7,9 +7,10 @@ killed job leaves no half-written artifact under its final name.
 import glob
 import hashlib
 import json
+import math
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,16 @@ def write_csv(path: str | os.PathLike[str], frame: "pd.DataFrame") -> None:
         frame.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
 
 
+def write_rows(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+    """Write rows of numbers as `write_csv` writes a table, without pandas: importing it takes longer than this."""
+
+    def text(value: float) -> str:
+        return str(value) if isinstance(value, int) else "" if math.isnan(value) else f"{value:.10g}"
+
+    lines = [",".join(columns), *(",".join(map(text, row)) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
 def remake(path: str | os.PathLike[str]) -> str:
     """What to tell a user whose artifact is broken; if it were deleted, Snakemake might find that nothing needs it."""
     return (
@@ -107,6 +118,16 @@ def read_parquet(path: str | os.PathLike[str]) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as cause:  # pyarrow's errors derive from these two
+        raise _unreadable(path, "Parquet", cause) from cause
+
+
+def read_column(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """One column of numbers of a Parquet file, read-only. Without pandas: importing it takes longer than this."""
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        return np.from_dlpack(ParquetFile(path).read(columns=[name])[name].combine_chunks())
+    except (OSError, ValueError, KeyError) as cause:  # pyarrow's errors derive from the first two
         raise _unreadable(path, "Parquet", cause) from cause
 
 

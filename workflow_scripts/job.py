@@ -4,7 +4,9 @@ A script ends with `run(main, snakemake)`. It also runs by itself under a debugg
 """
 
 import errno
+import gc
 import logging
+import os
 import shutil
 import sys
 import time
@@ -40,6 +42,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
 
     Its inputs are checked against their records before, and those of its outputs are written after.
     """
+    gc.freeze()  # what the imports have left lives to the end: it need not be searched for garbage, least of all there
     path = snakemake.log[0] if len(snakemake.log) else None
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
@@ -49,8 +52,10 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     logging.captureWarnings(True)
     try:
         inputs = check_inputs(snakemake.input)
+        began, processor = time.monotonic(), _processor_seconds()
         main(snakemake)
-        record_outputs(snakemake, inputs)
+        seconds = {"wall": time.monotonic() - began, "processor": _processor_seconds() - processor}
+        record_outputs(snakemake, inputs, seconds)
     except (InputError, Interrupted) as error:
         logger.error("Error in rule %s: %s", snakemake.rule, error)
         sys.exit(1)
@@ -60,6 +65,11 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         else:
             logger.exception("Unexpected error in rule %s; the lines below are for a bug report.", snakemake.rule)
         sys.exit(1)
+
+
+def _processor_seconds() -> float:
+    """Of this process, and of those that it has started and seen end."""
+    return sum(os.times()[:4])
 
 
 def _known_cause(error: Exception, rule: str) -> str | None:

@@ -65,8 +65,11 @@ def check_inputs(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str | Non
     return digests
 
 
-def record_outputs(job: Any, inputs: Mapping[str, str | None]) -> None:
-    """Write the records of a finished job's outputs. `job`: Snakemake's object; `inputs`: as `check_inputs` gave."""
+def record_outputs(job: Any, inputs: Mapping[str, str | None], seconds: Mapping[str, float]) -> None:
+    """Write the records of a finished job's outputs.
+
+    job: Snakemake's object; inputs: as `check_inputs` gave; seconds: what its own work took, without its start.
+    """
     artifacts = {path: record for path in map(str, job.output) if (record := record_of(path)) and Path(path).is_file()}
     if not artifacts:
         return
@@ -80,6 +83,7 @@ def record_outputs(job: Any, inputs: Mapping[str, str | None]) -> None:
         "versions": versions(),
         "revision": os.environ.get(REVISION, "unknown"),
         "hardware": hardware(),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     for path, record in artifacts.items():

@@ -5,13 +5,14 @@ A resumed run therefore needs no generator state, and ends in the same bytes as 
 """
 
 import hashlib
+import inspect
 import io
 import logging
 import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -49,6 +50,19 @@ def step_seed(seed: int, step: int) -> int:
 def due(done: int, total: int, times: int) -> bool:
     """Whether what is to happen `times` times at even intervals, last after all steps, is due after step `done`."""
     return done * times // total > (done - 1) * times // total
+
+
+Optimiser = TypeVar("Optimiser", bound=torch.optim.Optimizer)
+
+
+def eager(optimiser: type[Optimiser]) -> type[Optimiser]:
+    """The optimiser without what keeps torch's compiler out of it: that imports the compiler, a second in every job.
+
+    Networks that are compiled have it, too: their optimisers are not.
+    """
+    guarded = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(optimiser, name)) for name in guarded}
+    return type(optimiser.__name__, (optimiser,), methods | {"step": torch.no_grad()(methods["step"])})
 
 
 class Checkpoints:

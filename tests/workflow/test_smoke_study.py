@@ -64,6 +64,18 @@ def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
         assert rules <= {path.name.split(".")[0] for path in (smoke_run / "results" / kind).iterdir()}
 
 
+def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:
+    """Each start of torch, pandas or matplotlib takes longer than the work of most jobs."""
+    records = [json.loads(path.read_text()) for path in (smoke_run / "results/provenance").rglob("*.json")]
+    assert all(record["seconds"]["wall"] >= 0 for record in records)
+    imported = {record["rule"]: set(record["versions"]) for record in records}
+    on_devices = {record["rule"] for record in records if "gpu" in record["resources"]}
+    drawing = {record["rule"] for record in records if record["artifact"].endswith(".svg")}
+    assert {rule for rule, packages in imported.items() if "torch" in packages} <= on_devices | {"diagnose"}
+    assert {rule for rule, packages in imported.items() if "matplotlib" in packages} <= drawing
+    assert not {rule for rule in imported if rule.startswith("train_") and imported[rule] & {"pandas", "scipy"}}
+
+
 def test_a_second_run_has_nothing_to_do(smoke_run: Path) -> None:
     again = run_snakemake(smoke_run, "--dry-run")
     assert again.returncode == 0, again.stderr

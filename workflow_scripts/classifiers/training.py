@@ -22,7 +22,7 @@ from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.files import InputError
 from workflow_scripts.job import Interrupted, progress
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, step_seed
+from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
 
 logger = logging.getLogger("copycat")
 
@@ -80,7 +80,7 @@ def train_classifier(
     order = BatchOrder(len(rows), settings.batch, seed)
     weights = class_weights(counts) if remedy == "class-weights" else None
     network = torch.compile(classifier) if settings.compile else classifier
-    optimiser = torch.optim.SGD(
+    optimiser = eager(torch.optim.SGD)(
         classifier.parameters(), settings.learning_rate, settings.momentum,
         weight_decay=settings.weight_decay, nesterov=settings.momentum > 0,
     )  # fmt: skip

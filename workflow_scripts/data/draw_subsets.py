@@ -3,13 +3,13 @@
 from typing import Any
 
 from workflow_scripts.data.subsets import draw_order
-from workflow_scripts.files import InputError, read_parquet, write_npy
+from workflow_scripts.files import InputError, read_column, write_npy
 from workflow_scripts.job import run
 
 
 def main(snakemake: Any) -> None:
     name, params = snakemake.wildcards.dataset, snakemake.params
-    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    labels = read_column(snakemake.input.labels, "label")
     order, held_out = draw_order(labels, params.held_out, int(snakemake.wildcards.seed), params.kind)
     if len(order) < max(params.sizes, default=0):
         raise InputError(

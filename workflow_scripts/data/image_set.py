@@ -8,9 +8,9 @@ import numpy as np
 
 from workflow_scripts.files import (
     InputError,
+    read_column,
     read_json,
     read_npy,
-    read_parquet,
     remake,
     sha256,
     write_json,
@@ -37,16 +37,16 @@ def open_image_set(
     """Open the three files of an image set. Raises InputError if one is unreadable or they do not belong together."""
     about = read_json(manifest)
     pixels = read_npy(images)
-    table = read_parquet(labels)
+    numbers = read_column(labels, "label")
     expected = (about["count"], about["resolution"], about["resolution"], about["channels"])
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise InputError(
             f"{images}: holds {pixels.dtype} of shape {pixels.shape}, but {manifest} says uint8 of shape {expected}. "
             f"{remake(images)}"
         )
-    if len(table) != about["count"]:
-        raise InputError(f"{labels}: holds {len(table)} labels for {about['count']} images. {remake(labels)}")
-    return ImageSet(pixels, table["label"].to_numpy(), about)
+    if len(numbers) != about["count"]:
+        raise InputError(f"{labels}: holds {len(numbers)} labels for {about['count']} images. {remake(labels)}")
+    return ImageSet(pixels, numbers, about)
 
 
 def write_generated_set(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from workflow_scripts import figures
 from workflow_scripts.distillation.attention import attention_maps, count_overlaps, pairwise_means
 from workflow_scripts.distillation.diagnosis import choose_subset, describe, diversity
-from workflow_scripts.files import read_npy, read_parquet, write_json, write_text
+from workflow_scripts.files import read_column, read_npy, write_json, write_text
 from workflow_scripts.job import run
 
 SHOWN = 6  # images, and at most twice as many teachers
@@ -37,7 +37,7 @@ def draw_overlays(images: np.ndarray, maps: list[np.ndarray], names: list[str], 
 def main(snakemake: Any) -> None:
     files, names = snakemake.input, list(snakemake.params.teachers)
     rows = read_npy(files.validation)
-    labels = read_parquet(files.labels)["label"].to_numpy()[rows]
+    labels = read_column(files.labels, "label")[rows]
     logits = np.stack([read_npy(path) for path in files.logits])
     images = read_npy(files.images)
     size = images.shape[1:3]

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import InputError, read_json, read_npy, read_parquet, write_npy
+from workflow_scripts.files import InputError, read_column, read_json, read_npy, write_npy
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.imbalance import Exponential, imbalanced_subset
 
 
 def main(snakemake: Any) -> None:
     params, order = snakemake.params, read_npy(snakemake.input.order)
-    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    labels = read_column(snakemake.input.labels, "label")
     order = order[labels[order] >= 0]
     if params.size is not None and params.size > len(order):
         raise InputError(

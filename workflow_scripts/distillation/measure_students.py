@@ -12,14 +12,14 @@ import numpy as np
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.attention import count_overlaps, overlap_estimates
 from workflow_scripts.distillation.measures import affinity, flatten, summary
-from workflow_scripts.files import read_npy, read_parquet, write_json
+from workflow_scripts.files import read_column, read_npy, write_json
 from workflow_scripts.job import progress, run
 
 
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, params = snakemake.input, snakemake.params
-    labels = read_parquet(files.labels)["label"].to_numpy()
+    labels = read_column(files.labels, "label")
     training, validation = labels[read_npy(files.training)], labels[read_npy(files.validation)]
     side = read_npy(files.images).shape[1]
     teachers = {Path(path).parent.name: Path(path).parent for path in files.teachers}

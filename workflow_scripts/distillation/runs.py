@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.files import fingerprint, read_npy, sha256, write_csv
+from workflow_scripts.files import fingerprint, read_npy, sha256, write_rows
 from workflow_scripts.training import Checkpoints
 
 COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
@@ -75,5 +74,5 @@ def train_and_save(
     record = train_classifier(network, images, labels, seed, checkpoints, split.validation, loss=loss)
     output = snakemake.output
     save_classifier(output.weights, output.network, network, classes=split.classes)
-    write_csv(output.curve, pd.DataFrame(record.curve, columns=COLUMNS))
+    write_rows(output.curve, COLUMNS, record.curve)
     shutil.rmtree(snakemake.params.checkpoints)

@@ -15,7 +15,7 @@ from workflow_scripts.classifiers.networks import SmallResNet
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
 from workflow_scripts.job import Interrupted, progress
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, step_seed
+from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
 
 CURVE_POINTS = 50  # rows of the training curve
 
@@ -98,7 +98,8 @@ def train_encoder(
     values = images.double().div(255).flatten(0, 2)
     encoder.mean.copy_(values.mean(0).view(-1, 1, 1))
     encoder.std.copy_(values.std(0).clamp(min=1e-3).view(-1, 1, 1))
-    optimiser = torch.optim.AdamW(encoder.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    adam = eager(torch.optim.AdamW)
+    optimiser = adam(encoder.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     order = BatchOrder(len(images), settings.batch, seed)
     parts: dict[str, Any] = {"encoder": encoder, "optimiser": optimiser, "schedule": schedule}

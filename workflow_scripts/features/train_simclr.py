@@ -4,13 +4,12 @@ import shutil
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import save_encoder, train_encoder
-from workflow_scripts.files import fingerprint, read_json, read_npy, write_csv
+from workflow_scripts.files import fingerprint, read_json, read_npy, write_rows
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -32,7 +31,7 @@ def main(snakemake: Any) -> None:
     images = torch.from_numpy(np.ascontiguousarray(read_npy(snakemake.input.images))).to(device)
     encoder, curve = train_encoder(images, settings, SEED, Checkpoints.of_job(snakemake, run_id))
     save_encoder(snakemake.output.weights, snakemake.output.network, encoder)
-    write_csv(snakemake.output.curve, pd.DataFrame(curve, columns=["images", "loss"]))
+    write_rows(snakemake.output.curve, ["images", "loss"], curve)
     shutil.rmtree(snakemake.params.checkpoints)
 
 

@@ -24,6 +24,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import BigGANSettings
+from workflow_scripts.training import eager
 
 
 def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
@@ -240,12 +241,10 @@ class BigGAN(GenerativeModel):
         generator = Generator(settings, shape).to(device).to(memory_format=torch.channels_last)
         discriminator = Discriminator(settings, shape).to(device).to(memory_format=torch.channels_last)
         self.networks = {"generator": generator, "discriminator": discriminator, "ema": frozen_copy(generator)}
-        betas = (settings.adam_beta1, settings.adam_beta2)
+        betas, adam = (settings.adam_beta1, settings.adam_beta2), eager(torch.optim.Adam)
         self.optimisers = {
-            "generator": torch.optim.Adam(generator.parameters(), settings.generator_lr, betas, 1e-8, fused=True),
-            "discriminator": torch.optim.Adam(
-                discriminator.parameters(), settings.discriminator_lr, betas, 1e-8, fused=True
-            ),
+            "generator": adam(generator.parameters(), settings.generator_lr, betas, 1e-8, fused=True),
+            "discriminator": adam(discriminator.parameters(), settings.discriminator_lr, betas, 1e-8, fused=True),
         }
         self._generate = torch.compile(generator) if settings.compile else generator
         self._discriminate = torch.compile(discriminator) if settings.compile else discriminator

@@ -21,6 +21,7 @@ from workflow_scripts.generators.model import (
     to_uint8,
 )
 from workflow_scripts.generators.presets import DiffusionSettings
+from workflow_scripts.training import eager
 
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:
@@ -53,7 +54,7 @@ class Diffusion(GenerativeModel):
         network: nn.Module = unet(settings, shape)
         network = network.to(device).to(memory_format=torch.channels_last)
         self.networks = {"network": network, "ema": frozen_copy(network)}
-        adam = torch.optim.Adam(network.parameters(), settings.learning_rate, fused=True)
+        adam = eager(torch.optim.Adam)(network.parameters(), settings.learning_rate, fused=True)
         self.optimisers = {"network": adam}
         self.steps_done = 0
         self.noising = DDPMScheduler(

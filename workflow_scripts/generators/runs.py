@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from workflow_scripts.device import be_deterministic
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
@@ -76,7 +77,7 @@ def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_
     device = devices[index]
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    be_deterministic()
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, f"file://{meeting_point.resolve()}", rank=index, world_size=len(devices))
     try:

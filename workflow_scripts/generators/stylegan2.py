@@ -27,6 +27,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import StyleGAN2Settings
+from workflow_scripts.training import eager
 
 GAIN = math.sqrt(2)  # restores the variance after leaky ReLU
 PATH_LENGTH_DECAY = 0.01  # share of a new batch in the running mean of path lengths
@@ -376,7 +377,8 @@ class StyleGAN2(GenerativeModel):
         """Adam whose rate and betas allow for a regulariser's own update every `interval` steps (0: none)."""
         share = interval / (interval + 1) if interval else 1.0
         betas = (self.settings.adam_beta1**share, self.settings.adam_beta2**share)
-        return torch.optim.Adam(learning_rate_groups(network, rate * share), rate * share, betas, 1e-8, fused=True)
+        groups = learning_rate_groups(network, rate * share)
+        return eager(torch.optim.Adam)(groups, rate * share, betas, 1e-8, fused=True)
 
     def state(self) -> dict[str, Any]:
         own = {"path_length": self.path_length, "steps_done": self.steps_done, "augment": self.augment.state()}

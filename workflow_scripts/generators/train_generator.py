@@ -4,12 +4,11 @@ import shutil
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_json, read_npy, write_csv, write_npy
+from workflow_scripts.files import fingerprint, read_json, read_npy, write_npy, write_rows
 from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
@@ -61,7 +60,7 @@ def main(snakemake: Any) -> None:
         evaluations=record.evaluations,
         snapshot_images=record.snapshot_images,
     )
-    write_csv(snakemake.output.curve, pd.DataFrame(record.curve, columns=["images", *model.loss_names]))
+    write_rows(snakemake.output.curve, ["images", *model.loss_names], record.curve)
     write_npy(snakemake.output.snapshots, torch.stack(record.snapshots).numpy())
     shutil.rmtree(snakemake.params.checkpoints)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import InputError, read_json, read_npy, read_parquet, write_json, write_npy
+from workflow_scripts.files import InputError, read_column, read_json, read_npy, write_json, write_npy
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.imbalance import (
     Exponential,
@@ -30,7 +30,7 @@ def main(snakemake: Any) -> None:
     name, seed, params = snakemake.wildcards.dataset, int(snakemake.wildcards.seed), snakemake.params
     known = read_json(snakemake.input.manifest)["classes"]
     classes = read_json(snakemake.input.groups)["groups"][snakemake.wildcards.group]["classes"]
-    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    labels = read_column(snakemake.input.labels, "label")
     place = np.full(len(known) + 1, -1)  # the last entry, which -1 points at, stands for unlabelled images
     place[[known.index(one) for one in classes]] = np.arange(len(classes))
     within = place[labels]

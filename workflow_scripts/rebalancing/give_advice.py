@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import read_csv, read_json, read_parquet, write_json, write_text
+from workflow_scripts.files import read_column, read_csv, read_json, write_json, write_text
 from workflow_scripts.job import run
 from workflow_scripts.rebalancing.advice import advise, measured_gain
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
@@ -14,7 +14,7 @@ def main(snakemake: Any) -> None:
     files, name = snakemake.input, snakemake.wildcards.dataset
     similarity = read_json(files.similarity)
     law = measured = None
-    counts = np.bincount(read_parquet(files.labels)["label"], minlength=len(similarity["classes"]))
+    counts = np.bincount(read_column(files.labels, "label"), minlength=len(similarity["classes"]))
     classes, value = similarity["classes"], similarity["overall"][similarity["measure"]]
     matrix = np.array(similarity["matrix"], dtype=float)
     group = f"{name}/all"

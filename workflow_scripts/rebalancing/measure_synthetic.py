@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_json, read_npy, read_parquet, write_csv
+from workflow_scripts.files import read_column, read_json, read_npy, write_csv
 from workflow_scripts.job import run
 from workflow_scripts.replication.measures import calibrated_threshold, rate
 from workflow_scripts.replication.neighbours import nearest_neighbours
@@ -18,13 +18,13 @@ SHARE = 0.01  # of the test images would count as copies at the threshold
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, counts = snakemake.input, read_json(snakemake.input.counts)
-    images, labels = read_npy(files.images), read_parquet(files.labels)["label"].to_numpy()
+    images, labels = read_npy(files.images), read_column(files.labels, "label")
     training, test = images[read_npy(files.subset)], read_npy(files.test)
     chance = nearest_neighbours(images[test], training, 1, device=device).distances[:, 0]
     threshold = calibrated_threshold(chance, max(SHARE, 1 / len(chance))).rms
     rows = []
     for choice, path, label_path in zip(snakemake.params.choices, files.synthetic, files.synthetic_labels, strict=True):
-        synthetic, intended = read_npy(path), read_parquet(label_path)["label"].to_numpy()
+        synthetic, intended = read_npy(path), read_column(label_path, "label")
         about = zip(counts["classes"], counts["labels"], counts["thirds"], strict=True)
         for within, (name, label, third) in enumerate(about):
             mine = synthetic[intended == within]

@@ -8,7 +8,6 @@ import shutil
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from workflow_scripts.classifiers.networks import save_classifier
@@ -16,7 +15,7 @@ from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_json, read_npy, read_parquet, write_csv, write_npy
+from workflow_scripts.files import fingerprint, read_column, read_json, read_npy, write_npy, write_rows
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -40,7 +39,7 @@ def main(snakemake: Any) -> None:
     images, labels = image_set.images[subset], place[image_set.labels[subset]]
     if files.get("synthetic"):
         images = np.concatenate([images, read_npy(files.synthetic)])
-        labels = np.concatenate([labels, read_parquet(files.synthetic_labels)["label"].to_numpy()])
+        labels = np.concatenate([labels, read_column(files.synthetic_labels, "label")])
 
     run_id = fingerprint(
         {
@@ -60,7 +59,7 @@ def main(snakemake: Any) -> None:
     checkpoints = Checkpoints.of_job(snakemake, run_id)
     record = train_classifier(classifier, *training, seed, checkpoints, validation, REMEDIES.get(arm, "none"))
     save_classifier(snakemake.output.weights, snakemake.output.network, classifier, classes=counts["classes"])
-    write_csv(snakemake.output.curve, pd.DataFrame(record.curve, columns=COLUMNS))
+    write_rows(snakemake.output.curve, COLUMNS, record.curve)
     write_npy(snakemake.output.predictions, torch.stack([validation[1].cpu(), *record.predictions]).numpy())
     shutil.rmtree(params.checkpoints)
 

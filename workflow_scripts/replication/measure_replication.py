@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workflow_scripts.config import threshold_label
-from workflow_scripts.files import read_parquet, write_json
+from workflow_scripts.files import read_column, read_parquet, write_json
 from workflow_scripts.job import run
 from workflow_scripts.replication import measures
 from workflow_scripts.replication.tables import by_rank
@@ -28,7 +28,7 @@ def main(snakemake: Any) -> None:
         thresholds.append({"label": threshold_label(given), "threshold": asdict(threshold), **asdict(found)})
 
     # Cells of the cellwise test: the class of the nearest training image (one cell where there are no classes).
-    labels = read_parquet(snakemake.input.labels)["label"].to_numpy()
+    labels = read_column(snakemake.input.labels, "label")
     cells = (labels[table["index"].to_numpy()] for table in (nearest, held_out))
     result = {
         "thresholds": thresholds,

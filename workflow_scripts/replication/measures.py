@@ -8,7 +8,6 @@ training images themselves, each in the rest of the set (what they show is in th
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from workflow_scripts.intervals import newcombe, quantile_interval, wilson
 
@@ -163,8 +162,9 @@ def _mann_whitney_z(first: np.ndarray, second: np.ndarray) -> float:
     """Standardised U of two samples: below 0 where `first` tends to be smaller. Zero if all values are equal."""
     m, n = len(first), len(second)
     pooled = np.concatenate([first, second])
-    ranks = stats.rankdata(pooled)
-    ties = np.unique(pooled, return_counts=True)[1].astype(float)
+    _, place, ties = np.unique(pooled, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # equal values share their mean rank
+    ties = ties.astype(float)
     u = ranks[:m].sum() - m * (m + 1) / 2
     variance = m * n / 12 * ((m + n + 1) - (ties**3 - ties).sum() / ((m + n) * (m + n - 1)))
     return float((u - m * n / 2) / np.sqrt(variance)) if variance > 0 else 0.0
