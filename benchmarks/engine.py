@@ -62,7 +62,7 @@ def costs(results: Path) -> tuple[dict[str, Cost], float]:
     for path in (results / "provenance").rglob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         job = json.dumps(record["wildcards"], sort_keys=True)
-        if (cost := found.get(record["rule"])) is not None and job not in cost.recorded:
+        if record["rule"] in found and job not in (cost := found[record["rule"]]).recorded:
             cost.recorded.add(job)  # every output of a job has a record
             cost.threads = record["threads"]
             cost.work += record["seconds"]["wall"]
