@@ -109,8 +109,6 @@ def selecting_classifier(wildcards):
 
 def synthetic_of(wildcards):
     """The synthetic images that an arm adds to the original ones."""
-    if wildcards.arm in BASELINES:
-        return {}
     folder = f"{CELL.format(**wildcards)}/synthetic/{wildcards.arm.replace('.', '/', 1)}"
     return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
 

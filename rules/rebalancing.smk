@@ -4,7 +4,7 @@
 wildcard_constraints:
     group="all|(alike|unlike|random)-[0-9]+",
     choice="random|classifier-[0-9]+",
-    arm="|".join(map(re.escape, ARMS)),
+    arm="|".join(map(re.escape, SYNTHETIC_ARMS)),
 
 
 rule choose_groups:
@@ -164,7 +164,39 @@ rule measure_synthetic:
         "../workflow_scripts/rebalancing/measure_synthetic.py"
 
 
-rule train_arm:
+rule train_baselines:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        subset=rules.draw_imbalance.output.subset,
+        test=rules.draw_imbalance.output.test,
+        counts=rules.draw_imbalance.output.counts,
+    output:
+        weights=expand(f"{CELL}/arms/{{arm}}/weights.safetensors", arm=BASELINES, allow_missing=True),
+        networks=expand(f"{CELL}/arms/{{arm}}/network.json", arm=BASELINES, allow_missing=True),
+        curves=expand(f"{CELL}/arms/{{arm}}/training.csv", arm=BASELINES, allow_missing=True),
+        predictions=expand(f"{CELL}/arms/{{arm}}/predictions.npy", arm=BASELINES, allow_missing=True),
+    log:
+        "results/logs/train_baselines/{dataset}/{group}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/train_baselines/{dataset}/{group}/seed-{seed}.tsv"
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        arms=BASELINES,
+        classifier=lookup(dpath="rebalancing/classifier", within=config, default=None),
+        checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/baselines",
+    script:
+        "../workflow_scripts/rebalancing/train_arm.py"
+
+
+use rule train_baselines as train_arm with:
     input:
         unpack(synthetic_of),
         images=rules.pack_images.output.images,
@@ -174,26 +206,22 @@ rule train_arm:
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
     output:
-        weights=f"{CELL}/arms/{{arm}}/weights.safetensors",
-        network=f"{CELL}/arms/{{arm}}/network.json",
-        curve=f"{CELL}/arms/{{arm}}/training.csv",
-        predictions=f"{CELL}/arms/{{arm}}/predictions.npy",
+        weights=[f"{CELL}/arms/{{arm}}/weights.safetensors"],
+        networks=[f"{CELL}/arms/{{arm}}/network.json"],
+        curves=[f"{CELL}/arms/{{arm}}/training.csv"],
+        predictions=[f"{CELL}/arms/{{arm}}/predictions.npy"],
     log:
         "results/logs/train_arm/{dataset}/{group}/seed-{seed}/{arm}.log",
     benchmark:
         "results/benchmarks/train_arm/{dataset}/{group}/seed-{seed}/{arm}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
     params:
+        arms=["{arm}"],
         classifier=lookup(dpath="rebalancing/classifier", within=config, default=None),
         checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/arms/{arm}",
-    script:
-        "../workflow_scripts/rebalancing/train_arm.py"
 
 
 rule collect_rebalancing:

@@ -27,6 +27,7 @@ GPU_MEMORY = {
     "train_generator": "raise `accumulate` or set `precision: bfloat16` (config key generators.<name>.overrides)",
     "train_class_generator": "raise `accumulate` or set `precision: bfloat16` (config key generators.<name>.overrides)",
     "train_simclr": "lower `batch` (config key spaces.<name>.overrides)",
+    "train_baselines": "lower `batch` or set `precision: bfloat16` (config key rebalancing.classifier.overrides)",
     "train_arm": "lower `batch` or set `precision: bfloat16` (config key rebalancing.classifier.overrides)",
     "train_teacher": "lower `batch` or set `precision: bfloat16` (config key distillation.teacher.overrides)",
     "train_student": "lower `batch` or set `precision: bfloat16` (config key distillation.student.overrides)",

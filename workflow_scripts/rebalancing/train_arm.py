@@ -1,6 +1,6 @@
-"""Train the classifier of one arm: on the long-tailed set as it is, with a remedy, or with synthetic images.
+"""Train the classifiers of arms: on the long-tailed set as it is, with a remedy, or with synthetic images.
 
-Rule: train_arm.
+Rules: train_baselines, train_arm.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, counts, params = snakemake.input, read_json(snakemake.input.counts), snakemake.params
-    arm, seed = snakemake.wildcards.arm, int(snakemake.wildcards.seed)
+    output, seed = snakemake.output, int(snakemake.wildcards.seed)
     settings = classifier_settings(params.classifier["preset"], params.classifier["overrides"])
     image_set = open_image_set(files.images, files.labels, files.manifest)
     subset, test = read_npy(files.subset), read_npy(files.test)
@@ -41,26 +41,25 @@ def main(snakemake: Any) -> None:
         images = np.concatenate([images, read_npy(files.synthetic)])
         labels = np.concatenate([labels, read_column(files.synthetic_labels, "label")])
 
-    run_id = fingerprint(
-        {
-            "classifier": params.classifier,
-            "arm": arm,
-            "seed": seed,
-            "images": hashlib.sha256(images.tobytes()).hexdigest(),
-            "labels": labels.tolist(),
-            "torch": torch.__version__,
-            "device": device.type,
-        }
-    )
+    about = {
+        "classifier": params.classifier,
+        "seed": seed,
+        "images": hashlib.sha256(images.tobytes()).hexdigest(),
+        "labels": labels.tolist(),
+        "torch": torch.__version__,
+        "device": device.type,
+    }
     training = torch.from_numpy(images).to(device), torch.from_numpy(labels.astype(np.int64)).to(device)
     held_out = image_set.images[test], place[image_set.labels[test]].astype(np.int64)
     validation = torch.from_numpy(held_out[0]).to(device), torch.from_numpy(held_out[1]).to(device)
-    classifier = build_classifier(settings, training[0], len(counts["classes"]), seed, device)
-    checkpoints = Checkpoints.of_job(snakemake, run_id)
-    record = train_classifier(classifier, *training, seed, checkpoints, validation, REMEDIES.get(arm, "none"))
-    save_classifier(snakemake.output.weights, snakemake.output.network, classifier, classes=counts["classes"])
-    write_rows(snakemake.output.curve, COLUMNS, record.curve)
-    write_npy(snakemake.output.predictions, torch.stack([validation[1].cpu(), *record.predictions]).numpy())
+    for i, arm in enumerate(params.arms):
+        classifier = build_classifier(settings, training[0], len(counts["classes"]), seed, device)
+        checkpoints = Checkpoints.of_job(snakemake, fingerprint({**about, "arm": arm}))
+        record = train_classifier(classifier, *training, seed, checkpoints, validation, REMEDIES.get(arm, "none"))
+        save_classifier(output.weights[i], output.networks[i], classifier, classes=counts["classes"])
+        write_rows(output.curves[i], COLUMNS, record.curve)
+        write_npy(output.predictions[i], torch.stack([validation[1].cpu(), *record.predictions]).numpy())
+    # Only now: a job that was stopped finds the arms that it had trained.
     shutil.rmtree(params.checkpoints)
 
 
