@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Cost:
 def costs(results: Path) -> tuple[dict[str, Cost], float]:
     """The cost of every rule of a finished run, and the seconds from the start of its first job to its last file."""
     found: dict[str, Cost] = defaultdict(Cost)
-    first, last = float("inf"), (results / "report.html").stat().st_mtime
+    first, last = float("inf"), max(page.stat().st_mtime for page in results.glob("*.html"))
     for path in (results / "benchmarks").rglob("*.tsv"):
         cost = found[path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")]
         with open(path, encoding="utf-8") as lines:
@@ -71,8 +72,14 @@ def costs(results: Path) -> tuple[dict[str, Cost], float]:
 
 
 def nothing_to_do() -> float:
-    """Seconds of a run that finds all files made. Raises RuntimeError if there is something to do."""
-    command = [sys.executable, "-m", "snakemake", "--quiet", "rules"]
+    """Seconds of a run that finds all files made. Raises RuntimeError if it would do or wait for something."""
+    if shutil.which("scontrol") and subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
+        raise RuntimeError(
+            "a SLURM client is installed here and no controller answers it: Snakemake's plugin would wait 9 s for one "
+            "at every start. Start it (.ci/start-slurm) or remove the client"
+        )
+    # The one that `make demo` calls: by another name of the same Python the report would be made anew.
+    command = [str(Path(sys.executable).with_name("snakemake")), "--quiet", "rules"]
     plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
     if "Nothing to be done" not in plan.stdout + plan.stderr:
         raise RuntimeError("the default study is not complete, or its code has changed since: run `make demo` first")
