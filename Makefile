@@ -29,14 +29,15 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
 	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/snakemake build_image --quiet rules
 
+# TESTS=: which of them, and other arguments of pytest.
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(TESTS)
 
 bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/performance.md (minutes, on an idle machine)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/peers.txt
 	$(BIN)/python -m benchmarks > docs/.performance.md && mv docs/.performance.md docs/performance.md
 
-# The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.
+# It also measures the memory that 100,000 images take. The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.
 test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keeps the tally for docs/reliability.md
 	$(BIN)/pytest tests/faults --kills 36 --tally
 

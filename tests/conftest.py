@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from workflow_scripts.files import sha256
 
@@ -76,10 +77,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a complete run of the smoke study."""
-    folder = tmp_path_factory.mktemp("smoke")
-    done = run_snakemake(folder)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    """The folder of a complete run of the smoke study, which tests read and copy, and leave as it is.
+
+    Where COPYCAT_TEST_RUNS names a folder, the processes of pytest that run at once share the run: the first makes it.
+    """
+    folder = Path(os.environ.get("COPYCAT_TEST_RUNS") or tmp_path_factory.mktemp("runs")) / "smoke"
+    finished = folder.with_name("smoke-finished")
+    with FileLock(folder.with_name("smoke.lock")):
+        if not finished.exists():
+            folder.mkdir(exist_ok=True)
+            done = run_snakemake(folder)
+            assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+            finished.touch()
     return folder
 
 

@@ -19,6 +19,17 @@ def test_every_rule_that_a_profile_names_exists(name: str) -> None:
     assert {*profile.get("set-resources", {}), *profile.get("groups", {})} <= set(RULES)
 
 
+def test_every_script_of_a_gpu_rule_takes_its_devices_from_the_allocator() -> None:
+    scripts = {
+        ROOT / "rules" / found[1]
+        for text in RULES.values()
+        if re.search(r"^ +gpu=\d", text, re.M) and (found := re.search(r"^ +script:\s+\"(.*)\"", text, re.M))
+    }
+    assert len(scripts) > 15
+    for script in scripts:
+        assert re.search(r"^ +.*\bprepare_torch\(", script.read_text(), re.M), script
+
+
 def test_the_cluster_profile_says_how_each_gpu_is_asked_for() -> None:
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     asking = {name for name, text in RULES.items() if re.search(r"^ +gpu=\d", text, re.M)}

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -97,9 +97,14 @@ def _unreadable(path: str | os.PathLike[str], kind: str, cause: object) -> Input
     return InputError(f"{path}: not a readable {kind} file ({cause}). If the workflow made it: {remake(path)}")
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read strict JSON: NaN and infinities, which Python's reader takes by itself, are refused."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError) as cause:
         raise _unreadable(path, "JSON", cause) from cause
 

@@ -1,5 +1,8 @@
 """Classifiers: networks of one shape, augmentation in batches, losses against explicit forms, resumable training."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from workflow_scripts.classifiers.presets import LADDER, ClassifierSettings
 from workflow_scripts.classifiers.training import build_classifier, predict, rate_at, train_classifier
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.files import InputError
+from workflow_scripts.job import Interrupted
 from workflow_scripts.training import Checkpoints
 
 CPU = torch.device("cpu")
@@ -211,6 +215,18 @@ def test_resumed_training_gives_the_same_bytes(clothing, tmp_path, killed_after)
         assert torch.equal(resumed.state_dict()[name], value), name
     assert again.curve == record.curve
     assert all(torch.equal(*pair) for pair in zip(again.predictions, record.predictions, strict=True))
+
+
+def test_asked_to_stop_it_ends_with_the_step_in_flight_and_goes_on_from_there(clothing, tmp_path):
+    def ask(done):
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="stopped at step 4 when it was asked to"):
+        trained(clothing, tmp_path, ask)
+    steps = []
+    trained(clothing, tmp_path, steps.append)
+    assert steps[0] == 5
 
 
 def test_a_distillation_with_alpha_one_is_plain_training_to_the_bit(clothing, tmp_path):

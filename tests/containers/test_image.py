@@ -2,6 +2,8 @@
 
 import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,33 @@ def test_this_environment_is_the_locks_and_a_wrong_one_is_told() -> None:
         f"numpy: 1.0 is locked, {locked['numpy']} is installed",
         "no-such-package: 2 is locked, no version is installed",
     ]
+
+
+BUILDS = """
+import sys, time
+from pathlib import Path
+from workflow_scripts.containers import build_image
+from workflow_scripts.files import atomic_path, sha256
+
+def build(root, image, base):
+    with atomic_path(image) as temporary:
+        temporary.write_bytes(b"image")
+        time.sleep(0.5)
+    print("built", flush=True)
+
+build_image.build = build
+build_image.labels = lambda image: {"lock.sha256": sha256(build_image.LOCK), "versions": ""}
+build_image.main(build_image.SimpleNamespace(image=Path(sys.argv[1])))
+"""
+
+
+def test_of_several_runs_that_want_the_image_at_once_one_builds_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", BUILDS, str(tmp_path / "containers/copycat.sif")]
+    runs = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert sorted(said) == ["", "", "built\n"]
+    assert (tmp_path / "containers/copycat.sif").read_bytes() == b"image"
 
 
 def test_the_program_that_builds_runs_as_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

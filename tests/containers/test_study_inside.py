@@ -85,8 +85,9 @@ def test_the_image_says_what_it_holds(inside: Path) -> None:
     assert "torch-2." in found["versions"]
 
 
-def test_with_the_image_there_nothing_is_left_to_do(inside: Path) -> None:
-    again = run_snakemake(inside, "--sdm", "apptainer", "--dry-run")
+@pytest.mark.parametrize(("spelling", "targets"), [("--sdm=apptainer", ["all"]), ("--use-apptainer", ["build_image"])])
+def test_with_the_image_there_nothing_is_left_to_do(inside: Path, spelling: str, targets: list[str]) -> None:
+    again = run_snakemake(inside, "--dry-run", spelling, "--", *targets)
     assert again.returncode == 0, again.stderr
     assert "Nothing to be done" in again.stdout + again.stderr
 
@@ -102,6 +103,7 @@ def test_a_job_sees_the_images_packages_and_none_of_the_hosts_variables(
     (tmp_path / "probe.py").write_text(PROBE_SCRIPT)
     for name in ("COPYCAT_LEAK", "LD_PRELOAD_OF_HOST", "MPLBACKEND", "PYTHONSTARTUP", "OMP_SCHEDULE"):
         monkeypatch.setenv(name, "host")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     done = run_snakemake(
         tmp_path, "--sdm", "apptainer", "--snakefile", str(tmp_path / "Snakefile"), "--", "results/probe.json"
@@ -128,7 +130,7 @@ def test_data_outside_the_working_directory_is_bound(inside: Path, tmp_path: Pat
     study["complexity"]["neighbours"] = [3, 4]
     config = tmp_path / "mine.yaml"
     config.write_text(yaml.safe_dump(study))
-    words = ("--sdm", "apptainer", "--", "results/data/mine/manifest.json")
+    words = ("--use-apptainer", "--", "results/data/mine/manifest.json")  # the older spelling
     done = run_snakemake(tmp_path, *words, config=config)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert json.loads((tmp_path / "results/data/mine/manifest.json").read_text())["count"] == 6

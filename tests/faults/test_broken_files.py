@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 
 from tests.conftest import digests, run_snakemake
 from workflow_scripts.files import InputError, read_csv, read_json, read_npy, read_parquet, write_text
@@ -34,7 +35,10 @@ def longer(content: bytes) -> bytes:
     return content + b"\n"
 
 
-def rewritten(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[bytes], bytes]:
+Damage = Callable[[bytes], bytes]
+
+
+def rewritten(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
     """A whole .npy file again, with another array."""
 
     def damage(content: bytes) -> bytes:
@@ -45,21 +49,67 @@ def rewritten(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[bytes], b
     return damage
 
 
-def with_nan(content: bytes) -> bytes:
-    """A whole table again, with a row of what is not a number."""
-    table = pd.read_parquet(io.BytesIO(content)) if content[:4] == b"PAR1" else pd.read_csv(io.BytesIO(content))
+def reweighed(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    """A whole .safetensors file again, with another first tensor."""
+
+    def damage(content: bytes) -> bytes:
+        tensors = safetensors.numpy.load(content)
+        first = min(tensors)
+        return safetensors.numpy.save(tensors | {first: np.ascontiguousarray(change(tensors[first]))})
+
+    return damage
+
+
+def retold(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Damage:
+    """A whole table again, with other rows or columns."""
+
+    def damage(content: bytes) -> bytes:
+        parquet = content[:4] == b"PAR1"
+        table = change((pd.read_parquet if parquet else pd.read_csv)(io.BytesIO(content)))
+        out = io.BytesIO()
+        table.to_parquet(out) if parquet else table.to_csv(out, index=False)
+        return out.getvalue()
+
+    return damage
+
+
+def with_nan(table: pd.DataFrame) -> pd.DataFrame:
     table = table.astype(object)
     table.loc[len(table)] = [np.nan] * len(table.columns)
-    out = io.BytesIO()
-    table.to_parquet(out) if content[:4] == b"PAR1" else table.to_csv(out, index=False)
-    return out.getvalue()
+    return table
+
+
+def other_type(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64 if array.dtype != np.float64 else np.float32)
+
+
+def nan_first(array: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(array.size).reshape(array.shape), array, np.nan)
 
 
 EVERY = [truncated, empty, flipped, longer]
-ARRAYS = {
-    "other shape": rewritten(lambda array: array[None]),
-    "other type": rewritten(lambda array: array.astype(np.float64 if array.dtype != np.float64 else np.float32)),
-    "not a number": rewritten(lambda array: np.where(np.arange(array.size).reshape(array.shape), array, np.nan)),
+# Whole files of the right kind that hold something else; of figures and texts there are none.
+OTHER: dict[str, dict[str, Damage]] = {
+    ".npy": {
+        "shape": rewritten(lambda array: array[None]),
+        "type": rewritten(other_type),
+        "not a number": rewritten(nan_first),
+    },
+    ".safetensors": {
+        "shape": reweighed(lambda array: array[None]),
+        "type": reweighed(other_type),
+        "not a number": reweighed(nan_first),
+    },
+    ".json": {
+        "shape": lambda content: b"[" + content + b"]",
+        "type": lambda content: json.dumps(content.decode()).encode(),
+        "not a number": lambda content: re.sub(rb"(?<=[ :])[0-9][0-9.e+-]*|\Z", b"NaN", content, count=1),
+    },
+}
+OTHER[".parquet"] = OTHER[".csv"] = {
+    "shape": retold(lambda table: table.iloc[1:]),
+    "type": retold(lambda table: table.map(lambda value: f"{value}?")),
+    "not a number": retold(with_nan),
 }
 
 
@@ -101,11 +151,7 @@ def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path
         shutil.copy(record_of(smoke_run / path), record_of(here))
         here.write_bytes(content)
         assert check_inputs([here])[str(here)]
-        damages = {damage.__name__: damage for damage in EVERY}
-        if path.suffix == ".npy":
-            damages |= ARRAYS
-        if path.suffix in (".parquet", ".csv"):
-            damages["not a number"] = with_nan
+        damages = {damage.__name__: damage for damage in EVERY} | OTHER.get(path.suffix, {})
         for name, damage in damages.items():
             broken = damage(content)
             assert broken != content
@@ -119,7 +165,7 @@ def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path
             check_inputs([here])
     kinds = {".npy", ".parquet", ".json", ".csv", ".safetensors", ".md", ".svg", ".png", ".yaml"}
     assert {kind for kind, _ in tried} == kinds
-    assert len(tried) == len(kinds) * len(EVERY) + len(ARRAYS) + 2
+    assert len(tried) == len(kinds) * len(EVERY) + len(OTHER) * 3
 
 
 def test_a_damaged_record_is_named_too(smoke_run: Path, tmp_path: Path) -> None:
@@ -138,6 +184,13 @@ def test_readers_name_the_file_where_there_is_no_record(read: Callable[[Path], o
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(InputError, match=r"tmp.*file: not a readable"):
             read(tmp_path / "file")
+
+
+def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
+    for content in ('{"a": NaN}', "[Infinity]", "-Infinity"):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(InputError, match=r"a\.json: not a readable JSON file \(-?(NaN|Infinity) is no number"):
+            read_json(tmp_path / "a.json")
 
 
 def test_jobs_refuse_damaged_inputs_and_what_they_say_makes_them_anew(smoke_run: Path, tmp_path: Path) -> None:

@@ -30,14 +30,49 @@ run(main, SimpleNamespace(rule="some_rule", log=[], input=[], output=[], threads
 """
 
 
-def on_a_disk(folder: Path, options: str) -> "subprocess.CompletedProcess[str]":
-    """Run that job where `folder` is a disk mounted with `options`, in a namespace that goes with it."""
+# Every writer of the workflow in turn, on a disk that has no room left: what each is told.
+FILLED = """
+import contextlib
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from safetensors.torch import save_file
+from workflow_scripts import files, figures, job, training
+with open("filler", "wb", buffering=0) as handle, contextlib.suppress(OSError):
+    while True:
+        handle.write(bytes(4096))
+numbers = np.random.default_rng(0).random(20_000)
+def weights():
+    with files.atomic_path("results/a.safetensors") as temporary:
+        save_file({"weight": torch.from_numpy(numbers)}, temporary)
+writers = {
+    "array": lambda: files.write_npy("results/a.npy", numbers),
+    "parquet": lambda: files.write_parquet("results/a.parquet", pd.DataFrame({"a": numbers})),
+    "csv": lambda: files.write_csv("results/a.csv", pd.DataFrame({"a": numbers})),
+    "json": lambda: files.write_json("results/a.json", numbers.tolist()),
+    "weights": weights,
+    "figure": lambda: figures.save_figure(Figure(), "results/a.svg", "results/a.png"),
+    "checkpoint": lambda: training.Checkpoints(Path("results/state")).save(1, {"weight": torch.from_numpy(numbers)}),
+}
+for name, write in writers.items():
+    try:
+        write()
+    except Exception as error:
+        print(name, (job._known_cause(error, "some_rule") or repr(error))[:16], sep=": ")
+print(*(str(path) for path in Path("results").rglob("*") if path.is_file()))
+"""
+
+
+def on_a_disk(folder: Path, options: str, program: str = WRITES) -> "subprocess.CompletedProcess[str]":
+    """Run a program where `folder` is a disk mounted with `options`, in a namespace that goes with it."""
     script = (
         f'mount -t tmpfs -o {options} none "$1" && cd "$1" && {{ test -w . && mkdir -p results; true; }} && '
         f'"$2" -c "$3"; code=$?; ls -A "$1/results" 2>/dev/null; exit $code'
     )
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    words = [*namespace, "sh", "-c", script, "sh", str(folder), sys.executable, WRITES]
+    words = [*namespace, "sh", "-c", script, "sh", str(folder), sys.executable, program]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     if "unshare" in done.stderr or "mount:" in done.stderr:
         not_here("container", f"no mounts in a namespace of its own: {done.stderr.strip()}")
@@ -51,6 +86,16 @@ def test_a_full_disk_ends_in_one_line_and_leaves_nothing_half_written(tmp_path: 
     assert "0.0 GB are free" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.split() == ["small.npy"]
+
+
+def test_on_a_full_disk_no_writer_leaves_anything(tmp_path: Path) -> None:
+    done = on_a_disk(tmp_path, "size=64k", FILLED)
+    assert done.returncode == 0, done.stderr
+    *said, left, folder = done.stdout.split("\n")[:-1]
+    kinds = ("array", "parquet", "csv", "json", "weights", "figure", "checkpoint")
+    assert said == [f"{kind}: the disk is full" for kind in kinds]
+    assert left == ""
+    assert folder in ("", "state")
 
 
 def test_a_read_only_folder_ends_in_one_line(tmp_path: Path) -> None:

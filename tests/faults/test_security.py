@@ -63,7 +63,9 @@ np.load(path, allow_pickle=False)
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
 def test_whatever_a_rule_gives_to_a_shell_is_quoted(path: Path) -> None:
-    for command in re.findall(r"shell:\n((?:\s+\"[^\n]*\"\n)+)", path.read_text()):
+    commands = re.findall(r"shell:\n((?:\s+\"[^\n]*\"\n)+)", path.read_text())
+    assert len(commands) == path.read_text().count("shell:")  # none is written in another way
+    for command in commands:
         for field in re.findall(r"\{([^{}]+)\}", command):
             assert field.endswith(":q"), command
 

@@ -1,6 +1,7 @@
 """The real workflow on the smoke study: complete, quiet when nothing changed, and in parts."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 
 from tests.conftest import SMOKE, replication_study, run_snakemake
+from workflow_scripts.gpus import visible_devices
 from workflow_scripts.provenance import record_of
 
 
@@ -62,6 +64,9 @@ def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
     rules = {"pack_images", "train_generator", "draw_samples", "compare_samples", "estimate_dimension", "fit_decay"}
     for kind in ("logs", "benchmarks"):
         assert rules <= {path.name.split(".")[0] for path in (smoke_run / "results" / kind).iterdir()}
+    if not visible_devices(os.environ):
+        for log in (smoke_run / "results/logs/train_generator").rglob("*.log"):
+            assert "computing on the CPU with 1 thread(s)" in log.read_text()
 
 
 def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from filelock import FileLock
+
 from workflow_scripts.containers.image import LOCK, build, labels
 from workflow_scripts.files import sha256
 from workflow_scripts.job import run
@@ -22,7 +24,10 @@ logger = logging.getLogger("copycat")
 
 def main(job: Any) -> None:
     root, image = Path(__file__).parents[2], job.image
-    build(root, image, os.environ.get("COPYCAT_IMAGE_BASE"))
+    image.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(image.with_suffix(".lock")):  # several runs in folders of their own may want it at once
+        if not image.exists():
+            build(root, image, os.environ.get("COPYCAT_IMAGE_BASE"))
     found = labels(image)
     if found["lock.sha256"] != sha256(root / LOCK):
         raise RuntimeError(f"{image}: its label is not the lock's hash: {found}")
