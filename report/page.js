@@ -72,7 +72,10 @@ function drawChart(place) {
   const own = layoutOf(layout, place.clientWidth);
   // Below the axis' title, whatever the height of the figure.
   own.legend.y = -64 / Math.max(place.clientHeight - own.margin.t - own.margin.b, 1);
-  Plotly.react(place, coloured(data), own, { displayModeBar: false, responsive: true });
+  const traces = coloured(data);
+  // The numbers in the cells of a heat map need room.
+  if (place.clientWidth < 560) traces.forEach((trace) => { delete trace.texttemplate; });
+  Plotly.react(place, traces, own, { displayModeBar: false, responsive: true });
   drawn.add(place);
 }
 

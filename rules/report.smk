@@ -1,6 +1,9 @@
 """The effective config, the headline numbers, and the report that holds the figures of everything above."""
 
 
+RUN = "{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
+
+
 rule save_config:
     output:
         "results/config.yaml",
@@ -41,7 +44,7 @@ rule summarise:
         "../workflow_scripts/report/summarise.py"
 
 
-rule write_report:
+rule write_workflow_report:
     input:
         rules.replication.input,
         rules.similarity.input,
@@ -51,6 +54,27 @@ rule write_report:
         rules.trends.input,
         rules.diagnosis.input,
         rules.published.input,
+        "results/summary.md",
+        config="results/config.yaml",
+    output:
+        "results/workflow_report.html",
+    log:
+        "results/logs/write_workflow_report.log",
+    localrule: True
+    # Its job is another run of Snakemake, outside any container.
+    handover: True
+    params:
+        python=sys.executable,
+        snakefile=ROOT / "Snakefile",
+    # Snakemake itself makes this one, from the records of the jobs above. --nolock: the calling run holds the lock.
+    shell:
+        "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
+        " --report {output:q} replication similarity gm_aug_cls gain_law trends diagnosis published > {log:q} 2>&1"
+
+
+rule write_report:
+    input:
+        rules.write_workflow_report.input,
         rules.one_shot.input,
         rules.distillation.input,
         collect("results/complexity/{dataset}/curve.json", dataset=STUDY["datasets"]),
@@ -64,28 +88,16 @@ rule write_report:
             f"{LEADING_ARM.replace('.', '/', 1)}/report.csv",
             run=REBALANCED,
         ),
-        collect(
-            "results/generators/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}/training.csv", run=RUNS
-        ),
+        collect(f"results/generators/{RUN}/training.csv", run=RUNS),
         # Of the first seed: samples over training, and the gallery.
+        collect(f"results/generators/{RUN}/snapshots.npy", run=FIRST_RUNS),
+        collect(f"results/samples/{RUN}/images.npy", run=FIRST_RUNS),
+        collect(f"results/neighbours/{{run[space]}}/{RUN}.parquet", run=FIRST_RUNS),
+        collect(f"results/replication/{{run[space]}}/{RUN}.json", run=FIRST_RUNS),
         collect(
-            "results/generators/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}/snapshots.npy",
-            run=FIRST_RUNS,
+            "results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.parquet", run=FIRST_RUNS
         ),
         collect("results/data/{run[dataset]}/images.npy", run=FIRST_RUNS),
-        collect(
-            "results/samples/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}/images.npy",
-            run=FIRST_RUNS,
-        ),
-        collect(
-            "results/neighbours/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.parquet",
-            run=FIRST_RUNS,
-        ),
-        collect("results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.parquet", run=FIRST_RUNS),
-        collect(
-            "results/replication/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
-            run=FIRST_RUNS,
-        ),
         config="results/config.yaml",
     output:
         "results/report.html",
@@ -102,22 +114,3 @@ rule write_report:
     # It also reads what the jobs above have left beside their outputs: benchmarks and records.
     script:
         "../workflow_scripts/report/write_report.py"
-
-
-rule write_workflow_report:
-    input:
-        rules.write_report.input,
-    output:
-        "results/workflow_report.html",
-    log:
-        "results/logs/write_workflow_report.log",
-    localrule: True
-    # Its job is another run of Snakemake, outside any container.
-    handover: True
-    params:
-        python=sys.executable,
-        snakefile=ROOT / "Snakefile",
-    # Snakemake itself makes this one, from the records of the jobs above. --nolock: the calling run holds the lock.
-    shell:
-        "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
-        " --report {output:q} replication similarity gm_aug_cls gain_law trends diagnosis published > {log:q} 2>&1"

@@ -149,8 +149,11 @@ def one_shot(name: str, about: Mapping[str, Any], wanted: float) -> Chart:
     return Chart(data, layout, said, 560, ((f"{name}: {note}", style.colour),))
 
 
-def dimension(points: Sequence[Mapping[str, Any]], dataset: str) -> Chart | None:
-    """Intrinsic dimension against the number of images and, below, against k; None where none could be measured."""
+def dimension(points: Sequence[Mapping[str, Any]], dataset: str, neighbours: tuple[int, int]) -> Chart | None:
+    """Intrinsic dimension against the number of images and, below, against k; None where none could be measured.
+
+    points: those of estimate_curve. neighbours: the range of k that the first panel averages over.
+    """
     known = [one for one in points if one["dimension"] is not None]
     if not known:
         return None
@@ -174,6 +177,8 @@ def dimension(points: Sequence[Mapping[str, Any]], dataset: str) -> Chart | None
         "xaxis2": {"title": {"text": "neighbours k (scale)"}, "type": "log", "anchor": "y2",
                    "tickvals": [3, 5, 10, 20, 50, 100]},
         "yaxis2": {"title": {"text": "intrinsic dimension"}, "rangemode": "tozero", "domain": [0, 0.42]},
+        "shapes": [{"type": "rect", "xref": "x2", "yref": "y2 domain", "x0": neighbours[0], "x1": neighbours[1],
+                    "y0": 0, "y1": 1, "fillcolor": "@muted", "opacity": 0.15, "line": {"width": 0}}],
     }  # fmt: skip
     told = "; ".join(f"{one['size']:,} images: {one['dimension']:.1f}" for one in known)
     return Chart(data, layout, f"Intrinsic dimension of {dataset} against the number of images. {told}.", 600)

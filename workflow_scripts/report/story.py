@@ -156,7 +156,7 @@ def replication(study: Study) -> Story | None:
     estimates = {name: study.json(f"one_shot/{name}.json") for name in study.replicated}
     found = headlines.copies(table, laws)
     fits = leading_laws(study)
-    label, distance = study.leading_threshold()
+    label, distance = laws["leading"]["threshold"], laws["leading"]["threshold_rms"]
     where = f"{laws['leading']['space']}, {label}"
     wanted = laws["wanted_percentage"]
 
@@ -182,7 +182,7 @@ def replication(study: Study) -> Story | None:
     dimensional = []
     for name in study.replicated:
         points = study.json(f"complexity/{name}/curve.json")["points"]
-        if (chart := charts.dimension(points, name)) is not None:
+        if (chart := charts.dimension(points, name, study.config["complexity"]["neighbours"])) is not None:
             dimensional.append(Figure(f"{name}: the dimension", caption("dimension", dataset=name), chart))
         if "dimension" in fits and any(pair[1] == name for pair in fits["dimension"]):
             law = charts.decay(fits["dimension"], name, where)
@@ -452,7 +452,9 @@ def _gain_parts(study: Study) -> list[Part]:
     law = study.json("gain_law/law.json")
     points = study.csv("gain_law/points.csv")
     points = points[points["arm"] == law["leading"]]
-    chart = charts.gain_law(fit_gain_law(GainPoints.of(points)))
+    fitted = fit_gain_law(GainPoints.of(points))
+    chart = charts.gain_law(fitted) if len(fitted.points.gain) else None
+    unseen = () if chart else (_marked(f"Nothing can be drawn: {fitted.reason}."),)
     table = from_frame(
         f"Similarity and gain of each group of classes ({law['leading']})", points,
         {"group": "classes", "similarity": "similarity", "similarity_se": "its standard error", "gain": "gain, points",
@@ -481,6 +483,7 @@ def _gain_parts(study: Study) -> list[Part]:
     return [
         Part(
             "Gain against class similarity",
+            unseen,
             choices=(Choice("", (Figure("", caption("gain_law"), chart, table=table),)),),
             folded=True,
         ),

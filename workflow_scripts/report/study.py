@@ -5,11 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from workflow_scripts.config import threshold_label
 from workflow_scripts.files import InputError, read_csv, read_json
 
 
@@ -89,11 +87,3 @@ class Study:
     def run_of(self, generator: str, dataset: str, size: int) -> str:
         """The part of a path that names a generator trained on a subset, first seed."""
         return f"{generator}/{dataset}/size-{size}/seed-{self.part('replication')['seeds'][0]}"
-
-    def leading_threshold(self) -> tuple[str, float]:
-        """The label of the threshold that leads, and the distance that it stands for (median over the runs)."""
-        label = threshold_label(self.part("replication")["thresholds"][0])
-        rows = self.replication[
-            (self.replication["threshold"] == label) & (self.replication["space"] == self.laws["leading"]["space"])
-        ]
-        return label, float(np.median(rows["threshold_rms"]))
