@@ -111,10 +111,12 @@ include: "rules/containers.smk"  # after the last rule that runs inside the imag
 rule report:
     input:
         rules.write_report.output,
+        rules.write_workflow_report.output,
 
 
 rule all:
     default_target: True
     input:
         rules.write_report.output,
+        rules.write_workflow_report.output,
         rules.summarise.output,

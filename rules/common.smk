@@ -56,6 +56,7 @@ RUNS = [
 ]
 PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
 FIRST_SEED = STUDY["seeds"][0]
+FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
 NEIGHBOURS = 2  # the nearest one, and the next for the ratio test
 SHARDS = STUDY["shards"]
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start

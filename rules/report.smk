@@ -1,6 +1,9 @@
 """The effective config, the headline numbers, and the report that holds the figures of everything above."""
 
 
+RUN = "{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
+
+
 rule save_config:
     output:
         "results/config.yaml",
@@ -41,7 +44,7 @@ rule summarise:
         "../workflow_scripts/report/summarise.py"
 
 
-rule write_report:
+rule write_workflow_report:
     input:
         rules.replication.input,
         rules.similarity.input,
@@ -54,16 +57,60 @@ rule write_report:
         "results/summary.md",
         config="results/config.yaml",
     output:
-        "results/report.html",
+        "results/workflow_report.html",
     log:
-        "results/logs/write_report.log",
+        "results/logs/write_workflow_report.log",
     localrule: True
     # Its job is another run of Snakemake, outside any container.
     handover: True
     params:
         python=sys.executable,
         snakefile=ROOT / "Snakefile",
-    # Snakemake itself makes the report, from the records of the jobs above. --nolock: the calling run holds the lock.
+    # Snakemake itself makes this one, from the records of the jobs above. --nolock: the calling run holds the lock.
     shell:
         "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
         " --report {output:q} replication similarity gm_aug_cls gain_law trends diagnosis published > {log:q} 2>&1"
+
+
+rule write_report:
+    input:
+        rules.write_workflow_report.input,
+        rules.one_shot.input,
+        rules.distillation.input,
+        collect("results/complexity/{dataset}/curve.json", dataset=STUDY["datasets"]),
+        collect("results/similarity/{dataset}.json", dataset=SIMILARITY["datasets"]),
+        collect(
+            f"results/rebalancing/{{run[dataset]}}/{{run[group]}}/seed-{FIRST_REBALANCING_SEED}/counts.json",
+            run=REBALANCED,
+        ),
+        collect(
+            f"results/rebalancing/{{run[dataset]}}/{{run[group]}}/seed-{FIRST_REBALANCING_SEED}/synthetic/"
+            f"{LEADING_ARM.replace('.', '/', 1)}/report.csv",
+            run=REBALANCED,
+        ),
+        collect(f"results/generators/{RUN}/training.csv", run=RUNS),
+        # Of the first seed: samples over training, and the gallery.
+        collect(f"results/generators/{RUN}/snapshots.npy", run=FIRST_RUNS),
+        collect(f"results/samples/{RUN}/images.npy", run=FIRST_RUNS),
+        collect(f"results/neighbours/{{run[space]}}/{RUN}.parquet", run=FIRST_RUNS),
+        collect(f"results/replication/{{run[space]}}/{RUN}.json", run=FIRST_RUNS),
+        collect(
+            "results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.parquet", run=FIRST_RUNS
+        ),
+        collect("results/data/{run[dataset]}/images.npy", run=FIRST_RUNS),
+        config="results/config.yaml",
+    output:
+        "results/report.html",
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    localrule: True
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=2000,
+    # It also reads what the jobs above have left beside their outputs: benchmarks and records.
+    script:
+        "../workflow_scripts/report/write_report.py"

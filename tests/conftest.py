@@ -17,8 +17,8 @@ from workflow_scripts.files import sha256
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
 
-# What differs between two runs by nature: times, logs, records of what was run where, the report's time stamps.
-TIMED = re.compile(r"^(logs|benchmarks|provenance)/|^report\.html$")
+# What differs between two runs by nature: times, logs, records of what was run where, the reports' time stamps.
+TIMED = re.compile(r"^(logs|benchmarks|provenance)/|^(workflow_)?report\.html$")
 
 
 def digests(folder: Path) -> dict[str, str]:

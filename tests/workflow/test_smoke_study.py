@@ -30,7 +30,8 @@ def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
     effective = yaml.safe_load((results / "config.yaml").read_text())
     assert effective["replication"]["samples"] == study["replication"]["samples"]
     assert effective["replication"]["seeds"] == [0]  # a default
-    report = (results / "report.html").read_text()
+    assert "Will a generator copy my images?" in (results / "report.html").read_text()
+    report = (results / "workflow_report.html").read_text()
     for word in ("decay", "similarity", "gain"):
         assert word in report.lower()
     assert not list(results.rglob("*.partial*"))

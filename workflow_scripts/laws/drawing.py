@@ -58,13 +58,13 @@ def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Referenc
         upper, lower = grid[:, column]
         chosen = {pair: fit for pair, fit in fits.items() if pair[1] == dataset}
         figures.coloured_lines(
-            upper, dataset, [(_caption(pair[0], fit), styles[pair[0]].colour) for pair, fit in chosen.items()]
+            upper, dataset, [(law_caption(pair[0], fit), styles[pair[0]].colour) for pair, fit in chosen.items()]
         )
         figures.percentage_axis(upper, lowest, f"{PERCENTAGE}\n{threshold}" if column == 0 else "")
         _control(upper, chosen)
         for i, (pair, fit) in enumerate(chosen.items()):
             style = styles[pair[0]]
-            at = _apart(fit, i - (len(chosen) - 1) / 2)
+            at = apart(fit, i - (len(chosen) - 1) / 2)
             _measured(upper, fit.points, at, style, lowest)
             if fit.identified:
                 _law(upper, fit, style)
@@ -236,7 +236,7 @@ def _grid(fit: DecayFit) -> np.ndarray:
     return np.linspace(low, high, GRID) if fit.axis.name == "dimension" else np.geomspace(low, high, GRID)
 
 
-def _apart(fit: DecayFit, place: float) -> np.ndarray:
+def apart(fit: DecayFit, place: float) -> np.ndarray:
     """The points' values, moved aside a little by the generator's place, so that equal ones do not hide each other."""
     value = fit.points.value
     if fit.axis.name == "dimension":
@@ -259,11 +259,16 @@ def _measured(axes: Axes, points: Points, at: np.ndarray, style: figures.Style, 
         )  # fmt: skip
 
 
-def _law(axes: Axes, fit: DecayFit, style: figures.Style) -> None:
-    """The law and its band, with the background that the points contain added to both."""
+def law_line(fit: DecayFit) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values along the axis, the law there and the ends of its band, in percent, the points' background added."""
     at = _grid(fit)
     background = _background(fit.points, at)
     line, low, high = (100 * background + (1 - background) * part for part in (fit.percentage(at), *fit.band(at)))
+    return at, line, low, high
+
+
+def _law(axes: Axes, fit: DecayFit, style: figures.Style) -> None:
+    at, line, low, high = law_line(fit)
     axes.plot(at, line, color=style.colour)
     axes.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
 
@@ -281,17 +286,24 @@ def _background(points: Points, at: np.ndarray) -> np.ndarray:
     return np.interp(at, value, [some.mean() for some in shares])
 
 
-def _control(axes: Axes, fits: Mapping[Pair, DecayFit]) -> None:
-    """Percentage of held-out images that would count: its range over seeds, and its mean."""
+def control_line(fits: Mapping[Pair, DecayFit]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Percentage of held-out images that would count: values along the axis, lowest, mean and highest of the seeds."""
     value, shares = _by_size([fit.points for fit in fits.values()])
     if not any(some.any() for some in shares):
-        return
+        return None
     low, mean, high = (100 * np.array([part(some) for some in shares]) for part in (np.min, np.mean, np.max))
+    return value, low, mean, high
+
+
+def _control(axes: Axes, fits: Mapping[Pair, DecayFit]) -> None:
+    if (line := control_line(fits)) is None:
+        return
+    value, low, mean, high = line
     axes.plot(value, mean, color=figures.CONTROL, linestyle=":", linewidth=1.2)
     axes.fill_between(value, low, high, color=figures.CONTROL, alpha=0.2, linewidth=0)
 
 
-def _caption(generator: str, fit: DecayFit) -> str:
+def law_caption(generator: str, fit: DecayFit) -> str:
     if not fit.identified:
         return f"{generator}: no law, {fit.reason}"
     low, high = (f"{end:.2f}".replace("inf", "∞") for end in fit.rate_interval)

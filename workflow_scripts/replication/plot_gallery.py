@@ -29,9 +29,9 @@ class Pairs:
     threshold: float
 
 
-def choose(order: np.ndarray) -> np.ndarray:
-    """Of samples ordered from most to least alike, COLUMNS at even quantiles: the closest, the median, the farthest."""
-    return order[np.linspace(0, len(order) - 1, COLUMNS).round().astype(int)]
+def choose(order: np.ndarray, count: int) -> np.ndarray:
+    """Of samples ordered from most to least alike, `count` at even quantiles: the closest, the median, the farthest."""
+    return order[np.linspace(0, len(order) - 1, count).round().astype(int)]
 
 
 def draw_gallery(rows: list[Pairs], label: str) -> Figure:
@@ -72,7 +72,7 @@ def main(snakemake: Any) -> None:
         leading = read_json(measured)["thresholds"][0]
         nearest = by_rank(read_parquet(neighbours), 1)
         distance = nearest["distance"].to_numpy()
-        chosen = choose(np.argsort(distance, kind="stable"))
+        chosen = choose(np.argsort(distance, kind="stable"), COLUMNS)
         threshold = leading["threshold"]["rms"]
         rows.append(
             Pairs(
@@ -88,4 +88,5 @@ def main(snakemake: Any) -> None:
     figures.save_figure(draw_gallery(rows, leading["label"]), snakemake.output.svg, snakemake.output.png)
 
 
-run(main, snakemake)
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,0 +1,316 @@
+"""The report in a browser, from the disk: what it shows is what was measured, and everyone can use it."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import not_here
+from tests.report.browser import Browser
+from tests.test_docs import Loaded
+from workflow_scripts.report.page import write_page
+
+OPEN_ALL = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+
+# Contrast of every visible text with the ground that it stands on (WCAG 2.2), the least of each kind of text.
+CONTRAST = """(() => {
+  const channels = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const found = channels(getComputedStyle(one).backgroundColor);
+      if (found.length === 3 || found[3] > 0.99) return found;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const one of document.querySelectorAll("body *")) {
+    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !one.checkVisibility() || one.closest("script, style, noscript")) continue;
+    const style = getComputedStyle(one);
+    const colour = channels(one.closest("svg") ? style.fill : style.color);
+    const [dark, light] = [luminance(colour), luminance(ground(one.closest("svg")?.parentElement ?? one))].sort((a, b) => a - b);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if ((light + 0.05) / (dark + 0.05) < (large ? 3 : 4.5)) poor.push(`${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`);
+  }
+  return poor;
+})()"""  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or not_here("browser", "there is no chromium")
+    running = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def page(smoke_run: Path) -> Path:
+    return smoke_run / "results/report.html"
+
+
+def words(text: str) -> str:
+    """Text with single spaces."""
+    return " ".join(text.split())
+
+
+def test_nothing_is_asked_for_and_nothing_goes_wrong(browser: Browser, page: Path) -> None:
+    browser.complaints.clear()
+    browser.requests.clear()
+    browser.open(page)
+    browser.run(OPEN_ALL)
+    drawn = """(async () => {
+      for (const choice of document.querySelectorAll(".choice select")) {
+        for (choice.selectedIndex = 0; ; choice.selectedIndex += 1) {
+          choice.dispatchEvent(new Event("change"));
+          const chart = choice.closest(".choice").querySelector("figure:not([hidden]) .chart");
+          if (chart) drawChart(chart);
+          if (choice.selectedIndex === choice.options.length - 1) break;
+        }
+      }
+      document.querySelectorAll("figure:not([hidden]) .chart").forEach(drawChart);
+      const charts = [...document.querySelectorAll(".chart")];
+      return [charts.length, charts.filter((one) => one.querySelector(".plotly .trace, .plotly .hm")).length];
+    })()"""
+    charts, with_data = browser.run(drawn)
+    assert charts == with_data > 10
+    assert browser.complaints == []
+    assert {re.split(r"[:,]", address)[0] for address in browser.requests} == {"file", "data"}
+    assert [address for address in browser.requests if address.startswith("file")] == [page.as_uri()]
+    assert all(address.startswith("data:") for address in Loaded(page).addresses if address)
+    assert page.stat().st_size < 8e6
+
+
+def test_the_slider_shows_the_share_of_the_samples(browser: Browser, page: Path, smoke_run: Path) -> None:
+    browser.open(page)
+    about = browser.run("Object.fromEntries(new FormData(document.getElementById('gallery-controls')))")
+    run = f"{about['space']}/{about['generator']}/{about['dataset']}/size-{about['size']}/seed-0"
+    nearest = pd.read_parquet(smoke_run / f"results/neighbours/{run}.parquet").query("rank == 1")["distance"].to_numpy()
+    controls = run.replace(f"{about['generator']}/", "")
+    held_out = pd.read_parquet(smoke_run / f"results/controls/{controls}.parquet")
+    held_out = held_out.query("kind == 'held_out' and rank == 1")["distance"].to_numpy()
+    shown = """[document.getElementById("share").textContent, document.getElementById("chance").textContent,
+      document.querySelectorAll(".pairs .copy").length,
+      document.querySelectorAll('.pairs [aria-label$="a copy"]').length,
+      [...document.querySelectorAll(".pairs span")].map((one) => one.textContent)]"""
+    seen = set()
+    for quantile in (0.0, 0.3, 0.8, 1.0):
+        wanted = float(np.quantile(nearest, quantile))
+        slider = 'document.getElementById("threshold")'
+        browser.run(f"{slider}.value = {wanted}; {slider}.dispatchEvent(new Event('input'))")
+        threshold = browser.run(f"Number({slider}.value)")
+        share, chance, marked, told, distances = browser.run(shown)
+        assert share.startswith(f"{100 * np.mean(nearest <= threshold):.1f} % of {len(nearest)} samples")
+        assert f"{100 * np.mean(held_out <= threshold):.1f} %" in chance
+        assert marked == told == sum(text.startswith("✕") for text in distances)
+        # The pairs are even quantiles of all, so their share is the share of all but for rounding.
+        assert abs(marked / len(distances) - np.mean(nearest <= threshold)) <= 1 / len(distances)
+        seen.add(share)
+    assert len(seen) >= 3
+
+    table = pd.read_csv(smoke_run / "results/replication/table.csv").query(
+        "space == @about['space'] and generator == @about['generator'] and dataset == @about['dataset']"
+        " and size == @about['size'] and seed == 0",
+        local_dict={"about": about | {"size": int(about["size"])}},
+    )
+    for place, row in enumerate(table.to_dict("records")):
+        browser.run(f"document.querySelectorAll('.presets button')[{place}].click()")
+        share = browser.run(shown)[0]
+        low, high = (f"{row[key]:.1f} %" for key in ("low", "high"))
+        assert share.startswith(f"{row['percentage']:.1f} % of {row['samples']} samples")
+        assert f"(95 % interval {low} to {high})" in share
+
+    browser.run("document.getElementById('threshold').focus()")
+    before = browser.run("document.getElementById('threshold-value').textContent")
+    browser.press("ArrowRight")
+    assert browser.run("document.getElementById('threshold-value').textContent") > before
+
+
+def test_tables_sort_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run("window.table = document.querySelector('#cost table')")
+    column = """[...table.tBodies[0].rows].map((row) => Number(row.cells[2].dataset.key))"""
+    order = "table.tHead.rows[0].cells[2].getAttribute('aria-sort')"
+    before = browser.run(column)
+    assert browser.run(order) == "none"
+    browser.run("table.tHead.rows[0].cells[2].querySelector('button').click()")
+    assert browser.run(column) == sorted(before) != before
+    assert browser.run(order) == "ascending"
+    browser.run("table.tHead.rows[0].cells[1].querySelector('button').focus()")
+    browser.press("Tab")
+    browser.press("Enter")
+    assert browser.run(column) == sorted(before, reverse=True)
+    assert browser.run(order) == "descending"
+    browser.run("table.tHead.rows[0].cells[0].querySelector('button').click()")
+    names = browser.run("[...table.tBodies[0].rows].map((row) => row.cells[0].textContent)")
+    assert names == sorted(names)
+    assert browser.run(order) == "none"
+
+    browser.run("window.all = document.querySelector('#provenance .table')")
+    browser.run(
+        "const input = all.querySelector('input'); input.value = 'LAWS/'; input.dispatchEvent(new Event('input'))"
+    )
+    left = browser.run(
+        "[...all.querySelectorAll('tbody tr')].filter((one) => !one.hidden).map((one) => one.textContent)"
+    )
+    assert left
+    assert all("laws/" in one for one in left)
+
+
+def test_whoever_cannot_see_it_is_told(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run(OPEN_ALL)
+    lacking = browser.run("""[
+      ...[...document.querySelectorAll("img")].filter((one) => one.alt.length < 20),
+      ...[...document.querySelectorAll("[role=img]")].filter((one) => (one.ariaLabel || "").length < 20),
+      ...[...document.querySelectorAll("figure")].filter((one) => !one.querySelector("figcaption").textContent.trim()),
+      ...[...document.querySelectorAll("table")].filter((one) => !one.caption.textContent.trim()),
+      ...[...document.querySelectorAll("select, input")].filter((one) => !one.labels.length),
+      ...[...document.querySelectorAll("[role=region], [role=group]")].filter((one) => !one.ariaLabel),
+    ].map((one) => one.outerHTML.slice(0, 200))""")
+    assert lacking == []
+    landmarks = browser.run("['header', 'nav', 'main', 'footer'].map((one) => document.querySelectorAll(one).length)")
+    assert landmarks == [1, 1, 1, 1]
+    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map((one) => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    named = browser.run("[...document.querySelectorAll('nav a')].every((one) => document.querySelector(one.hash))")
+    assert named
+
+
+def test_the_focus_is_seen(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.press("Tab")
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
+    for _ in range(3):
+        browser.press("Tab")
+        outline = browser.run("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_texts_stand_out(dark: bool, browser: Browser, page: Path) -> None:
+    browser.open(page, dark=dark)
+    browser.run(OPEN_ALL)
+    assert browser.run(CONTRAST) == []
+
+
+def test_the_light_is_that_of_the_system_until_chosen(browser: Browser, page: Path) -> None:
+    colours = """(() => {
+      const chart = document.querySelector(".chart");
+      drawChart(chart);
+      const written = getComputedStyle(chart.querySelector(".xtick text"));
+      return [getComputedStyle(document.body).backgroundColor, written.fill];
+    })()"""
+    browser.open(page, dark=False)
+    light = browser.run(colours)
+    browser.open(page, dark=True)
+    dark = browser.run(colours)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(colours) == light
+
+
+def test_it_fits_a_phone(browser: Browser, page: Path) -> None:
+    browser.open(page, width=390, height=844)
+    browser.run(OPEN_ALL)
+    assert browser.run("document.documentElement.scrollWidth") == 390
+    wide = browser.run("""[...document.querySelectorAll("main *")].filter((one) =>
+      one.getBoundingClientRect().right > 391 && !one.closest(".scroll, .strip, .drawn, .chart, pre"))
+      .map((one) => one.outerHTML.slice(0, 120))""")
+    assert wide == []
+
+
+def test_the_text_has_the_numbers_of_the_study(browser: Browser, page: Path, smoke_run: Path) -> None:
+    results = smoke_run / "results"
+    browser.open(page)
+    browser.run(OPEN_ALL)
+    text = words(browser.run("document.querySelector('main').innerText"))
+    told = [line for name in ("one_shot", "diagnosis") for line in answers(results / name)]
+    told += [line for line in answers(results / "advice") if not line.startswith("How sure")]
+    table = pd.read_csv(results / "replication/table.csv")
+    first = table.iloc[0]
+    told.append(f"{first['percentage']:.1f} % ({first['low']:.1f} to {first['high']:.1f})")
+    law = json.loads((results / "gain_law/law.json").read_text())
+    told.append(law["laws"][law["leading"]]["reason"])
+    told += pd.read_csv(results / "published/fits.csv")["generator"].unique().tolist()
+    record = json.loads((results / "provenance/data/fashion-mnist/images.npy.json").read_text())
+    told += [record["sha256"], record["revision"], f"numpy {record['versions']['numpy']}"]
+    told.append(words((results / "config.yaml").read_text().splitlines()[-1]))
+    assert [one for one in told if words(one) not in text] == []
+    jobs = [path for path in (results / "benchmarks").rglob("*.tsv") if path.stem != "write_report"]
+    assert f"jobs {len(jobs)} " in text
+
+
+def answers(folder: Path) -> list[str]:
+    """The lines of all answers in a folder."""
+    lines = [line for path in sorted(folder.glob("*.md")) for line in path.read_text().splitlines()]
+    assert lines
+    return [line.removeprefix("- ") for line in lines]
+
+
+def partly(results: Path, folder: Path, **sections: Any) -> Path:
+    """The same results as those of a study with other sections in its config."""
+    folder.mkdir()
+    for path in results.iterdir():
+        if path.name != "config.yaml":
+            (folder / path.name).symlink_to(path)
+    config = yaml.safe_load((results / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | sections))
+    return folder
+
+
+NOTHING = {
+    "replication": {"generators": [], "datasets": {}},
+    "similarity": None,
+    "rebalancing": None,
+    "distillation": None,
+}
+SECTIONS = {"replication", "rebalancing", "distillation", "gallery", "training", "published", "cost", "provenance"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ([], set()),
+        (["replication", "distillation"], {"replication", "distillation", "gallery", "training"}),
+        (["similarity"], {"rebalancing"}),
+    ],
+    ids=["nothing", "two questions", "similarity alone"],
+)
+def test_what_was_not_asked_is_absent(asked: list[str], shown: set[str], smoke_run: Path, tmp_path: Path) -> None:
+    left_out = {name: value for name, value in NOTHING.items() if name not in asked}
+    text = write_page(partly(smoke_run / "results", tmp_path / "results", **left_out))
+    found = set(re.findall(r'<section id="(\w+)"', text))
+    assert found & SECTIONS == shown | {"published", "cost", "provenance"}
+    links = set(re.findall(r'<a href="#(\w+)">', text))
+    assert links <= found | {"main"}
+    assert "gains are paired" not in text
+
+
+def test_names_are_text_and_nothing_else(smoke_run: Path, tmp_path: Path) -> None:
+    results = smoke_run / "results"
+    folder = partly(results, tmp_path / "results")
+    (folder / "similarity").unlink()
+    (folder / "similarity").mkdir()
+    found = json.loads((results / "similarity/fashion-mnist.json").read_text())
+    found["classes"][0] = "</script><script>alert(1)</script>"
+    (folder / "similarity/fashion-mnist.json").write_text(json.dumps(found))
+    text = write_page(folder)
+    assert "alert(1)" in text
+    assert "<script>alert" not in text
+    assert text.count("</script>") == (results / "report.html").read_text().count("</script>")

@@ -1,0 +1,122 @@
+"""Pictures of the report as data URIs: nearest pairs, samples over training, and figures that are drawn already."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from workflow_scripts import figures
+from workflow_scripts.files import read_npy, read_parquet
+from workflow_scripts.replication.plot_gallery import choose
+from workflow_scripts.replication.tables import by_rank
+from workflow_scripts.report.study import Study
+
+PAIRS, FEWEST_PAIRS = 24, 8  # shown of each generator, size and space
+ALL_PAIRS = 1200  # of all of them together: beyond, fewer of each
+TILE, SMALL_TILE = 64, 32  # px of a thumbnail beside its pair, and of one among many
+LARGE = 200_000  # bytes of pixels from which on a sheet is kept as JPEG, which is far smaller
+KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Nearest pairs of every generator, data set, size and space, as the page's script reads them.
+
+    entries: for each, what it is, a sheet of thumbnails (sample above training image), its pairs with their distances,
+    all distances of its samples, the key of its controls, and the thresholds of the study. controls: by that key,
+    distances of held-out images. Distances are little-endian float64 in base64, so that shares agree with the study's.
+    """
+
+    entries: list[dict[str, Any]]
+    controls: dict[str, str]
+
+
+def gallery(study: Study) -> Gallery:
+    about = study.part("replication")
+    chosen = [
+        (dataset, generator, space, size)
+        for dataset in study.replicated
+        for generator in about["generators"]
+        for space in about["spaces"]
+        for size in about["datasets"][dataset]["sizes"]
+    ]
+    pairs = int(np.clip(ALL_PAIRS // max(len(chosen), 1), FEWEST_PAIRS, PAIRS))
+    entries, controls = [], {}
+    for dataset, generator, space, size in chosen:
+        run, seed = study.run_of(generator, dataset, size), about["seeds"][0]
+        images = read_npy(study.folder / f"data/{dataset}/images.npy")
+        samples = read_npy(study.folder / f"samples/{run}/images.npy")
+        nearest = by_rank(read_parquet(study.folder / f"neighbours/{space}/{run}.parquet"), 1)
+        distance, index = nearest["distance"].to_numpy(), nearest["index"].to_numpy()
+        some = choose(np.argsort(distance, kind="stable"), min(pairs, len(distance)))
+        control = f"{space}/{dataset}/size-{size}/seed-{seed}"
+        if control not in controls:
+            rows = read_parquet(study.folder / f"controls/{control}.parquet")
+            held_out = by_rank(rows[rows["kind"] == "held_out"], 1)["distance"]
+            controls[control] = _numbers(held_out.to_numpy())
+        measured = study.json(f"replication/{space}/{run}.json")
+        sheet = np.concatenate([_tiles(samples[some]), _tiles(images[index[some]])])
+        entries.append(
+            {
+                "dataset": dataset,
+                "generator": generator,
+                "space": space,
+                "size": size,
+                "sheet": _uri(figures.mosaic(sheet, columns=len(some), gap=0)),
+                "pairs": [
+                    {"sample": int(nearest.index[one]), "training": int(index[one]), "distance": float(distance[one])}
+                    for one in some
+                ],
+                "distances": _numbers(distance),
+                "control": control,
+                "thresholds": [
+                    {"label": one["label"], "distance": one["threshold"]["rms"]} for one in measured["thresholds"]
+                ],
+            }
+        )
+    return Gallery(entries, controls)
+
+
+def training_strip(path: Path) -> tuple[str, int]:
+    """Sixteen samples at each moment of training, in one row of squares: a data URI, and how many moments.
+
+    path: snapshots.npy, uint8 (moments, images, H, W, C).
+    """
+    snapshots = read_npy(path)
+    squares = [figures.mosaic(_tiles(images[:16], SMALL_TILE), columns=4) for images in snapshots]
+    return _uri(figures.mosaic(np.stack(squares), columns=len(squares), gap=8)), len(squares)
+
+
+def drawn(path: Path) -> str:
+    """A figure of the workflow as a data URI."""
+    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _tiles(images: np.ndarray, most: int = TILE) -> np.ndarray:
+    """Images, uint8 (n, H, W, C), no larger than `most` px."""
+    height, width = images.shape[1:3]
+    scale = most / max(height, width)
+    if scale >= 1:
+        return np.asarray(images)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = [np.asarray(_pillow(image).resize(size, Image.Resampling.BOX)) for image in images]
+    return np.stack(small).reshape(len(small), size[1], size[0], -1)
+
+
+def _pillow(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image))
+
+
+def _uri(image: np.ndarray) -> str:
+    file = io.BytesIO()
+    kind, settings = ("JPEG", {"quality": 85}) if image.nbytes > LARGE else ("PNG", {"optimize": True})
+    _pillow(image).save(file, kind, **settings)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _numbers(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f8").tobytes()).decode()
