@@ -173,6 +173,7 @@ rule train_arm:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
+        initial=initial_weights("rebalancing", "classifier"),
     output:
         weights=f"{CELL}/arms/{{arm}}/weights.safetensors",
         network=f"{CELL}/arms/{{arm}}/network.json",

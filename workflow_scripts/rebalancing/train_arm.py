@@ -16,7 +16,7 @@ from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_json, read_npy, read_parquet, write_csv, write_npy
+from workflow_scripts.files import fingerprint, read_json, read_npy, read_parquet, sha256, write_csv, write_npy
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -49,6 +49,7 @@ def main(snakemake: Any) -> None:
             "seed": seed,
             "images": hashlib.sha256(images.tobytes()).hexdigest(),
             "labels": labels.tolist(),
+            "initial": [sha256(path) for path in files.initial],
             "torch": torch.__version__,
             "device": device.type,
         }
