@@ -97,6 +97,15 @@ REBALANCED = [
 CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
 
 
+def measured_on(wildcards):
+    """What the study found of a data set's own images, if it was made long-tailed or is so: for its advice."""
+    if wildcards.dataset not in REBALANCING["datasets"]:
+        return {"counts": [], "quality": []}
+    cell = CELL.format(dataset=wildcards.dataset, group="all", seed=FIRST_REBALANCING_SEED)
+    quality = [f"{cell}/synthetic/{generator}/quality.csv" for generator in REBALANCING["generators"]]
+    return {"counts": [f"{cell}/counts.json"], "quality": quality}
+
+
 def selecting_classifier(wildcards):
     """Images are selected by the classifier of the original set, and again by that of the step before."""
     if wildcards.choice == "random":

@@ -1,10 +1,8 @@
 """The scripts of the stage: what is looked at, how it is measured against planted truth, and teachers of one's own."""
 
 import json
-import runpy
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ import torch
 import yaml
 from torchvision.models import get_model
 
-from tests.conftest import ROOT, SMOKE, run_snakemake
+from tests.conftest import SMOKE, run_script, run_snakemake
 from workflow_scripts.classifiers.augmentation import apply_view, draw_view
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier, trained_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
@@ -25,27 +23,6 @@ from workflow_scripts.files import InputError
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)
-
-
-class Named(dict):  # type: ignore[type-arg]
-    """Snakemake's named files: by key and by attribute, and as a list of paths."""
-
-    __getattr__ = dict.__getitem__
-
-    def __iter__(self):
-        return (path for value in self.values() for path in (value if isinstance(value, list) else [value]))
-
-    def __getitem__(self, key):
-        return [*self][key] if isinstance(key, int) else super().__getitem__(key)
-
-
-def run_script(name, input, output, params, **wildcards):
-    job = SimpleNamespace(
-        rule=name, log=[], input=Named(input), output=Named(output), params=Named(params),
-        wildcards=Named(wildcards), threads=1, resources={},
-    )  # fmt: skip
-    script = ROOT / f"workflow_scripts/distillation/{name}.py"
-    runpy.run_path(str(script), init_globals={"snakemake": job}, run_name="__main__")
 
 
 def network(architecture, seed=0):
@@ -132,10 +109,10 @@ def measured(tmp_path_factory):
         "students": [folder / f"students/{name}/logits.npy" for name in students],
     }
     params = {"ensembles": ensembles, "students": students, "rungs": RUNGS, "threshold": 0.4}
-    run_script("measure_students", files, {"measures": folder / "measures.json"}, params)
+    run_script("distillation/measure_students", files, {"measures": folder / "measures.json"}, params)
     params = {"runs": [("clothes", 3)], "ensembles": ensembles, "augmentations": {"weak-1": "weak", "mine-1": "strong"}}
     output = {"table": folder / "table.csv"}
-    run_script("collect_distillation", {"measures": [folder / "measures.json"]}, output, params)
+    run_script("distillation/collect_distillation", {"measures": [folder / "measures.json"]}, output, params)
     table = pd.read_csv(folder / "table.csv").set_index("ensemble")
     return json.loads((folder / "measures.json").read_text()), table
 

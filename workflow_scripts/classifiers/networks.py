@@ -338,8 +338,8 @@ def trained_classifier(
         found, expected = getattr(given.get(wrong[-1]), "shape", None), tuple(own[wrong[-1]].shape)
         what = "is missing" if found is None else f"has the shape {tuple(found)}"
         raise InputError(
-            f"{weights}: not the weights of {architecture} for {classes} classes: {wrong[-1]} {what}, expected {expected} "
-            f"({len(wrong)} of {len(own)} tensors do not fit)"
+            f"{weights}: not the weights of {architecture} for {classes} classes: {wrong[-1]} {what}, expected "
+            f"{expected} ({len(wrong)} of {len(own)} tensors do not fit)"
         )
     classifier.body.network.load_state_dict({name: given[name] for name in own})
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
