@@ -2,8 +2,8 @@
 
 
 wildcard_constraints:
-    teacher="(none|weak|strong|stronger)-[0-9]+",
-    student="[a-z+]+\\.(none|weak|strong|stronger)",
+    teacher=f"({'|'.join(['none', 'weak', 'strong', 'stronger', *CHECKPOINTS])})-[0-9]+",
+    student="[a-z0-9+-]+\\.(none|weak|strong|stronger)",
 
 
 rule draw_split:
@@ -39,6 +39,7 @@ rule train_teacher:
         manifest=rules.pack_images.output.manifest,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
+        initial=initial_weights("distillation", "teacher"),
     output:
         weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
         network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
@@ -47,6 +48,8 @@ rule train_teacher:
         "results/logs/train_teacher/{dataset}/seed-{seed}/{teacher}.log",
     benchmark:
         "results/benchmarks/train_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
+    wildcard_constraints:
+        teacher="(none|weak|strong|stronger)-[0-9]+",
     container:
         IMAGE
     threads: 1
@@ -61,12 +64,40 @@ rule train_teacher:
         "../workflow_scripts/distillation/train_teacher.py"
 
 
+rule take_teacher:
+    input:
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+        manifest=rules.pack_images.output.manifest,
+        training=rules.draw_split.output.training,
+        given=lambda wildcards: local(checkpoint_of(wildcards)["weights"]),
+    output:
+        weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
+        network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
+    log:
+        "results/logs/take_teacher/{dataset}/seed-{seed}/{teacher}.log",
+    benchmark:
+        "results/benchmarks/take_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
+    wildcard_constraints:
+        teacher=f"({'|'.join(CHECKPOINTS) or '(?!)'})-1",
+    container:
+        IMAGE
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        checkpoint=lambda wildcards: checkpoint_of(wildcards),
+    script:
+        "../workflow_scripts/distillation/take_teacher.py"
+
+
 rule store_views:
     input:
         images=rules.pack_images.output.images,
         training=rules.draw_split.output.training,
-        weights=rules.train_teacher.output.weights,
-        network=rules.train_teacher.output.network,
+        weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
+        network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
     output:
         f"{CELL_OF_SEED}/teachers/{{teacher}}/stored_views.npy",
     log:
@@ -94,6 +125,7 @@ rule train_student:
         manifest=rules.pack_images.output.manifest,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
+        initial=initial_weights("distillation", "student"),
     output:
         weights=f"{CELL_OF_SEED}/students/{{student}}/weights.safetensors",
         network=f"{CELL_OF_SEED}/students/{{student}}/network.json",
@@ -116,7 +148,16 @@ rule train_student:
         "../workflow_scripts/distillation/train_student.py"
 
 
-LOOKED_AT = ["logits", "training_logits", "augmented_logits", "attention", "features"]
+# Of the validation images as they are, of the training images, and of the validation images at each rung of the ladder.
+LOOKED_AT = [
+    "logits",
+    "training_logits",
+    "augmented_logits",
+    "attention",
+    "training_attention",
+    "augmented_attention",
+    "features",
+]
 
 
 rule look_with_teachers:
@@ -142,6 +183,7 @@ rule look_with_teachers:
     params:
         attention=lookup(dpath="distillation/attention/method", within=config, default=None),
         rungs=RUNGS,
+        student=lookup(dpath="distillation/student", within=config, default=None),
     script:
         "../workflow_scripts/distillation/look_at_images.py"
 
@@ -213,6 +255,7 @@ rule collect_distillation:
     params:
         runs=[(dataset, seed) for dataset in DISTILLATION["datasets"] for seed in DISTILLATION["seeds"]],
         ensembles=ENSEMBLES,
+        augmentations=AUGMENTATIONS,
     script:
         "../workflow_scripts/distillation/collect_distillation.py"
 
@@ -283,7 +326,7 @@ rule diagnose:
         mem_mb=4000,
         runtime=30,
     params:
-        teachers=TEACHERS,
+        augmentations=AUGMENTATIONS,
         threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
     script:
         "../workflow_scripts/distillation/diagnose.py"

@@ -97,6 +97,15 @@ REBALANCED = [
 CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
 
 
+def measured_on(wildcards):
+    """What the study found of a data set's own images, if it was made long-tailed or is so: for its advice."""
+    if wildcards.dataset not in REBALANCING["datasets"]:
+        return {"counts": [], "quality": []}
+    cell = CELL.format(dataset=wildcards.dataset, group="all", seed=FIRST_REBALANCING_SEED)
+    quality = [f"{cell}/synthetic/{generator}/quality.csv" for generator in REBALANCING["generators"]]
+    return {"counts": [f"{cell}/counts.json"], "quality": quality}
+
+
 def selecting_classifier(wildcards):
     """Images are selected by the classifier of the original set, and again by that of the step before."""
     if wildcards.choice == "random":
@@ -113,7 +122,14 @@ def synthetic_of(wildcards):
     return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
 
 
+def initial_weights(study, role):
+    """The file that a classifier's training starts from, if the config names one."""
+    path = ((config[study] or {}).get(role) or {"overrides": {}})["overrides"].get("weights")
+    return [local(path)] if path else []
+
+
 DISTILLATION = config["distillation"] or {"datasets": [], "ensembles": [], "views": [], "seeds": []}
+CHECKPOINTS = DISTILLATION.get("checkpoints", {})  # trained networks of the user's own
 CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
 ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
 
@@ -123,7 +139,7 @@ def ensemble_name(rungs):
 
 
 def members(rungs):
-    """Names of an ensemble's teachers: of equal rungs, each of another initial seed."""
+    """Names of an ensemble's teachers: of equal rungs, each of another initial seed; or of a checkpoint."""
     return [f"{rung}-{rungs[:i].count(rung) + 1}" for i, rung in enumerate(rungs)]
 
 
@@ -136,7 +152,17 @@ DISTILLED = [
     for seed in DISTILLATION["seeds"]
     for student in STUDENTS
 ]
-RUNGS = sorted({name.rsplit("-", 1)[0] for name in TEACHERS} | set(DISTILLATION["views"]))
+# The rung of the ladder that each teacher was trained at.
+AUGMENTATIONS = {
+    name: CHECKPOINTS.get(kind, {"augmentation": kind})["augmentation"]
+    for name in TEACHERS
+    for kind in [name.rsplit("-", 1)[0]]
+}
+RUNGS = sorted({*AUGMENTATIONS.values(), *DISTILLATION["views"]})
+
+
+def checkpoint_of(wildcards):
+    return CHECKPOINTS[wildcards.teacher.rsplit("-", 1)[0]]
 
 
 def teachers_of(wildcards):

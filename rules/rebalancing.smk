@@ -172,6 +172,7 @@ rule train_baselines:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
+        initial=initial_weights("rebalancing", "classifier"),
     output:
         weights=expand(f"{CELL}/arms/{{arm}}/weights.safetensors", arm=BASELINES, allow_missing=True),
         networks=expand(f"{CELL}/arms/{{arm}}/network.json", arm=BASELINES, allow_missing=True),
@@ -205,6 +206,7 @@ use rule train_baselines as train_arm with:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
+        initial=initial_weights("rebalancing", "classifier"),
     output:
         weights=[f"{CELL}/arms/{{arm}}/weights.safetensors"],
         networks=[f"{CELL}/arms/{{arm}}/network.json"],
@@ -325,17 +327,13 @@ rule fit_gain_law:
 
 rule give_advice:
     input:
+        unpack(measured_on),
         similarity=rules.measure_similarity.output[0],
         labels=rules.pack_images.output.labels,
         points=branch(bool(REBALANCED), then=rules.fit_gain_law.output.points),
         law=branch(bool(REBALANCED), then=rules.fit_gain_law.output.law),
         improvements=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.improvements),
         over_baselines=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.over_baselines),
-        counts=lambda wildcards: (
-            [f"results/rebalancing/{wildcards.dataset}/all/seed-{FIRST_REBALANCING_SEED}/counts.json"]
-            if wildcards.dataset in REBALANCING["datasets"]
-            else []
-        ),
     output:
         advice="results/advice/{dataset}.json",
         answer="results/advice/{dataset}.md",
@@ -349,5 +347,7 @@ rule give_advice:
     resources:
         mem_mb=1000,
         runtime=20,
+    params:
+        generators=REBALANCING["generators"],
     script:
         "../workflow_scripts/rebalancing/give_advice.py"

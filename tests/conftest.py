@@ -2,10 +2,13 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -68,6 +71,29 @@ def run_snakemake(folder: Path, *arguments: str, config: Path = SMOKE) -> subpro
     """Run that command; its output is captured as text."""
     command = snakemake_command(folder, *arguments, config=config)
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+class Named(dict[str, Any]):
+    """Snakemake's named files: by key, as attributes, and in a row."""
+
+    __getattr__ = dict.__getitem__
+
+    def __iter__(self) -> Iterator[Any]:
+        return (path for value in self.values() for path in (value if isinstance(value, list) else [value]))
+
+    def __getitem__(self, key: Any) -> Any:
+        return list(self)[key] if isinstance(key, int) else super().__getitem__(key)
+
+
+def run_script(
+    name: str, files: dict[str, Any], output: dict[str, Any], params: dict[str, Any], **wildcards: str
+) -> None:
+    """Run a script of the workflow, `stage/verb_noun`, in this process, as Snakemake would."""
+    job = SimpleNamespace(
+        rule=Path(name).name, log=[], input=Named(files), output=Named(output), params=Named(params),
+        wildcards=Named(wildcards), threads=1, resources={},
+    )  # fmt: skip
+    runpy.run_path(str(ROOT / f"workflow_scripts/{name}.py"), init_globals={"snakemake": job}, run_name="__main__")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,8 +32,14 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from workflow_scripts.classifiers.presets import (
+    LADDER,
+    WITHOUT_CLASS_MAPS,
+    ClassifierSettings,
+    Rung,
+    classifier_settings,
+)
 from workflow_scripts.classifiers.presets import PRESETS as CLASSIFIER_PRESETS
-from workflow_scripts.classifiers.presets import ClassifierSettings, Rung, classifier_settings
 from workflow_scripts.config_messages import Location, Node, Schema, describe, did_you_mean_or_list, path, quoted
 from workflow_scripts.data.sprites import FACTORS, SHAPES
 from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
@@ -450,9 +456,10 @@ class Rebalancing(Model):
     generators: Annotated[list[Name], Field(min_length=1)] = Field(
         examples=[["my-class-gan"]], description="names under `generators`, with `conditional: true`"
     )
-    imbalance: Annotated[Exponential | StepProfile | GivenCounts, Field(discriminator="profile")] = Field(
+    imbalance: Annotated[Exponential | StepProfile | GivenCounts, Field(discriminator="profile")] | None = Field(
+        None,
         examples=[{"profile": "exponential", "largest": 200, "ratio": 50.0}],
-        description="how the set is made long-tailed",
+        description="how the set is made long-tailed; null: it is so as it is",
     )
     groups: Groups | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
@@ -464,6 +471,23 @@ class Rebalancing(Model):
 
 class DistillationClassifier(RebalancingClassifier):
     """The network of the teachers, or of the students."""
+
+
+class Checkpoint(Model):
+    """A trained network of one's own as a teacher, of the data set's classes in their order."""
+
+    architecture: Text = Field(examples=["resnet50"], description="its name in torchvision.models")
+    weights: FilePath = Field(
+        examples=["/data/teachers/a.pth"], description="file of its weights, .pth or .safetensors"
+    )
+    augmentation: Rung = Field(
+        "weak",
+        description="rung of the ladder that it was trained at, as far as known: for trends, and what a teacher in the "
+        "loop is shown",
+    )
+    normalisation: Literal["imagenet", "training"] = Field(
+        "imagenet", description="mean and deviation that its inputs had: ImageNet's, or those of the training images"
+    )
 
 
 class Attention(Model):
@@ -492,9 +516,15 @@ class Distillation(Model):
         examples=[10.0],
         description="make them long-tailed, exponentially, with this ratio; null: as they are",
     )
-    ensembles: Annotated[list[Annotated[list[Rung], Field(min_length=1, max_length=8)]], Field(min_length=1)] = Field(
+    checkpoints: dict[Name, Checkpoint] = Field(
+        {},
+        examples=[{"mine": {"architecture": "resnet50", "weights": "/data/teachers/a.pth"}}],
+        description="trained networks of one's own, by names that `ensembles` may have beside the rungs",
+    )
+    ensembles: Annotated[list[Annotated[list[Name], Field(min_length=1, max_length=8)]], Field(min_length=1)] = Field(
         [["none", "none"], ["weak", "weak"], ["strong", "strong"]],
-        description="rungs of the ladder of augmentations at which each ensemble's teachers are trained",
+        description="each ensemble's teachers: rungs of the ladder of augmentations (none, weak, strong, stronger) at "
+        "which they are trained, or names under `checkpoints`",
     )
     views: Annotated[list[Rung], Field(min_length=1)] = Field(
         ["weak", "strong"], description="rungs of the students' own views; each ensemble teaches one student at each"
@@ -820,14 +850,31 @@ def _distillation_contradictions(distillation: dict[str, Any]) -> Iterator[str]:
         yield "distillation.crops: shared given, expected own, since the teachers' views are stored (protocol: stored)"
     for key in ("datasets", "views", "seeds", "ensembles"):
         yield from _repeated(f"distillation.{key}", map(quoted, distillation.get(key, [])))
+    checkpoints = distillation.get("checkpoints", {})
+    for name in checkpoints:
+        if name in LADDER:
+            yield f"{path(('distillation', 'checkpoints', name))}: a rung of the ladder, expected another name"
+    for ensemble in distillation.get("ensembles", []):
+        for name in dict.fromkeys(ensemble):
+            if name not in LADDER and name not in checkpoints:
+                meant = did_you_mean_or_list(name, [*LADDER, *checkpoints])
+                yield f"distillation.ensembles: {quoted(name)} is no rung, nor under `distillation.checkpoints`{meant}"
+        yield from _repeated("distillation.ensembles", (quoted(name) for name in ensemble if name in checkpoints))
+    networks = {
+        role: classifier_settings(distillation[role]["preset"], distillation[role]["overrides"]).architecture
+        for role in ("teacher", "student")
+        if (distillation.get(role) or {}).keys() >= {"preset", "overrides"}
+    } | {name: one.get("architecture", "") for name, one in checkpoints.items()}
     method = distillation.get("attention", {}).get("method")
-    for role in ("teacher", "student"):
-        chosen = distillation.get(role) or {}
-        if chosen.keys() >= {"preset", "overrides"} and method in ("rollout", "grad_cam"):
-            vit = classifier_settings(chosen["preset"], chosen["overrides"]).architecture == "vit"
-            if vit != (method == "rollout"):
-                kind = "a residual network" if vit else "a `vit`"
-                yield f"distillation.attention.method: {method} given, expected {kind} as the {role}'s network"
+    for role, network in networks.items():
+        if method in ("rollout", "grad_cam") and (network == "vit") != (method == "rollout"):
+            kind = "a residual network" if network == "vit" else "a `vit`"
+            yield f"distillation.attention.method: {method} given, expected {kind} as the {role}'s network"
+        if method in ("class_sum", "predicted") and network.startswith(WITHOUT_CLASS_MAPS):
+            yield (
+                f"distillation.attention.method: {method} given, expected grad_cam, since the {role}'s network "
+                f"{network} is not linear on the mean of its feature map"
+            )
 
 
 def _rebalancing_contradictions(rebalancing: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

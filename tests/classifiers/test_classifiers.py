@@ -12,9 +12,10 @@ from torchvision.transforms.v2 import functional as reference
 from workflow_scripts.classifiers.augmentation import _OPERATIONS, View, apply_view, augment, draw_view
 from workflow_scripts.classifiers.losses import balanced_softmax, class_weights, distillation_loss
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier
-from workflow_scripts.classifiers.presets import LADDER, ClassifierSettings
+from workflow_scripts.classifiers.presets import LADDER, WITHOUT_CLASS_MAPS, ClassifierSettings
 from workflow_scripts.classifiers.training import build_classifier, predict, rate_at, train_classifier
 from workflow_scripts.data.sources import open_source
+from workflow_scripts.distillation.attention import grad_cam
 from workflow_scripts.files import InputError
 from workflow_scripts.job import Interrupted
 from workflow_scripts.training import Checkpoints
@@ -138,10 +139,52 @@ def test_every_network_is_a_linear_head_on_its_mean_feature_map(architecture, re
             network.attention(x)
 
 
-@pytest.mark.parametrize("architecture", ["resnet1", "alexnet", "densenet121", "mlp"])
-def test_other_networks_are_refused_by_name(architecture):
-    with pytest.raises(InputError, match=f"architecture.*{architecture}"):
-        Classifier(ClassifierSettings(steps=1, batch=2, architecture=architecture), 32, 3, 5)
+@pytest.mark.parametrize(
+    ("architecture", "resolution"),
+    [
+        ("alexnet", 64), ("convnext_tiny", 32), ("densenet121", 32), ("efficientnet_b0", 32), ("googlenet", 32),
+        ("mobilenet_v2", 32), ("mobilenet_v3_small", 32), ("shufflenet_v2_x0_5", 32), ("squeezenet1_1", 32),
+        ("swin_t", 32), ("vit_b_16", 48),
+    ],
+)  # fmt: skip
+def test_torchvisions_families_have_feature_maps_and_class_maps_where_linear(architecture, resolution):
+    torch.manual_seed(0)
+    network = Classifier(ClassifierSettings(steps=1, batch=2, architecture=architecture), resolution, 1, 5).eval()
+    x = random_images(2, resolution, 1)
+    logits, features = network(x), network.features(x)
+    torch.testing.assert_close(logits, network.body.network(((x - 0.5) / 0.25).expand(-1, 3, -1, -1)))
+    assert features.ndim == 4
+    if architecture.startswith(WITHOUT_CLASS_MAPS):
+        with pytest.raises(InputError, match=f"{architecture}.*grad_cam"):
+            _ = network.head
+    else:
+        torch.testing.assert_close(network.head(features.mean((2, 3))), logits, rtol=1e-3, atol=1e-4)
+    shown = grad_cam(network, network.last_layer, x, torch.tensor([1, 3]))
+    assert shown.shape == (2, *features.shape[2:])
+    assert shown.isfinite().all()
+    names = [name for name, _ in network.named_parameters()]
+    assert all(name.startswith("body.network.") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        ("resnet1", "expected resnet8"),
+        ("mlp", "expected resnet8"),
+        ("maxvit_t", "images of 32 px"),
+        ("vit_b_32", "40 px"),
+    ],
+)
+def test_networks_that_are_unknown_or_take_no_such_images_are_refused(architecture, words):
+    resolution = 40 if "40" in words else 32
+    with pytest.raises(InputError, match=f"architecture.*{architecture}.*{words}"):
+        Classifier(ClassifierSettings(steps=1, batch=2, architecture=architecture), resolution, 3, 5)
+
+
+@pytest.mark.parametrize(("stem", "places"), [("auto", 4), ("full", 1), ("small", 4)])
+def test_the_stem_of_a_residual_network_keeps_the_resolution_of_small_images_or_not(stem, places):
+    network = Classifier(ClassifierSettings(steps=1, batch=2, architecture="resnet18", stem=stem), 32, 3, 5).eval()
+    assert network.features(random_images(1, 32)).shape[2:] == (places, places)
 
 
 def test_class_weights_and_balanced_softmax_are_their_definitions():

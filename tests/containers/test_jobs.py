@@ -15,8 +15,15 @@ def test_every_path_of_a_config_is_found() -> None:
             "d": {"source": "shipped", "name": "fashion-mnist-test"},
         },
         "spaces": {"pixel": {"kind": "pixel"}, "r": {"kind": "torchvision", "weights": "/weights/r.pth"}},
+        "rebalancing": None,
+        "distillation": {
+            "checkpoints": {"mine": {"architecture": "resnet18", "weights": "/weights/mine.pth"}},
+            "teacher": {"preset": "tiny", "overrides": {"weights": "/weights/start.pth"}},
+            "student": {"preset": "tiny", "overrides": {}},
+        },
     }
-    assert list(configured_paths(config)) == ["/data/a", "/data/b/images", "/data/c", "/weights/r.pth"]
+    expected = ["/data/a", "/data/b/images", "/data/c", "/weights/r.pth", "/weights/mine.pth", "/weights/start.pth"]
+    assert list(configured_paths(config)) == expected
 
 
 def test_what_lies_outside_is_bound_once_with_what_links_lead_to(tmp_path: Path) -> None:

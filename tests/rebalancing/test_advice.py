@@ -1,12 +1,13 @@
 """Advice: what is known decides, and what is not known is said."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.rebalancing.advice import MeasuredGain, advise, measured_gain
+from workflow_scripts.rebalancing.advice import MeasuredGain, advise, copied_share, measured_gain
 from workflow_scripts.rebalancing.gain_law import GainLaw, GainPoints, fit_gain_law
 from workflow_scripts.rebalancing.gains import improvements, over_baselines
 
@@ -84,6 +85,20 @@ def test_the_classes_to_gain_are_measured_or_rare_and_unlike_the_others() -> Non
     guessed = advise(SIMILARITY, INTERVAL, None, None, COUNTS, NAMES, matrix)
     assert guessed.summary["classes_to_gain"] == ["elk", "fox"]
     assert advise(SIMILARITY, INTERVAL, None, None, COUNTS, NAMES).summary["classes_to_gain"] == ["fox", "elk"]
+
+
+def test_copies_among_the_synthetic_images_are_said() -> None:
+    quality = pd.DataFrame({"synthetic": [30, 10, 0], "copies_percentage": [0.0, 40.0, np.nan]})
+    share, low, high = copied_share(quality)
+    assert share == pytest.approx(10)
+    assert (low, high) == pytest.approx((3.96, 23.05), abs=0.01)  # Wilson, 4 of 40
+    assert copied_share(quality[2:]) is None
+    known = advise(
+        SIMILARITY, INTERVAL, None, replace(measured((3.0, 1.0, 5.0)), copies=(share, low, high)), COUNTS, NAMES
+    )
+    assert "10.0 % [4.0, 23.1] of the synthetic images are copies" in " ".join(known.lines)
+    assert known.summary["measured_gain"]["copies_percentage"] == [share, low, high]
+    assert "quality.csv" in " ".join(advise(SIMILARITY, INTERVAL, None, None, COUNTS, NAMES).lines)
 
 
 def test_the_best_arm_is_taken_from_the_tables() -> None:

@@ -74,6 +74,13 @@ def test_subsets_have_their_counts_and_are_nested(seed, smaller, more, ratio) ->
     np.testing.assert_array_equal(outer, imbalanced_subset(labels, names, large, seed))
 
 
+def test_a_set_that_is_long_tailed_by_nature_is_kept_as_it_is() -> None:
+    labels = np.array([0, 1, -1, 0, 2, 0])
+    np.testing.assert_array_equal(imbalanced_subset(labels, ("x", "y", "z"), None, 0), [0, 1, 3, 4, 5])
+    with pytest.raises(InputError, match="no image of class 'w' is left"):
+        imbalanced_subset(labels, ("x", "y", "z", "w"), None, 0)
+
+
 def test_thirds_by_count_and_equal_counts_together() -> None:
     groups = head_middle_tail(np.array([5, 100, 50, 20, 10, 2]))
     assert groups.tolist() == ["tail", "head", "head", "middle", "middle", "tail"]

@@ -11,7 +11,6 @@ from skimage.metrics import structural_similarity
 
 from workflow_scripts.data.sprites import draw_factors, render
 from workflow_scripts.files import InputError
-from workflow_scripts.similarity import ssim as module
 from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups, cluster_order
 from workflow_scripts.similarity.ssim import prepare, ssim_pairs
@@ -52,13 +51,6 @@ def test_pairs_are_those_of_pytorch_msssim():
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     peer = peer_ssim(x[i], x[j], data_range=255, size_average=False)
     np.testing.assert_allclose(found, peer.numpy(), atol=1e-5)
-
-
-def test_chunks_do_not_change_anything(monkeypatch):
-    images = np.random.default_rng(1).integers(0, 256, (9, 16, 16, 1), dtype=np.uint8)
-    whole = every_pair(images)[2]
-    monkeypatch.setattr(module, "PAIR_BYTES", 3 * 4 * 16 * 16)
-    np.testing.assert_allclose(every_pair(images)[2], whole, atol=1e-6)
 
 
 def test_images_that_are_too_small_are_bad_input():

@@ -1,10 +1,12 @@
 """Classifiers: small residual networks, a small vision transformer, and torchvision's.
 
-All have one shape: `features` gives a map, its mean over places goes into a linear `head`. So class activation maps
-mean the same for each, and the features are there for every measure.
+Each gives its logits and, by `features`, its last feature map, which is there for every measure. Where a linear `head`
+on the mean of that map gives the logits, class activation maps mean the same for each network.
 """
 
+import math
 import os
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
-from workflow_scripts.classifiers.presets import ClassifierSettings
+from workflow_scripts.classifiers.presets import ClassifierSettings, Rung
 from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
 
 HEADS, PATCHES = 4, 8  # of the vision transformer: attention heads, and patches along a side (at most)
+SMALL = 96  # px below which the stem of torchvision's ResNets keeps the resolution, unless the settings say otherwise
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RESNET = re.compile(r"(wide_)?resnet|resnext")
 
 
 class Block(nn.Module):
@@ -43,6 +48,8 @@ class SmallResNet(nn.Module):
     features: (B, 4 width, H / 4, W / 4).
     """
 
+    head: nn.Linear
+
     def __init__(self, depth: int, width: int, channels: int, outputs: int) -> None:
         super().__init__()
         blocks = max(1, round((depth - 2) / 6))
@@ -54,6 +61,9 @@ class SmallResNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         return self.stages(self.stem(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)))
 
 
 class Attention(nn.Module):
@@ -102,6 +112,9 @@ class SmallViT(nn.Module):
             tokens = layer(tokens)
         return self.norm(tokens).transpose(1, 2).unflatten(2, (self.side, self.side))
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
     def attention(self, x: Tensor) -> Tensor:
         """Attention weights of all layers (layers, B, heads, T, T)."""
         tokens, found = self._tokens(x), []
@@ -112,44 +125,99 @@ class SmallViT(nn.Module):
 
 
 class Torchvision(nn.Module):
-    """One of torchvision's networks whose last layer is linear on the mean of its feature map, such as its ResNets."""
+    """Any of torchvision's classifiers, for images of the given resolution (px).
 
-    head: nn.Linear
+    small: a ResNet's stem keeps the resolution, as is usual for 32 px. layer: the module that gives the last feature
+    map. head: the last layer, None where the logits are not linear on the mean of that map (vgg, vit, ...).
+    Raises InputError where the network does not take such images.
+    """
 
-    def __init__(self, model: str, outputs: int, small: bool) -> None:
+    layer: nn.Module
+    head: nn.Linear | None
+
+    def __init__(self, model: str, outputs: int, resolution: int, small: bool) -> None:
         super().__init__()
         from torchvision.models import get_model
 
-        self.network = get_model(model, weights=None, num_classes=outputs)
-        if small and hasattr(self.network, "conv1"):  # as is usual for 32 px: no early loss of resolution
-            stem = self.network.conv1
-            self.network.conv1 = nn.Conv2d(stem.in_channels, stem.out_channels, 3, 1, 1, bias=False)
-            self.network.maxpool = nn.Identity()
-        pools = [one for one in self.network.modules() if isinstance(one, nn.AdaptiveAvgPool2d)]
-        linear = [one for one in self.network.modules() if isinstance(one, nn.Linear)]
-        if not pools or not linear:
-            raise InputError(f"architecture {model!r}: no linear layer on a pooled feature map; choose a ResNet")
-        self._seen: Tensor | None = None
-        pools[-1].register_forward_pre_hook(self._keep)
-        # Not registered a second time as a part of this module.
-        self.__dict__["head"] = linear[-1]
-        self._check(model)
+        by_family: dict[str, dict[str, Any]] = {
+            "vit": {"image_size": resolution}, "maxvit": {"input_size": (resolution, resolution)},
+            "googlenet": {"aux_logits": False, "init_weights": False},
+            "inception": {"aux_logits": False, "init_weights": False},
+        }  # fmt: skip
+        try:
+            self.network = get_model(model, weights=None, num_classes=outputs, **by_family.get(model.split("_")[0], {}))
+            if small and RESNET.match(model):
+                self.network.conv1 = nn.Conv2d(3, self.network.conv1.out_channels, 3, 1, 1, bias=False)
+                self.network.maxpool = nn.Identity()
+            # Not registered a second time as a part of this module.
+            self.__dict__["layer"] = self._last_map(
+                trial := torch.linspace(-1, 1, 3 * resolution**2).view(1, 3, resolution, -1)
+            )
+            self.__dict__["head"] = self._linear_head(trial)
+        except (RuntimeError, ValueError, AssertionError) as cause:
+            raise InputError(
+                f"architecture {model!r}: it does not take images of {resolution} px ({cause}); give the data set "
+                "another resolution, or choose another network"
+            ) from cause
 
     @torch.no_grad()
-    def _check(self, model: str) -> None:
-        self.eval()
-        logits = self.network(trial := torch.linspace(-1, 1, 3 * 64**2).view(1, 3, 64, 64))
-        pooled = self.features(trial).mean((2, 3))
-        if pooled.shape[1] != self.head.in_features or not torch.allclose(self.head(pooled), logits, atol=1e-4):
-            raise InputError(f"architecture {model!r}: its last layer is not linear on the mean of its feature map")
+    def _last_map(self, trial: Tensor) -> nn.Module:
+        """The module that gives the last map: what enters the last pooling module, else the last map of all."""
+        if hasattr(self.network, "encoder"):
+            # What a block makes of the patches no longer reaches the class token after the last one's first norm.
+            return self.network.encoder.layers[-1].ln_1
+        maps: list[tuple[nn.Module, Tensor]] = []
+        pooled: list[Tensor] = []
 
-    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen = inputs[0]
+        def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(module, nn.AdaptiveAvgPool2d):
+                pooled.append(inputs[0])
+            if isinstance(output, Tensor) and output.ndim == 4:
+                maps.append((module, output))
+
+        handles = [module.register_forward_hook(watch) for module in self.network.modules()]
+        self.eval()
+        try:
+            self.network(trial)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [module for module, found in maps if not pooled or found is pooled[-1]][-1]
+
+    @torch.no_grad()
+    def _linear_head(self, trial: Tensor) -> nn.Linear | None:
+        linear = [one for one in self.network.modules() if isinstance(one, nn.Linear)]
+        logits, pooled = self.network(trial), self.features(trial).mean((2, 3))
+        if not linear or pooled.shape[1] != linear[-1].in_features:
+            return None
+        # A head that begins at zero, as a vision transformer's, gives equal logits whatever it is shown.
+        near = 1e-3 * float(logits.abs().max())
+        return linear[-1] if near and torch.allclose(linear[-1](pooled), logits, rtol=0, atol=near) else None
 
     def features(self, x: Tensor) -> Tensor:
-        self.network(x.expand(-1, 3, -1, -1))
-        assert self._seen is not None
-        return self._seen
+        seen: list[Tensor] = []
+        handle = self.layer.register_forward_hook(lambda *given: seen.append(given[2]))
+        try:
+            self(x)
+        finally:
+            handle.remove()
+        return as_map(seen[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.expand(-1, 3, -1, -1))
+
+
+def as_map(output: Tensor) -> Tensor:
+    """A layer's output as a feature map (B, D, h, w): as it is, or the patches of a transformer (B, 1 + h w, D).
+
+    Raises ValueError for any other shape.
+    """
+    side = math.isqrt(output.shape[1] - 1) if output.ndim == 3 and output.shape[1] > 1 else 0
+    if side and 1 + side**2 == output.shape[1]:
+        return output[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+    if output.ndim != 4:
+        raise ValueError(f"an output of shape {tuple(output.shape)} is no feature map (B, D, h, w)")
+    return output
 
 
 class Classifier(nn.Module):
@@ -167,7 +235,12 @@ class Classifier(nn.Module):
 
     @property
     def head(self) -> nn.Linear:
-        """The linear layer on the mean of the feature map."""
+        """The linear layer on the mean of the feature map. Raises InputError for networks that have another end."""
+        if self.body.head is None:
+            raise InputError(
+                f"architecture {self.settings.architecture!r}: no class activation map, since its logits are not "
+                "linear on the mean of its feature map; set attention.method to grad_cam"
+            )
         return self.body.head  # type: ignore[return-value]
 
     def normalise_by(self, images: Tensor) -> None:
@@ -181,15 +254,14 @@ class Classifier(nn.Module):
         return self.body.features((x - self.mean) / self.std)  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x).mean((2, 3)))
+        return self.body((x - self.mean) / self.std)
 
     @property
     def last_layer(self) -> nn.Module:
-        """The module that gives the feature map of a residual network, for Grad-CAM. Raises InputError for others."""
-        layer = getattr(self.body, "stages", None) or getattr(getattr(self.body, "network", None), "layer4", None)
-        if layer is None:
-            raise InputError(f"Grad-CAM is for residual networks, not for {self.settings.architecture!r}")
-        return layer
+        """The module that gives the feature map, for Grad-CAM. Raises InputError for a `vit`, which has roll-out."""
+        if isinstance(self.body, SmallViT):
+            raise InputError("Grad-CAM is for torchvision's and for residual networks, not for 'vit'; take roll-out")
+        return self.body.stages if isinstance(self.body, SmallResNet) else self.body.layer  # type: ignore[return-value]
 
     def attention(self, x: Tensor) -> Tensor:
         """Attention weights (layers, B, heads, T, T) of a vision transformer. Raises InputError for others."""
@@ -217,7 +289,8 @@ def _body(settings: ClassifierSettings, resolution: int, channels: int, classes:
         raise InputError(
             f"architecture: {name!r} given, expected resnet8, resnet14, ..., vit, or one of torchvision's models"
         )
-    body = Torchvision(name, classes, resolution < 96)
+    small = resolution < SMALL if settings.stem == "auto" else settings.stem == "small"
+    body = Torchvision(name, classes, resolution, small)
     if settings.weights:
         _take_weights(body, settings.weights)
     return body
@@ -225,16 +298,56 @@ def _body(settings: ClassifierSettings, resolution: int, channels: int, classes:
 
 def _take_weights(body: Torchvision, path: str) -> None:
     """Start from the weights of a file, all but the head's (which may be of other classes) and a small stem's."""
-    from workflow_scripts.features.encoders import read_weights
-
     own = body.network.state_dict()
-    given = {name: value for name, value in read_weights(path).items() if name in own}
-    fitting = {name: value for name, value in given.items() if value.shape == own[name].shape}
+    fitting = {name: value for name, value in _given(path).items() if name in own and value.shape == own[name].shape}
     if len(fitting) < len(own) // 2:
         raise InputError(
             f"{path}: only {len(fitting)} of {len(own)} tensors fit the architecture; give its own weights"
         )
     body.network.load_state_dict(own | fitting)
+
+
+def _given(path: str) -> dict[str, Any]:
+    """Tensors of a file of weights, also of a training's checkpoint that holds them as `model` or `state_dict`."""
+    from workflow_scripts.features.encoders import read_weights
+
+    given: dict[str, Any] = read_weights(path)
+    given = next((given[key] for key in ("model", "state_dict") if isinstance(given.get(key), dict)), given)
+    return {name.removeprefix("module."): value for name, value in given.items()}
+
+
+def trained_classifier(
+    architecture: str, weights: str, augmentation: Rung, resolution: int, channels: int, classes: int
+) -> Classifier:
+    """A trained network of one's own, one of torchvision's, from its file of weights, which must hold all of them.
+
+    augmentation: the rung that it was trained at. Normalised as torchvision's, by ImageNet's mean and deviation.
+    Raises InputError if the file is not that network's, or knows other classes than `classes` in number.
+    """
+    given = _given(weights)
+    kernel = getattr(given.get("conv1.weight"), "shape", (0,))[-1]
+    settings = ClassifierSettings(
+        architecture=architecture, steps=1, batch=1, augmentation=augmentation, stem="small" if kernel == 3 else "full"
+    )
+    classifier = Classifier(settings, resolution, channels, classes)
+    if not isinstance(classifier.body, Torchvision):
+        raise InputError(f"architecture: {architecture!r} given, expected one of torchvision's models for {weights}")
+    own = classifier.body.network.state_dict()
+    wrong = [name for name, value in own.items() if getattr(given.get(name), "shape", None) != value.shape]
+    if wrong:
+        found, expected = getattr(given.get(wrong[-1]), "shape", None), tuple(own[wrong[-1]].shape)
+        what = "is missing" if found is None else f"has the shape {tuple(found)}"
+        raise InputError(
+            f"{weights}: not the weights of {architecture} for {classes} classes: {wrong[-1]} {what}, expected "
+            f"{expected} ({len(wrong)} of {len(own)} tensors do not fit)"
+        )
+    classifier.body.network.load_state_dict({name: given[name] for name in own})
+    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    if channels == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    classifier.mean.copy_(mean.view(-1, 1, 1))
+    classifier.std.copy_(std.view(-1, 1, 1))
+    return classifier.eval()
 
 
 def save_classifier(

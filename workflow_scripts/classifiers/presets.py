@@ -10,6 +10,8 @@ from annotated_types import MinLen
 
 from workflow_scripts.generators.presets import Count, Fraction, NotNegative, Positive, Share
 
+# Families of torchvision whose logits are not linear on the mean of their last feature map: no class activation map.
+WITHOUT_CLASS_MAPS = ("alexnet", "convnext", "maxvit", "mobilenet_v3", "squeezenet", "vgg", "vit_")
 LADDER = ("none", "weak", "strong", "stronger")
 Rung = Literal["none", "weak", "strong", "stronger"]
 
@@ -20,10 +22,14 @@ class ClassifierSettings:
 
     architecture: Annotated[str, MinLen(1)] = "resnet8"  # resnet8, 14, 20, ..., vit, or one of torchvision.models
     width: Count = 16  # channels of the first stage of a small ResNet; an eighth of the size of a ViT's tokens
+    stem: Literal["auto", "small", "full"] = (
+        "auto"  # of torchvision's ResNets; small keeps the resolution, as auto does below 96 px
+    )
     steps: Count  # updates
     batch: Count  # images an update sees
     learning_rate: Positive = 0.1  # the highest
-    momentum: Fraction = 0.9  # Nesterov's
+    momentum: Fraction = 0.9
+    nesterov: bool = True  # Nesterov's momentum
     weight_decay: NotNegative = 5e-4  # L2, of all weights
     schedule: Literal["cosine", "steps"] = "cosine"  # how the learning rate falls
     milestones: tuple[Share, ...] = ()  # shares of the steps at which `steps` divides it by ten
@@ -41,17 +47,17 @@ PRESETS = {
     "small": ClassifierSettings(architecture="resnet20", width=32, steps=8_000, batch=128, precision="bfloat16"),
     # Guo et al. 2023: 100 epochs, here of 256 x 256 = 65,536 images.
     "guo2023": ClassifierSettings(
-        architecture="resnet18", steps=25_600, batch=256, weight_decay=1e-4, schedule="steps",
-        milestones=(0.3, 0.6, 0.9), warm_up=0.0, augmentation="weak",
+        architecture="resnet18", steps=25_600, batch=256, nesterov=False, weight_decay=1e-4,
+        schedule="steps", milestones=(0.3, 0.6, 0.9), warm_up=0.0, augmentation="weak",
     ),
     # Guo et al. 2024: 200 epochs of CIFAR-100 in batches of 128; steps at 190 and 195 epochs, warm-up of 8.
     "guo2024-student": ClassifierSettings(
-        architecture="resnet18", steps=78_200, batch=128, weight_decay=0.0, schedule="steps",
+        architecture="resnet18", steps=78_200, batch=128, nesterov=False, weight_decay=0.0, schedule="steps",
         milestones=(0.95, 0.975), warm_up=0.04,
     ),
     # 61 epochs, steps at 25, 40, 60; from ImageNet's weights.
     "guo2024-teacher": ClassifierSettings(
-        architecture="resnet50", steps=23_851, batch=128, weight_decay=0.0, schedule="steps",
+        architecture="resnet50", steps=23_851, batch=128, nesterov=False, weight_decay=0.0, schedule="steps",
         milestones=(0.41, 0.656, 0.984), warm_up=0.13,
     ),
 }  # fmt: skip

@@ -82,7 +82,7 @@ def train_classifier(
     network = torch.compile(classifier) if settings.compile else classifier
     optimiser = eager(torch.optim.SGD)(
         classifier.parameters(), settings.learning_rate, settings.momentum,
-        weight_decay=settings.weight_decay, nesterov=settings.momentum > 0,
+        weight_decay=settings.weight_decay, nesterov=settings.nesterov and settings.momentum > 0,
     )  # fmt: skip
     record, first, since = TrainingRecord(), 0, 0
     sums = torch.zeros(2, device=device)

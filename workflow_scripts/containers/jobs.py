@@ -23,10 +23,16 @@ PATH_KEYS = ("path", "root", "images", "labels", "weights")
 
 
 def configured_paths(config: Any) -> Iterator[str]:
-    """Every file and folder that the parts `datasets` and `spaces` of a validated config name."""
-    for section in ("datasets", "spaces"):
-        for settings in (config.get(section) or {}).values():
-            yield from (settings[key] for key in PATH_KEYS if isinstance(settings.get(key), str))
+    """Every file and folder that a validated config names: of data sets, and weights of networks."""
+    distillation, rebalancing = (config.get(study) or {} for study in ("distillation", "rebalancing"))
+    networks = [distillation.get("teacher"), distillation.get("student"), rebalancing.get("classifier")]
+    for settings in (
+        *(config.get("datasets") or {}).values(),
+        *(config.get("spaces") or {}).values(),
+        *distillation.get("checkpoints", {}).values(),
+        *(one["overrides"] for one in networks if one),
+    ):
+        yield from (settings[key] for key in PATH_KEYS if isinstance(settings.get(key), str))
 
 
 def outside(paths: Sequence[str | os.PathLike[str]], folder: Path) -> list[Path]:

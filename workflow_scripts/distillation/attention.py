@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workflow_scripts.classifiers.networks import as_map
 from workflow_scripts.distillation.measures import NOTHING, Estimate, mean_estimate
 
 THRESHOLD = 0.4  # Guo et al. 2025
@@ -40,7 +41,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
     """Raw Grad-CAM maps (Selvaraju et al. 2017): features weighted by the mean gradient of a class's logit, above 0.
 
     model: any network from images (B, ...) to logits (B, C), in evaluation mode, so that no image depends on the
-    others; layer: the module in it whose output (B, D, h, w) is looked at; classes (B,): None for the predicted ones.
+    others; layer: the module in it whose output, see `as_map`, is looked at; classes (B,): None for the predicted ones.
     Returns float32 (B, h, w). Only what follows the layer is differentiated; parameters keep their gradients.
     Raises ValueError where the layer has not been run or gives no feature map.
     """
@@ -54,14 +55,14 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
     try:
         with torch.enable_grad():
             logits = model(images)
-            if not leaves or leaves[-1].ndim != 4:
+            if not leaves:
                 raise ValueError("Grad-CAM needs a layer of the network whose output is a feature map (B, D, h, w)")
             chosen = logits.argmax(dim=1) if classes is None else classes
             (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), leaves[-1])
     finally:
         handle.remove()
-    strength = gradient.float().mean(dim=(2, 3))
-    return torch.einsum("bdhw,bd->bhw", leaves[-1].detach().float(), strength).relu()
+    features, strength = as_map(leaves[-1].detach()), as_map(gradient).float().mean(dim=(2, 3))
+    return torch.einsum("bdhw,bd->bhw", features.float(), strength).relu()
 
 
 def attention_rollout(attention: Tensor | Sequence[Tensor]) -> Tensor:

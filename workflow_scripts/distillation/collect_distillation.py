@@ -9,24 +9,38 @@ from workflow_scripts.classifiers.presets import LADDER
 from workflow_scripts.files import read_json, write_csv
 from workflow_scripts.job import run
 
+ELSEWHERE = ("agreement", "kl", "iou", "iou_corrected")  # beside the validation images as they are
 
-def strength(members: list[str]) -> float | None:
-    """Mean place of an ensemble's teachers on the ladder of augmentations (0 none, 3 stronger); None without any."""
-    return float(np.mean([LADDER.index(name.rsplit("-", 1)[0]) for name in members])) if members else None
+
+def strength(rungs: list[str]) -> float | None:
+    """Mean place on the ladder of augmentations (0 none, 3 stronger) of an ensemble's teachers; None without any."""
+    return float(np.mean([LADDER.index(rung) for rung in rungs])) if rungs else None
+
+
+def columns(found: dict[str, Any]) -> dict[str, float | None]:
+    """Measures of one student as columns: of it alone, of head, middle and tail, and beside its teachers by view."""
+    flat = {key: value for key, value in found["measures"].items() if key not in ("classes", "groups")}
+    for group, some in found["measures"]["groups"].items():
+        flat |= {f"{group}_{key}": value for key, value in some.items() if key != "images"}
+    for view, parts in found["views"].items():
+        for part, some in parts.items():
+            who = "" if part == "fidelity" else f"{part.removesuffix('_attention')}_"
+            if view == "validation":
+                flat |= {f"{who}{key}": value for key, value in some.items()}
+            else:
+                flat |= {f"{view}_{who}{key}": value for key, value in some.items() if key in ELSEWHERE}
+    return flat
 
 
 def main(snakemake: Any) -> None:
-    rows = []
-    for (dataset, seed), path in zip(snakemake.params.runs, snakemake.input.measures, strict=True):
+    rows, params = [], snakemake.params
+    for (dataset, seed), path in zip(params.runs, snakemake.input.measures, strict=True):
         for student, found in read_json(path)["students"].items():
             ensemble, view = student.split(".")
-            members = snakemake.params.ensembles.get(ensemble, [])
-            head = {"dataset": dataset, "seed": seed, "ensemble": ensemble, "view": view, "teachers": len(members)}
-            head |= {"strength": strength(members), "view_strength": LADDER.index(view)}
-            flat = {key: value for key, value in found["measures"].items() if key not in ("classes", "groups")}
-            for who in ("teachers", "student"):
-                flat |= {f"{who}_{key}": value for key, value in found[f"{who}_attention"].items()}
-            rows.append(head | flat)
+            rungs = [params.augmentations[name] for name in params.ensembles.get(ensemble, [])]
+            head = {"dataset": dataset, "seed": seed, "ensemble": ensemble, "view": view, "teachers": len(rungs)}
+            head |= {"strength": strength(rungs), "view_strength": LADDER.index(view)}
+            rows.append(head | columns(found))
     write_csv(snakemake.output.table, pd.DataFrame(rows))
 
 

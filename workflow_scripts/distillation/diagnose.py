@@ -35,7 +35,8 @@ def draw_overlays(images: np.ndarray, maps: list[np.ndarray], names: list[str], 
 
 
 def main(snakemake: Any) -> None:
-    files, names = snakemake.input, list(snakemake.params.teachers)
+    files, augmentations = snakemake.input, snakemake.params.augmentations
+    names = list(augmentations)
     rows = read_npy(files.validation)
     labels = read_column(files.labels, "label")[rows]
     logits = np.stack([read_npy(path) for path in files.logits])
@@ -45,7 +46,7 @@ def main(snakemake: Any) -> None:
     overlaps = count_overlaps(raw, size, snakemake.params.threshold)
     iou, corrected = pairwise_means(overlaps.iou), pairwise_means(overlaps.corrected)
     choice, varied = choose_subset(logits, labels), diversity(logits, iou, corrected)
-    lines = describe(names, varied, choice, [name.rsplit("-", 1)[0] for name in names])
+    lines = describe(names, varied, choice, list(augmentations.values()))
     chosen = [names[i] for i in choice.chosen.members]
     result = {
         "teachers": names,

@@ -11,7 +11,7 @@ import numpy as np
 
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.attention import count_overlaps, overlap_estimates
-from workflow_scripts.distillation.measures import affinity, flatten, summary
+from workflow_scripts.distillation.measures import affinity, fidelity, flatten, summary
 from workflow_scripts.files import read_column, read_npy, write_json
 from workflow_scripts.job import progress, run
 
@@ -25,24 +25,38 @@ def main(snakemake: Any) -> None:
     teachers = {Path(path).parent.name: Path(path).parent for path in files.teachers}
     students = {Path(path).parent.name: Path(path).parent for path in files.students}
 
+    def read(folders: list[Path], kind: str, place: int | None = None) -> list[np.ndarray]:
+        found = [read_npy(folder / f"{kind}.npy") for folder in folders]
+        return found if place is None else [one[place] for one in found]
+
+    # Where students and teachers are compared: name, labels, prefix of the files, place in them.
+    views: list[tuple[str, np.ndarray, str, int | None]]
+    views = [("validation", validation, "", None), ("training", training, "training_", None)]
+    views += [(rung, validation, "augmented_", place) for place, rung in enumerate(params.rungs)]
+
     def measure(folder: Path, taught_by: list[str]) -> dict[str, Any]:
         logits, own = read_npy(folder / "logits.npy"), [teachers[name] for name in taught_by]
         measures = summary(
             logits,
             validation,
-            np.stack([read_npy(one / "logits.npy") for one in own]) if own else None,
+            np.stack(read(own, "logits")) if own else None,
             read_npy(folder / "training_logits.npy").argmax(1) == training,
             read_npy(folder / "features.npy") if own else None,
-            [read_npy(one / "features.npy") for one in own] or None,
+            read(own, "features") or None,
             np.bincount(training, minlength=logits.shape[1]),
         )
-        maps = [read_npy(one / "attention.npy") for one in [*own, folder]]
-        overlaps, last = count_overlaps(maps, (side, side), params.threshold, device), len(own)
-        return {
-            "measures": measures,
-            "teachers_attention": flatten(overlap_estimates(overlaps, list(combinations(range(last), 2)))),
-            "student_attention": flatten(overlap_estimates(overlaps, [(i, last) for i in range(last)])),
-        }
+        found: dict[str, Any] = {"measures": measures, "views": {}}
+        last = len(own)
+        for view, labels, prefix, place in views if own else []:
+            maps = read([*own, folder], f"{prefix}attention", place)
+            overlaps = count_overlaps(maps, (side, side), params.threshold, device)
+            *taught, student = read([*own, folder], f"{prefix}logits", place)
+            found["views"][view] = {
+                "fidelity": flatten(fidelity(student, np.stack(taught), labels)),
+                "teachers_attention": flatten(overlap_estimates(overlaps, list(combinations(range(last), 2)))),
+                "student_attention": flatten(overlap_estimates(overlaps, [(i, last) for i in range(last)])),
+            }
+        return found
 
     found = {}
     with progress(len(params.students), "students", label="measured") as bar:
@@ -56,7 +70,8 @@ def main(snakemake: Any) -> None:
         augmented = read_npy(folder / "augmented_logits.npy").argmax(2) == validation
         each = zip(params.rungs, augmented, strict=True)
         moved[name] = {rung: flatten(vars(affinity(hits, clean))) for rung, hits in each}
-    write_json(snakemake.output[0], {"students": found, "affinity": moved})
+    alone = {name: measure(folder, [])["measures"] for name, folder in teachers.items()}
+    write_json(snakemake.output[0], {"students": found, "teachers": alone, "affinity": moved})
 
 
 run(main, snakemake)

@@ -5,8 +5,9 @@ natural. Every measure comes with a 95 % interval over images: it says what othe
 another training run would.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +15,11 @@ from scipy import stats
 from scipy.special import log_softmax, logsumexp
 
 from workflow_scripts.intervals import LEVEL, newcombe, wilson
+from workflow_scripts.rebalancing.imbalance import GROUPS, head_middle_tail
 
 RESAMPLES = 1000
 BINS = 10  # Guo et al. 2025 and most of the literature
 BLOCKS = 20  # of the jackknife
-GROUPS = ("head", "middle", "tail")
 VALUES_AT_A_TIME = 4_000_000
 SMALLEST_FOR_CKA = 4 * BLOCKS
 
@@ -74,8 +75,18 @@ def bootstrap_means(values: np.ndarray, seed: int = 0, resamples: int = RESAMPLE
     return np.concatenate([times @ values for times in _times_drawn(len(values), seed, resamples)]) / len(values)
 
 
-def _times_drawn(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+def _times_drawn(count: int, seed: int, resamples: int) -> Iterable[np.ndarray]:
     """How often each image is in each resample, (some, count): all resamples, a bounded number at a time."""
+    return (_kept if count * resamples <= VALUES_AT_A_TIME else _drawn)(count, seed, resamples)
+
+
+@lru_cache(maxsize=4)
+def _kept(count: int, seed: int, resamples: int) -> tuple[np.ndarray, ...]:
+    """Draws that every measure of the same images has in common."""
+    return tuple(_drawn(count, seed, resamples))
+
+
+def _drawn(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     random, step = np.random.default_rng([5, seed, count]), max(1, VALUES_AT_A_TIME // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
@@ -146,6 +157,18 @@ def divergence(teacher: np.ndarray, student: np.ndarray) -> np.ndarray:
     # A probability that underflows to 0 adds nothing, even where the student's logarithm is infinite.
     terms = np.where(log_p == -np.inf, 0.0, np.exp(log_p) * (log_p - log_q))
     return np.maximum(terms.sum(axis=1), 0.0)
+
+
+def fidelity(student: np.ndarray, teachers: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
+    """Agreement and divergence of a student (N, C) and the mean probabilities of its teachers (M, N, C)."""
+    together = ensemble(teachers)
+    agreed = agreement(student, together, labels)
+    return {
+        "agreement": agreed.everywhere,
+        "agreement_teacher_right": agreed.teacher_right,
+        "agreement_teacher_wrong": agreed.teacher_wrong,
+        "kl": mean_estimate(divergence(together, student), seed),
+    }
 
 
 def entropy(logits: np.ndarray) -> np.ndarray:
@@ -309,15 +332,15 @@ class _Products:
 
 
 def class_groups(training_counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Classes by their number of training images (C,): the thirds with most, `head`, `middle` and `tail`, least.
+    """Classes of `head`, `middle` and `tail` by their number of training images (C,), see `head_middle_tail`.
 
     Empty for fewer than three classes and where all classes are alike: such a set has no tail.
     """
     counts = np.asarray(training_counts)
     if len(counts) < len(GROUPS) or counts.min() == counts.max():
         return {}
-    order = np.argsort(-counts, kind="stable")
-    return dict(zip(GROUPS, np.array_split(order, len(GROUPS)), strict=True))
+    group = head_middle_tail(counts)
+    return {name: np.flatnonzero(group == name) for name in GROUPS if name in group}
 
 
 def summary(
@@ -360,7 +383,6 @@ def summary(
     if teachers is not None:
         together, averaged = ensemble(teachers), ensemble(teachers, "logits")
         same, kl = student.argmax(axis=1) == together.argmax(axis=1), divergence(together, student)
-        agreed = agreement(student, together, labels)
         chosen = student.argmax(axis=1)
         information = mutual_information(chosen, together.argmax(axis=1), seed)
         plain["mutual_information_plug_in"] = _plain(information.plug_in)
@@ -368,10 +390,7 @@ def summary(
             "ensemble_accuracy": proportion(together.argmax(axis=1) == labels),
             "ensemble_nll": mean_estimate(negative_log_likelihood(together, labels), seed),
             "ensemble_entropy": mean_estimate(entropy(together), seed),
-            "agreement": agreed.everywhere,
-            "agreement_teacher_right": agreed.teacher_right,
-            "agreement_teacher_wrong": agreed.teacher_wrong,
-            "kl": mean_estimate(kl, seed),
+            **fidelity(student, teachers, labels, seed),
             "logits_agreement": agreement(student, averaged, labels).everywhere,
             "logits_kl": mean_estimate(divergence(averaged, student), seed),
             "mutual_information": information.corrected,

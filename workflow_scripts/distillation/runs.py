@@ -53,18 +53,19 @@ def train_and_save(
 ) -> None:
     """Train a classifier of the config on a split, or go on from its newest checkpoint, and write the rule's outputs.
 
-    changes: settings that the design sets, over those of the config. depends_on: further files that define the run.
+    changes: settings that the design sets, over those of the config. depends_on: files that define the run, beside the
+    split's and those of the input `initial`.
     """
     settings: ClassifierSettings = replace(
         classifier_settings(classifier["preset"], classifier["overrides"]), **changes
     )
-    images, labels = split.training
+    files, (images, labels) = snakemake.input, split.training
     run_id = fingerprint(
         {
             "settings": repr(settings),
             "seed": seed,
             "about": about,
-            "files": [sha256(path) for path in (snakemake.input.images, snakemake.input.training, *depends_on)],
+            "files": [sha256(path) for path in (files.images, files.training, *files.initial, *depends_on)],
             "torch": torch.__version__,
             "device": images.device.type,
         }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from workflow_scripts.intervals import wilson
 from workflow_scripts.rebalancing.gain_law import GainLaw, Prediction
 from workflow_scripts.rebalancing.gains import ORIGINAL
 from workflow_scripts.rebalancing.imbalance import head_middle_tail, lacking_counts
@@ -24,7 +25,8 @@ class MeasuredGain:
 
     arm: the best of so many `arms`, whose gain is a little flattered by the choice if there are several. over_original,
     over_best: (gain, low, high) of the arm. baseline: that of the smallest difference, see `over_baselines`. by_class:
-    columns part (class), gain, p_value (two-sided) over the original.
+    columns part (class), gain, p_value (two-sided) over the original. copies: (percentage, low, high) of the arm's
+    synthetic images that are copies of training images, where that was measured.
     """
 
     arm: str
@@ -34,6 +36,7 @@ class MeasuredGain:
     baseline: str
     over_best: tuple[float, float, float]
     by_class: pd.DataFrame
+    copies: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,19 @@ def measured_gain(
         over_best=(float(best["gain"]), float(best["low"]), float(best["high"])),
         by_class=own.loc[own["measure"] == "class_recall", ["part", "gain", "p_value"]].reset_index(drop=True),
     )
+
+
+def copied_share(quality: pd.DataFrame) -> tuple[float, float, float] | None:
+    """Percentage of copies among all synthetic images, with Wilson's interval, from a table of `measure_synthetic`.
+
+    quality: rows of one choice, columns synthetic (images) and copies_percentage by class; None without images.
+    """
+    images = int(quality["synthetic"].sum())
+    if not images:
+        return None
+    copies = round(float((quality["copies_percentage"].fillna(0) * quality["synthetic"]).sum() / 100))
+    low, high = wilson(copies, images)
+    return 100 * copies / images, 100 * float(low), 100 * float(high)
 
 
 def advise(
@@ -108,9 +124,13 @@ def advise(
     if recommendation != "leave":
         if gaining:
             lines.append(f"{how}: {_listed(gaining)}.")
+        copied = "so look for copies (quality.csv beside the synthetic images)"
+        if measured is not None and measured.copies is not None:
+            share, low, high = measured.copies
+            copied = f"and {share:.1f} % [{low:.1f}, {high:.1f}] of the synthetic images are copies of training images"
         lines.append(
             f"To balance the set, {int((lacking > 0).sum())} classes lack {int(lacking.sum()):,} images; the smallest "
-            f"class has {int(np.min(counts)):,} to learn from, so look for copies in the replication table."
+            f"class has {int(np.min(counts)):,} to learn from, {copied}."
         )
     lines.append(
         {
@@ -231,6 +251,7 @@ def _measured_summary(measured: MeasuredGain) -> dict[str, Any]:
         "over_original": dict(zip(parts, map(_finite, measured.over_original), strict=True)),
         "baseline": measured.baseline,
         "over_best": dict(zip(parts, map(_finite, measured.over_best), strict=True)),
+        "copies_percentage": None if measured.copies is None else list(measured.copies),
     }
 
 

@@ -17,8 +17,10 @@ from workflow_scripts.rebalancing.imbalance import (
 )
 
 
-def profile_of(imbalance: dict[str, Any], classes: list[str]) -> Profile:
-    """The profile that the config describes, for the classes of one group."""
+def profile_of(imbalance: dict[str, Any] | None, classes: list[str]) -> Profile | None:
+    """The profile that the config describes, for the classes of one group; None: the set as it is."""
+    if imbalance is None:
+        return None
     if imbalance["profile"] == "counts":
         return Given({name: count for name, count in imbalance["counts"].items() if name in classes})
     if imbalance["profile"] == "step":

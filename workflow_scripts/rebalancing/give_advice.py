@@ -1,12 +1,13 @@
 """Say whether to rebalance a data set with a generator, in a few lines and as JSON. Rule: give_advice."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.files import read_column, read_csv, read_json, write_json, write_text
 from workflow_scripts.job import run
-from workflow_scripts.rebalancing.advice import advise, measured_gain
+from workflow_scripts.rebalancing.advice import advise, copied_share, measured_gain
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
 
 
@@ -25,6 +26,9 @@ def main(snakemake: Any) -> None:
         improvements = read_csv(files.improvements)
         if group in set(improvements["group"]):
             measured = measured_gain(improvements, read_csv(files.over_baselines), group)
+            generator, choice = measured.arm.split(".", 1)
+            quality = read_csv(files.quality[snakemake.params.generators.index(generator)])
+            measured = replace(measured, copies=copied_share(quality[quality["choice"] == choice]))
             about = read_json(files.counts[0])
             counts, classes = np.array(about["counts"]), about["classes"]
     found = advise(value["value"], (value["low"], value["high"]), law, measured, counts, classes, matrix)

@@ -70,15 +70,22 @@ def class_counts(profile: Profile, classes: Sequence[str], seed: int) -> np.ndar
     return counts
 
 
-def imbalanced_subset(labels: np.ndarray, classes: Sequence[str], profile: Profile, seed: int) -> np.ndarray:
-    """Indices, int64, ascending, of the images that a profile keeps.
+def imbalanced_subset(labels: np.ndarray, classes: Sequence[str], profile: Profile | None, seed: int) -> np.ndarray:
+    """Indices, int64, ascending, of the images that a profile keeps; None, of a set that is long-tailed by nature: all.
 
     labels: (N,) indices into `classes`; what is -1 (unlabelled, or held out by the caller) is never kept. Each class
     has one seeded order of its own, of which a subset takes the first: a subset with smaller counts of the same seed
     is part of one with larger counts. Raises InputError, naming the class, where it has too few images.
     """
-    counts = class_counts(profile, classes, seed)
     there = np.bincount(labels[labels >= 0], minlength=len(classes))
+    if profile is None:
+        if not there.all():
+            raise InputError(
+                f"imbalance: no image of class {classes[int(there.argmin())]!r} is left to train on; hold out fewer "
+                "images, or leave the class out of the data set"
+            )
+        return np.flatnonzero(labels >= 0)
+    counts = class_counts(profile, classes, seed)
     lacking = np.flatnonzero(there < counts)
     if len(lacking):
         worst = lacking[np.argmax(counts[lacking] - there[lacking])]

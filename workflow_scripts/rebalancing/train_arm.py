@@ -15,7 +15,7 @@ from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_column, read_json, read_npy, write_npy, write_rows
+from workflow_scripts.files import fingerprint, read_column, read_json, read_npy, sha256, write_npy, write_rows
 from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
@@ -46,6 +46,7 @@ def main(snakemake: Any) -> None:
         "seed": seed,
         "images": hashlib.sha256(images.tobytes()).hexdigest(),
         "labels": labels.tolist(),
+        "initial": [sha256(path) for path in files.initial],
         "torch": torch.__version__,
         "device": device.type,
     }
