@@ -118,3 +118,12 @@ rule all:
     input:
         rules.write_report.output,
         rules.summarise.output,
+
+
+# What a run says last. As a module, Copycat leaves this to the workflow around it.
+onsuccess:
+    ENDING.answer()
+
+
+onerror:
+    ENDING.explain()
