@@ -2,7 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+# A link leads to an environment that another clone has made: it is used as it is, never cleared.
+INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
@@ -14,7 +15,7 @@ help: ## list the targets
 install: $(INSTALLED) ## create .venv from envs/lock.txt (needs Python 3.11)
 
 # Built beside its place and renamed, so that an interrupted installation is not taken for a finished one.
-$(INSTALLED): envs/lock.txt
+.venv/.installed: envs/lock.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Copycat needs Python 3.11, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/lock.txt

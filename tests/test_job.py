@@ -32,7 +32,7 @@ def test_of_several_jobs_on_a_terminal_one_at_a_time_has_a_bar() -> None:
     command = [sys.executable, "-c", COUNTING]
     jobs = [subprocess.Popen([*command, "first", "0.02"], cwd=ROOT, stderr=theirs)]
     shown = os.read(ours, 4096)
-    jobs.append(subprocess.Popen([*command, "second", "0.1"], cwd=ROOT, stderr=theirs))
+    jobs.append(subprocess.Popen([*command, "second", "0.06"], cwd=ROOT, stderr=theirs))
     os.close(theirs)
     try:
         while part := os.read(ours, 4096):
