@@ -2,11 +2,12 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+# A link leads to an environment that another clone has made: it is used as it is, never cleared.
+INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo image bench test test-faults docs lint format lock schema clean
+.PHONY: help install demo new status image bench test test-faults docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +15,7 @@ help: ## list the targets
 install: $(INSTALLED) ## create .venv from envs/lock.txt (needs Python 3.11)
 
 # Built beside its place and renamed, so that an interrupted installation is not taken for a finished one.
-$(INSTALLED): envs/lock.txt
+.venv/.installed: envs/lock.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Copycat needs Python 3.11, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/lock.txt
@@ -24,6 +25,14 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	$(BIN)/snakemake --quiet rules
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
+
+# DATA and NAME come by the environment: a path may hold spaces and quotes.
+export DATA NAME CONFIG
+new: $(INSTALLED) ## write config/NAME.yaml for your images, with what each answer costs: make new DATA=folder NAME=mine
+	@$(BIN)/python -m workflow_scripts.study.new
+
+status: $(INSTALLED) ## what of a study is done, running, left: make status CONFIG=config/mine.yaml (none: the default)
+	@$(BIN)/python -m workflow_scripts.study.status
 
 # BASE=: what to build from, a folder or SIF file where no registry can be reached (docs/containers.md).
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)

@@ -120,3 +120,12 @@ rule all:
         rules.write_report.output,
         rules.write_workflow_report.output,
         rules.summarise.output,
+
+
+# What a run says last. As a module, Copycat leaves this to the workflow around it.
+onsuccess:
+    ENDING.answer()
+
+
+onerror:
+    ENDING.explain()

@@ -8,6 +8,7 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
+from workflow_scripts.closing import Ending
 from workflow_scripts.config import require_each_key_once, validate
 from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
 from workflow_scripts.containers.image import image_name

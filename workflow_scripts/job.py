@@ -4,15 +4,16 @@ A script ends with `run(main, snakemake)`. It also runs by itself under a debugg
 """
 
 import errno
+import fcntl
 import gc
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from workflow_scripts.provenance import check_inputs, record_outputs
 
 logger = logging.getLogger("copycat")
 
+T = TypeVar("T", bound=Sized)
 
 # Where a job says how much GPU memory it takes.
 GPU_MEMORY = {
@@ -51,6 +53,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.captureWarnings(True)
+    Progress.job = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     try:
         inputs = check_inputs(snakemake.input)
         began, processor = time.monotonic(), _processor_seconds()
@@ -97,23 +100,48 @@ def _known_cause(error: Exception, rule: str) -> str | None:
 
 
 class Progress:
-    """Progress of `total` steps: a bar where standard error is a terminal, one log line a minute elsewhere."""
+    """Progress of `total` steps: a bar where standard error is a terminal, and a line a minute in the log.
+
+    Several jobs may write to one terminal: one of them at a time has the bar, and the next takes it when that one has
+    ended. A count within a count has none. What is over in a second leaves no line.
+    """
+
+    job: ClassVar[str] = ""  # whose bar it is
+    _open: ClassVar[int] = 0  # counts of this process
 
     def __init__(self, total: int, unit: str, done: int = 0, label: str = "", every_s: float = 60.0) -> None:
         self.total, self.unit, self.label, self.every_s = total, unit, label, every_s
         self.first = self.done = done
-        self.started = self.reported = time.monotonic()
-        self.bar = tqdm(total=total, initial=done, unit=f" {unit}", desc=label) if sys.stderr.isatty() else None
+        self.started = self.reported = self.tried = time.monotonic()
+        self.outermost = not Progress._open
+        Progress._open += 1
+        self.bar = self._take_bar()
+
+    def _take_bar(self) -> tqdm | None:
+        """The bar, if standard error is a terminal on which no other job has one."""
+        if not (self.outermost and sys.stderr.isatty()):
+            return None
+        try:
+            # A lock of this process on the terminal itself: the system gives it back however the process ends.
+            fcntl.lockf(sys.stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return None
+        name = " ".join(part for part in (self.job, self.label) if part)
+        return tqdm(
+            total=self.total, initial=self.done, unit=f" {self.unit}", desc=name, leave=False, dynamic_ncols=True
+        )
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count `count` more steps; `note` (for example the losses) follows the figures."""
         self.done += count
+        now = time.monotonic()
         if self.bar is not None:
             self.bar.update(count)
             if note:
                 self.bar.set_postfix_str(note, refresh=False)
-        now = time.monotonic()
-        if now - self.reported >= self.every_s or self.done >= self.total:
+        elif now - self.tried >= 1.0:
+            self.tried, self.bar = now, self._take_bar()
+        if now - self.reported >= self.every_s or (self.done >= self.total and now - self.started >= 1.0):
             self.reported = now
             rate = (self.done - self.first) / max(now - self.started, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
@@ -125,6 +153,8 @@ class Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+            fcntl.lockf(sys.stderr, fcntl.LOCK_UN)
+        Progress._open -= 1
 
 
 @contextmanager
@@ -135,3 +165,11 @@ def progress(total: int, unit: str, done: int = 0, label: str = "") -> Iterator[
         yield reporter
     finally:
         reporter.close()
+
+
+def tracked(parts: Iterable[T], total: int, unit: str, label: str) -> Iterator[T]:
+    """The parts one by one, with `progress` by their lengths, which sum to `total`."""
+    with progress(total, unit, label=label) as bar:
+        for part in parts:
+            yield part
+            bar.advance(len(part))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from workflow_scripts.job import progress
 from workflow_scripts.replication.neighbours import nearest_neighbours
 
 LARGEST_SCALE = 100  # neighbours
@@ -114,17 +115,19 @@ def estimate_dimension(
     found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
     random = np.random.default_rng([seed, count])
     estimates = []
-    for _ in range(bootstraps):
-        present = np.zeros(count, dtype=bool)
-        present[random.integers(0, count, count)] = True
-        if np.count_nonzero(present) < last + 1:
-            continue
-        near, enough = resampled(found.distances, found.indices, present, last)
-        while not enough:
-            width = min(count - 1, 2 * width)
-            found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+    with progress(bootstraps, "resamples", label="dimension") as bar:
+        for _ in range(bootstraps):
+            bar.advance()
+            present = np.zeros(count, dtype=bool)
+            present[random.integers(0, count, count)] = True
+            if np.count_nonzero(present) < last + 1:
+                continue
             near, enough = resampled(found.distances, found.indices, present, last)
-        estimates.append(maximum_likelihood(near, first, last).mean())
+            while not enough:
+                width = min(count - 1, 2 * width)
+                found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+                near, enough = resampled(found.distances, found.indices, present, last)
+            estimates.append(maximum_likelihood(near, first, last).mean())
 
     per_k = maximum_likelihood(found.distances, first, last)
     inverse = maximum_likelihood(found.distances, first, last, average="inverse")

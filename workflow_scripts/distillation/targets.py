@@ -10,6 +10,7 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import distillation_loss
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.training import Target, predict, to_float
+from workflow_scripts.job import progress
 from workflow_scripts.training import step_seed
 
 
@@ -48,10 +49,12 @@ def stored_target(stored: Tensor, design: dict[str, Any]) -> Target:
 def look_at_views(teacher: Classifier, images: np.ndarray | Tensor, views: int, seed: int) -> np.ndarray:
     """A teacher's logits float32 (V, N, C) on random views, of its own rung, of images uint8 (N, H, W, C)."""
     settings, device, found = teacher.settings, teacher.mean.device, []
-    for number in range(views):
-        torch.manual_seed(step_seed(seed, number))
-        view = draw_view(settings.augmentation, len(images), settings.smallest_crop, device)
-        found.append(predict(teacher, images, view).numpy())
+    with progress(views, "views", label="looked at") as bar:
+        for number in range(views):
+            torch.manual_seed(step_seed(seed, number))
+            view = draw_view(settings.augmentation, len(images), settings.smallest_crop, device)
+            found.append(predict(teacher, images, view).numpy())
+            bar.advance()
     return np.stack(found)
 
 

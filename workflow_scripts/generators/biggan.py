@@ -24,6 +24,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import BigGANSettings
+from workflow_scripts.job import tracked
 from workflow_scripts.training import eager
 
 
@@ -301,7 +302,8 @@ class BigGAN(GenerativeModel):
         while self.settings.truncation and (far := z.abs() > self.settings.truncation).any():
             z = torch.where(far, torch.randn(z.shape, device=self.device, generator=random), z)
         with self.autocast():
-            pieces = [to_uint8(ema(*piece)) for piece in zip(z.split(batch), labels.split(batch), strict=True)]
+            parts = zip(tracked(z.split(batch), count, "images", "sampling"), labels.split(batch), strict=True)
+            pieces = [to_uint8(ema(*part)) for part in parts]
         return torch.cat(pieces)
 
     def _standing_statistics(self, labels: Tensor, random: torch.Generator) -> None:

@@ -21,6 +21,7 @@ from workflow_scripts.generators.model import (
     to_uint8,
 )
 from workflow_scripts.generators.presets import DiffusionSettings
+from workflow_scripts.job import progress
 from workflow_scripts.training import eager
 
 
@@ -103,9 +104,11 @@ class Diffusion(GenerativeModel):
         # All noise is drawn first, so that the batches below do not matter to the result.
         noise = torch.randn(count, *size, device=self.device, generator=random)
         pieces = []
-        for start in range(0, count, 256):
-            part = slice(start, start + 256)
-            pieces.append(to_uint8(self._denoise(noise[part], None if labels is None else labels[part])))
+        with progress(count, "images", label="sampling") as bar:
+            for start in range(0, count, 256):
+                part = slice(start, start + 256)
+                pieces.append(to_uint8(self._denoise(noise[part], None if labels is None else labels[part])))
+                bar.advance(len(pieces[-1]))
         return torch.cat(pieces)
 
     def _denoise(self, images: Tensor, labels: Tensor | None) -> Tensor:

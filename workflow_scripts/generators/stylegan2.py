@@ -27,6 +27,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import StyleGAN2Settings
+from workflow_scripts.job import tracked
 from workflow_scripts.training import eager
 
 GAIN = math.sqrt(2)  # restores the variance after leaky ReLU
@@ -476,7 +477,7 @@ class StyleGAN2(GenerativeModel):
             mean = ema.mapping(z, labels[torch.arange(len(z), device=self.device) % count]).mean(0)
             w = mean.lerp(w, psi)
         pieces = []
-        for styles in ema.affine(w).split(batch):
+        for styles in tracked(ema.affine(w).split(batch), count, "images", "sampling"):
             noise = torch.randn(len(styles), sum(ema.noise_sizes), device=self.device, generator=random)
             with self.autocast():
                 pieces.append(to_uint8(ema.synthesise(styles, noise)))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.files import InputError
+from workflow_scripts.job import progress
 
 # The largest row for which the int8 form's half distances, at most 1.5 * 128^2 a value, fit into 32 bits.
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)
@@ -202,17 +203,19 @@ def _search(
     query_norms = torch.zeros(len(rows), device=device, dtype=torch.int64 if whole else torch.float64)
     reference_norms = torch.zeros(len(references), device=device, dtype=query_norms.dtype)
     identity = torch.from_numpy(rows).to(device)
-    for block in distance_blocks(queries, references, form, device, None if len(rows) == len(queries) else rows):
-        query_norms[block.rows], reference_norms[block.columns] = block.query_norms, block.reference_norms
-        if exclude_self:
-            own = identity[block.rows] - block.columns.start
-            inside = torch.nonzero((own >= 0) & (own < block.half.shape[1])).squeeze(1)
-            block.half[inside, own[inside]] = _largest(form)
-        best, places = _smallest(block.half, min(width, block.half.shape[1]))
-        merged = torch.cat([scores[block.rows], best], dim=1)
-        origins = torch.cat([indices[block.rows], places + block.columns.start], dim=1)
-        scores[block.rows], order = merged.topk(width, dim=1, largest=False, sorted=False)
-        indices[block.rows] = origins.gather(1, order)
+    with progress(len(rows) * len(references), "pairs", label="search") as bar:
+        for block in distance_blocks(queries, references, form, device, None if len(rows) == len(queries) else rows):
+            query_norms[block.rows], reference_norms[block.columns] = block.query_norms, block.reference_norms
+            if exclude_self:
+                own = identity[block.rows] - block.columns.start
+                inside = torch.nonzero((own >= 0) & (own < block.half.shape[1])).squeeze(1)
+                block.half[inside, own[inside]] = _largest(form)
+            best, places = _smallest(block.half, min(width, block.half.shape[1]))
+            merged = torch.cat([scores[block.rows], best], dim=1)
+            origins = torch.cat([indices[block.rows], places + block.columns.start], dim=1)
+            scores[block.rows], order = merged.topk(width, dim=1, largest=False, sorted=False)
+            indices[block.rows] = origins.gather(1, order)
+            bar.advance(block.half.numel())
 
     if not whole and not bool((query_norms.amax() < LARGEST_NORM) & (reference_norms.amax() < LARGEST_NORM)):
         raise InputError(

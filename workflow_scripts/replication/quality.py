@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.files import InputError
+from workflow_scripts.job import progress
 from workflow_scripts.replication.neighbours import Form, distance_blocks, nearest_neighbours, squared_distances
 
 ROWS_AT_A_TIME = 8192
@@ -94,13 +95,16 @@ def kernel_distance(
         raise InputError("kernel distance: each set needs at least four rows")
     random = np.random.default_rng([seed, size])
     values = []
-    for _ in range(subsets):
-        x, y = (
-            torch.from_numpy(np.asarray(features[random.permutation(len(features))[:size]])).to(device, torch.float64)
-            for features in (first, second)
-        )
-        within = sum((kernel.sum() - kernel.trace()) / (size * (size - 1)) for kernel in (_kernel(x, x), _kernel(y, y)))
-        values.append(float(within - 2 * _kernel(x, y).mean()))
+    pairs = size * (size - 1)
+    with progress(subsets, "subsets", label="kernel distance") as bar:
+        for _ in range(subsets):
+            x, y = (
+                torch.from_numpy(np.asarray(one[random.permutation(len(one))[:size]])).to(device, torch.float64)
+                for one in (first, second)
+            )
+            within = sum((kernel.sum() - kernel.trace()) / pairs for kernel in (_kernel(x, x), _kernel(y, y)))
+            values.append(float(within - 2 * _kernel(x, y).mean()))
+            bar.advance()
     low, high = np.quantile(values, [0.025, 0.975])
     return KernelDistance(float(np.mean(values)), float(low), float(high))
 

@@ -1,0 +1,33 @@
+"""How long jobs take together, when as many run at once as their order and the cores allow."""
+
+from collections.abc import Sequence
+
+from workflow_scripts.study.plan import Job
+
+
+def schedule(jobs: Sequence[Job], seconds: dict[int, float], cores: int) -> tuple[float, int]:
+    """Seconds until all jobs are done, each started as soon as its inputs and enough cores are free; most at once."""
+    waiting, running, done = set(seconds), {}, set(range(len(jobs))) - set(seconds)
+    now, free, at_once = 0.0, cores, 0
+    while waiting or running:
+        ready = sorted(i for i in waiting if done.issuperset(jobs[i].needs))
+        for i in sorted(ready, key=lambda i: -seconds[i]):
+            threads = min(jobs[i].threads, cores)
+            if threads <= free:
+                free -= threads
+                running[i] = now + seconds[i]
+                waiting.remove(i)
+        at_once = max(at_once, len(running))
+        first = min(running, key=lambda i: running[i])
+        now = running.pop(first)
+        free += min(jobs[first].threads, cores)
+        done.add(first)
+    return now, at_once
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    for limit, unit, name in ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.1f} {name}" if name == "h" else f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86_400:.1f} days"

@@ -1,0 +1,145 @@
+"""`make status`: what of a study is done, running and left, and how long it will still take.
+
+Reads the plan, the run times of finished jobs and the logs of running ones; takes no lock and changes nothing.
+"""
+
+import csv
+import os
+import re
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from workflow_scripts.files import InputError
+from workflow_scripts.study.plan import Job, plan
+from workflow_scripts.study.schedule import duration, schedule
+
+# As `job.Progress` writes it.
+LEFT = re.compile(r"(\d+) of (\d+) (\w+), (\S+) a second, (\d+) s left")
+# What names the kind of work within a rule, so that a rate of one is not taken for another.
+KINDS = ("generator", "space")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job that has begun. said: its last line on progress; left: seconds, None if nothing is known."""
+
+    job: Job
+    said: str
+    left: float | None
+
+
+def taken(jobs: Iterable[Job], folder: Path) -> dict[tuple[str, ...], list[float]]:
+    """Seconds that finished jobs took, by rule and by rule and kind of work."""
+    found: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for job in jobs:
+        if job.needed or job.benchmark is None or not (folder / job.benchmark).exists():
+            continue
+        with open(folder / job.benchmark, encoding="utf-8") as handle:
+            row = next(csv.DictReader(handle, delimiter="\t"), None)
+        if row is not None:
+            for key in {kind_of(job), kind_of(job)[:1]}:
+                found[key].append(float(row["s"]))
+    return found
+
+
+def kind_of(job: Job) -> tuple[str, ...]:
+    return (job.rule, *(job.wildcards[name] for name in KINDS if name in job.wildcards))
+
+
+def expected(job: Job, known: dict[tuple[str, ...], list[float]]) -> float | None:
+    """Mean seconds of finished jobs of this kind, or else of this rule; None if there are none."""
+    seconds = known.get(kind_of(job)) or known.get(kind_of(job)[:1])
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def look_at(job: Job, folder: Path, known: dict[tuple[str, ...], list[float]], now: float) -> Running:
+    """A running job, by its log: the last line of progress, less the time since."""
+    log = folder / job.log if job.log else None
+    if log is not None and log.exists():
+        lines = LEFT.findall(log.read_text(encoding="utf-8", errors="replace"))
+        if lines:
+            done, total, unit, rate, left = lines[-1]
+            since = now - log.stat().st_mtime
+            return Running(job, f"{done} of {total} {unit}, {rate} a second", max(0.0, float(left) - since))
+    usual = expected(job, known)
+    begun = min((path.stat().st_mtime for path in (log,) if path is not None and path.exists()), default=now)
+    return Running(job, "", None if usual is None else max(0.0, usual - (now - begun)))
+
+
+def is_going_on(folder: Path) -> bool:
+    """Whether a Snakemake process of another one works in the folder."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        about = process.info
+        words = [Path(word).name for word in about["cmdline"] or ()][:3]
+        if (
+            "snakemake" in words
+            and about["cwd"]
+            and Path(about["cwd"]) == folder.resolve()
+            and process.pid != os.getpid()
+        ):
+            return True
+    return False
+
+
+def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: float) -> list[str]:
+    """What a person is told, line by line."""
+    known = taken(jobs, folder)
+    left = [i for i, job in enumerate(jobs) if job.needed]
+    running = {i: look_at(jobs[i], folder, known, now) for i in left if jobs[i].started}
+    done = len(jobs) - len(left)
+    lines = [f"done:     {done} of {len(jobs)} jobs"]
+    if not left:
+        return [*lines, "nothing is left to do"]
+    word = "running: " if active else "stopped: "
+    for one in running.values():
+        told = [one.said, f"{duration(one.left)} left" if one.left is not None and active else ""]
+        lines.append(f"{word} {describe(one.job)}" + "".join(f", {part}" for part in told if part))
+    if not active:
+        lines.append("no run is going on in this folder" + (": some jobs were interrupted" if running else ""))
+    waiting = Counter(jobs[i].rule for i in left if i not in running)
+    lines.append(
+        f"left:     {sum(waiting.values())} jobs: " + ", ".join(f"{n} {rule}" for rule, n in waiting.most_common())
+    )
+    seconds, unknown = {}, Counter[str]()
+    for i in left:
+        usual = running[i].left if i in running and active else expected(jobs[i], known)
+        if usual is None:
+            unknown[jobs[i].rule] += 1
+        seconds[i] = usual or 0.0
+    total, _ = schedule(jobs, seconds, cores)
+    if len(unknown) and sum(unknown.values()) == len(left):
+        lines.append("time left: not known before jobs have finished; `make new` estimates it before a run")
+    else:
+        least = "at least " if unknown else "about "
+        lines.append(f"time left: {least}{duration(total)} on {cores} cores, by the jobs that have finished")
+    if unknown:
+        named = ", ".join(rule for rule, _ in unknown.most_common())
+        lines.append(f"not in that time: {sum(unknown.values())} jobs of which none has finished yet ({named})")
+    return lines
+
+
+def describe(job: Job) -> str:
+    return " ".join([job.rule, *job.wildcards.values()])
+
+
+def main() -> None:
+    given = os.environ.get("CONFIG", "")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd()
+    cores = len(os.sched_getaffinity(0))
+    try:
+        if given and not Path(given).is_file():
+            raise InputError(f"CONFIG: there is no file {given}")
+        jobs = plan(Path(given) if given else None, [], folder, cores)
+    except InputError as error:
+        sys.exit(f"make status: {error}")
+    print("\n".join(report(jobs, folder, cores, is_going_on(folder), time.time())))
+
+
+if __name__ == "__main__":
+    main()
