@@ -31,6 +31,12 @@ def assert_exact(queries, references, k, exclude_self=False):
     np.testing.assert_allclose(found.distances, distances, rtol=1e-12, atol=0)
 
 
+@pytest.fixture(params=[False, True], ids=["float32 first", "bfloat16 first"])
+def _first_format(request, monkeypatch):
+    """Either way, whatever this processor is fast at."""
+    monkeypatch.setattr(neighbours, "_bfloat16_is_fast", lambda: request.param)
+
+
 @pytest.fixture(scope="module")
 def images():
     rng = np.random.default_rng(1)
@@ -43,6 +49,7 @@ def test_images_agree_with_the_definition(images, k):
     assert_exact(queries, references, k)
 
 
+@pytest.mark.usefixtures("_first_format")
 @pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
 def test_agrees_with_scikit_learn_and_faiss(images, kind):
     references, queries = (x.reshape(len(x), -1).astype(kind) for x in images)
@@ -82,6 +89,7 @@ def test_constant_images_are_neighbours_in_order_of_index():
     assert found.indices[:4].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
 
 
+@pytest.mark.usefixtures("_first_format")
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_offsets_that_cancel_in_the_product_do_not_harm(kind):
     rng = np.random.default_rng(2)
@@ -104,6 +112,44 @@ def test_a_product_in_reduced_precision_is_noticed(images, monkeypatch):
 
     monkeypatch.setattr(neighbours, "_product", rough)
     assert_exact(queries, references, 5)
+
+
+@pytest.mark.parametrize("length", [1, 7, 512])
+def test_bfloat16_is_off_by_no_more_than_its_bound(length):
+    """All squared distances, those that its own check never sees among them; rows of very unlike norms, and copies."""
+    rng = np.random.default_rng(length)
+    rows = (rng.standard_normal((200, length)) * 10 ** rng.uniform(-3, 3, (200, 1))).astype(np.float32)
+    rows[::10] = rows[3]
+    form = neighbours.Form(torch.bfloat16, np.zeros(length, dtype=np.float32))
+    [block] = neighbours.distance_blocks(rows, rows, form, torch.device("cpu"))
+    products = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    norms, half = block.query_norms[:, None], block.half.double()
+    exact = norms + norms.T - 2 * torch.from_numpy(products)
+    largest = float(norms.max()) ** 0.5
+    bound = form.error(norms.sqrt(), largest, length, block.lost) + form.rounding(norms.T - 2 * half)
+    off = (norms + 2 * half - exact).abs()
+    assert (off <= bound).all()
+    assert off.max() > 1e-3 * bound.min()
+    assert 0 < block.lost <= 1.002 * 2**-8
+
+
+def test_what_bfloat16_leaves_in_doubt_is_searched_in_float32(monkeypatch):
+    """Points that are all about as far from each other: more of them in doubt than there are candidates."""
+    monkeypatch.setattr(neighbours, "_bfloat16_is_fast", lambda: True)
+    used, search = [], neighbours._search
+
+    def noted(*given):
+        used.append(given[5].dtype)
+        return search(*given)
+
+    monkeypatch.setattr(neighbours, "_search", noted)
+    random = np.random.default_rng(0)
+    points = np.linalg.qr(random.standard_normal((400, 300)))[0].T + 1e-4 * random.standard_normal((300, 400))
+    points = points.astype(np.float32)
+    assert_exact(points[:20], points, 3)
+    assert used == [torch.bfloat16, torch.float32]
+    assert_exact(points[:20], points, neighbours.MOST_IN_BFLOAT16 + 1)
+    assert used[2] == torch.float32
 
 
 def test_int8_products_that_saturate_are_not_used(images, monkeypatch):

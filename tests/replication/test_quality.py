@@ -39,7 +39,7 @@ def frechet_by_square_root(a, b):
 def test_frechet_distance_is_the_one_by_the_matrix_square_root(first, second):
     a, b = features(first, 64, 1), features(second, 64, 2, shift=0.1)
     assert frechet_distance(a, b) == pytest.approx(frechet_by_square_root(a, b), rel=1e-4)
-    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), rel=1e-7)
 
 
 def test_frechet_distance_of_dependent_and_constant_features():
@@ -72,11 +72,10 @@ def test_frechet_distance_of_constant_sets():
     assert frechet_distance(np.ones((5, 3)), np.zeros((5, 3))) == 3
 
 
-def test_frechet_distance_by_strips(monkeypatch):
+def test_frechet_distance_in_parts(monkeypatch):
     a, b = features(300, 50, 1), features(300, 50, 2, shift=0.1)
     whole = frechet_distance(a, b)
     monkeypatch.setattr("workflow_scripts.replication.quality.ROWS_AT_A_TIME", 64)
-    monkeypatch.setattr("workflow_scripts.replication.quality.COLUMNS_AT_A_TIME", 16)
     assert frechet_distance(a, b) == pytest.approx(whole, rel=1e-12)
 
 

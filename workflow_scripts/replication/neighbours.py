@@ -6,7 +6,9 @@ only once a bound on the product's error shows that no other reference can belon
 does not suffice is searched again, with more candidates in double precision.
 
 Images (uint8) take a shorter way: shifted by 128 they are int8, their products are exact integers, and the same
-identity then gives the exact distance, several times faster than in float32.
+identity then gives the exact distance, several times faster than in float32. Features are tried in bfloat16 first
+where few neighbours are wanted and the processor multiplies it twice as fast: what it leaves in doubt is a few more
+candidates.
 """
 
 import math
@@ -25,7 +27,9 @@ from workflow_scripts.job import progress
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)
 ROW_BATCH_BYTES = 256 * 2**20  # queries in float32, references in float32, or candidate lists, held at a time
 LARGEST_NORM = 1e36  # squared; beyond it float32 overflows
-PAIR_BATCH_BYTES = 32 * 2**20  # rows gathered at a time to take differences
+PAIR_BATCH_BYTES = 2 * 2**20  # rows gathered at a time to take differences, in the processor's cache
+CACHED_ROWS = 256  # converted at a time on the CPU, so that they stay in its cache
+MOST_IN_BFLOAT16 = 10  # neighbours: of more, bfloat16 would leave too many in doubt
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,11 @@ def nearest_neighbours(
     if count == 0:
         return Neighbours(distances, indices)
 
-    exact_products = queries.dtype == np.uint8 and queries.shape[1] <= LONGEST_INT8_ROW and _int8_products_are_exact()
-    form = Form.int8() if exact_products else Form.floating(torch.float32, references)
-    width = min(available, k + max(8, k // 4))
+    kinds = _kinds(queries, k, torch.device(device))
+    width = min(available, k + (32 if kinds[0] == torch.bfloat16 else max(8, k // 4)))
     pending = np.arange(count)
     while len(pending):
+        form = Form.int8() if kinds[0] == torch.int8 else Form.floating(kinds[0], references)
         unsettled = []
         for rows in _batches(len(pending), ROW_BATCH_BYTES // (32 * width)):
             chosen = pending[rows]
@@ -79,8 +83,7 @@ def nearest_neighbours(
             unsettled.append(chosen[distances[chosen, -1] >= found.excluded_from])
         pending = np.concatenate(unsettled)
         width = min(available, 4 * width)
-        if not exact_products:
-            form = Form.floating(torch.float64, references)
+        kinds = kinds[1:] or kinds
 
     unit = 255.0 if queries.dtype == np.uint8 else 1.0
     return Neighbours(np.sqrt(distances / queries.shape[1]) / unit, indices)
@@ -117,32 +120,65 @@ class Form:
         whole = references.dtype == np.uint8
         return cls(dtype, (np.rint(centre) if whole else centre).astype(np.result_type(references.dtype, np.float32)))
 
-    def encode(self, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Rows (r, d) about the centre, in this format, and their squared norms (int64, or float64)."""
+    @property
+    def scores(self) -> torch.dtype:
+        """The format of half squared distances."""
+        return {torch.int8: torch.int32, torch.bfloat16: torch.float32}.get(self.dtype, self.dtype)
+
+    def encode(self, rows: np.ndarray, device: torch.device) -> "Rows":
+        """Rows (r, d) about the centre, in this format."""
         if self.dtype == torch.int8:
             values = torch.from_numpy(np.bitwise_xor(rows, self.centre).view(np.int8)).to(device)
             # Squares are at most 2^14: sums of 512 are exact in float32, which is much faster than in integers.
             padded = torch.nn.functional.pad(values, (0, -values.shape[1] % 512)).view(len(values), -1, 512)
-            return values, padded.float().square_().sum(2).long().sum(1)
-        single = self.dtype == torch.float32 and rows.dtype != np.float64
+            squares = (part.float().square_().sum(2).long().sum(1) for part in _in_cache(padded))
+            return Rows(values, torch.cat(list(squares)))
+        single = self.dtype != torch.float64 and rows.dtype != np.float64
         with np.errstate(invalid="ignore"):  # infinities are found by their norms, with a message
             wide = np.subtract(rows, self.centre, dtype=np.float32 if single else np.float64)
-        values = torch.from_numpy(wide).to(device, self.dtype)
-        return values, torch.linalg.vector_norm(values, dim=1, dtype=torch.float64).square_()
+        given = torch.from_numpy(wide).to(device)
+        values = given.to(self.dtype)
+        kept = given if self.dtype == torch.bfloat16 else values
+        norms = torch.cat([part.double().square().sum(1) for part in _in_cache(kept)])
+        if self.dtype != torch.bfloat16:
+            return Rows(values, norms)
+        pairs = zip(_in_cache(given), _in_cache(values), strict=True)
+        differences = torch.cat([torch.linalg.vector_norm(exact - rounded, dim=1) for exact, rounded in pairs])
+        lost = (differences.double() / norms.sqrt()).nan_to_num_(0).amax()
+        return Rows(values, norms, 1.001 * float(lost))  # the differences are exact, their norms nearly
 
-    def error(self, norms: Tensor, largest_norm: float, length: int) -> Tensor:
+    def error(self, norms: Tensor, largest_norm: float, length: int, lost: float = 0.0) -> Tensor:
         """Bound on the error of a squared distance between rows of these norms, rows having `length` values.
 
         A product of rows x, y of length d, summed in any order, is off by at most d u |x||y| (Higham, Accuracy and
-        Stability of Numerical Algorithms, section 3.1), u the unit roundoff; the rest is for the rounding of the
-        rows and norms, for the sum of the differences in double precision, and for underflow. In int8 all is exact
-        but for norms that are odd, which are halved downwards: such a distance is 1 too small, never too large.
+        Stability of Numerical Algorithms, section 3.1), u the unit roundoff of the sums; the rest is for the rounding
+        of the rows and norms, for the sum of the differences in double precision, and for underflow. In int8 all is
+        exact but for norms that are odd, which are halved downwards: such a distance is 1 too small, never too large.
+        `lost` is the share of a row's norm that bfloat16 rounded away, by Cauchy and Schwarz in either factor.
         """
         if self.dtype == torch.int8:
             return torch.zeros_like(norms)
-        kind = torch.finfo(self.dtype)
+        kind = torch.finfo(self.scores)
         relative = (length / 2 + 8) * kind.eps / 2 + 2 * length * 2.0**-53
-        return relative * (norms + largest_norm) ** 2 + 4 * length * kind.tiny
+        rounded = 2 * lost * (2 + lost) * norms * largest_norm
+        return relative * (norms + largest_norm) ** 2 + rounded + 4 * length * kind.tiny
+
+    def rounding(self, doubled: Tensor) -> Tensor:
+        """Bound on the error by which twice a product, of about this size, leaves the multiplication."""
+        return doubled.abs() * (torch.finfo(torch.bfloat16).eps / 2 if self.dtype == torch.bfloat16 else 0.0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in the format of a Form.
+
+    values: (r, d). norms: (r,), squared, of the rows before rounding, int64 or float64. lost: the largest share of a
+    row's norm that rounding to bfloat16 took away.
+    """
+
+    values: Tensor
+    norms: Tensor
+    lost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -154,6 +190,7 @@ class Block:
     half: Tensor  # (rows, columns), int32 or floating point
     query_norms: Tensor  # squared, (rows,)
     reference_norms: Tensor  # squared, (columns,)
+    lost: float  # as in Rows, of either
 
 
 def distance_blocks(
@@ -161,21 +198,21 @@ def distance_blocks(
 ) -> Iterator[Block]:
     """Yield the half squared distances of all queries (or those in `rows`) to all references, block by block."""
     count = len(queries) if rows is None else len(rows)
-    high, wide = (8192, 65536) if device.type == "cuda" else (1024, 8192)
+    high, wide = (8192, 65536) if device.type == "cuda" else (1024, 4096)
     encoded_rows = ROW_BATCH_BYTES // (4 * queries.shape[1])
     for batch in _batches(count, encoded_rows):
-        left, left_norms = form.encode(queries[batch if rows is None else rows[batch]], device)
+        left = form.encode(queries[batch if rows is None else rows[batch]], device)
         for columns in _batches(len(references), min(wide, encoded_rows)):
-            right, right_norms = form.encode(references[columns], device)
-            halves = right_norms >> 1 if form.dtype == torch.int8 else right_norms / 2
-            halves = halves.to(torch.int32 if form.dtype == torch.int8 else form.dtype)
-            for part in _batches(len(left), high):
+            right = form.encode(references[columns], device)
+            halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
+            for part in _batches(len(left.values), high):
                 yield Block(
                     rows=slice(batch.start + part.start, batch.start + part.stop),
                     columns=columns,
-                    half=halves - _product(left[part], right),
-                    query_norms=left_norms[part],
-                    reference_norms=right_norms,
+                    half=_product(left.values[part], right.values).to(form.scores).neg_().add_(halves),
+                    query_norms=left.norms[part],
+                    reference_norms=right.norms,
+                    lost=max(left.lost, right.lost),
                 )
 
 
@@ -198,14 +235,15 @@ def _search(
 ) -> _Candidates:
     """The `width` best candidates of queries[rows] by their products, with exact distances."""
     whole = form.dtype == torch.int8
-    scores = torch.full((len(rows), width), _largest(form), device=device, dtype=torch.int32 if whole else form.dtype)
+    scores = torch.full((len(rows), width), _largest(form), device=device, dtype=form.scores)
     indices = torch.full((len(rows), width), -1, device=device)
     query_norms = torch.zeros(len(rows), device=device, dtype=torch.int64 if whole else torch.float64)
     reference_norms = torch.zeros(len(references), device=device, dtype=query_norms.dtype)
-    identity = torch.from_numpy(rows).to(device)
+    identity, lost = torch.from_numpy(rows).to(device), 0.0
     with progress(len(rows) * len(references), "pairs", label="search") as bar:
         for block in distance_blocks(queries, references, form, device, None if len(rows) == len(queries) else rows):
             query_norms[block.rows], reference_norms[block.columns] = block.query_norms, block.reference_norms
+            lost = max(lost, block.lost)
             if exclude_self:
                 own = identity[block.rows] - block.columns.start
                 inside = torch.nonzero((own >= 0) & (own < block.half.shape[1])).squeeze(1)
@@ -223,19 +261,27 @@ def _search(
         )
     indices, places = indices.sort(dim=1)
     approximate = query_norms[:, None] + 2 * scores.gather(1, places).to(query_norms.dtype)
-    error = form.error(query_norms.double().sqrt(), float(reference_norms.amax()) ** 0.5, queries.shape[1])
+    largest = reference_norms.amax()
+    error = form.error(query_norms.double().sqrt(), float(largest) ** 0.5, queries.shape[1], lost)
     everything = width == len(references) - exclude_self
-    bound = np.full(len(rows), np.inf) if everything else (approximate.amax(1) - error).cpu().numpy()
+    farthest = approximate.amax(1)
+    # Of the references left out, the doubled products lie between those of the farthest candidate and of a far one.
+    beyond = torch.maximum(form.rounding(query_norms + largest - farthest), form.rounding(farthest))
+    bound = np.full(len(rows), np.inf) if everything else (farthest - error - beyond).cpu().numpy()
     found = indices.cpu().numpy()
     if whole:
         return _Candidates(found, (approximate + (reference_norms[indices] & 1)).double().cpu().numpy(), bound)
-    # Only what the error leaves in question among the first k is worth its differences.
-    last = approximate.kthvalue(min(k, width), dim=1, keepdim=True).values
-    near, place = (approximate <= last + 2 * error[:, None]).cpu().numpy().nonzero()
-    exact = np.full(found.shape, np.inf)
+    # The differences of the first k, and then of those alone that the error leaves in question among them.
+    doubt = error[:, None] + form.rounding(query_norms[:, None] + reference_norms[indices] - approximate)
+    exact, least = np.full(found.shape, np.inf), (approximate - doubt).cpu().numpy()
+    first = approximate.topk(k, dim=1, largest=False, sorted=False).indices.cpu().numpy()
+    near, place = np.repeat(np.arange(len(rows)), k), first.ravel()
+    exact[near, place] = squared_distances(queries, references, rows[near], found[near, place])
+    last = np.take_along_axis(exact, first, axis=1).max(axis=1, keepdims=True)
+    near, place = ((least <= last) & np.isinf(exact)).nonzero()
     exact[near, place] = squared_distances(queries, references, rows[near], found[near, place])
     # A product that the bound does not hold for (reduced precision switched on, overflow) proves nothing.
-    off = np.abs(approximate.cpu().numpy() - exact) > error.cpu().numpy()[:, None]
+    off = np.abs(approximate.cpu().numpy() - exact) > doubt.cpu().numpy()
     sound = ~(off & np.isfinite(exact)).any(axis=1)
     if form.dtype == torch.float64 and not sound.all():
         raise ArithmeticError("nearest neighbours: products in double precision are off by more than their bound")
@@ -271,6 +317,26 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     a = pad(left, (0, length, 0, max(0, 17 - len(left))))
     b = pad(right, (0, length, 0, -len(right) % 8))
     return torch._int_mm(a, b.T)[: len(left), : len(right)]
+
+
+def _in_cache(rows: Tensor) -> tuple[Tensor, ...]:
+    """Parts of rows (r, ...) that stay in a processor's cache while they are worked on; on a GPU all at once."""
+    return rows.split(CACHED_ROWS if rows.device.type == "cpu" else max(1, len(rows)))
+
+
+def _kinds(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:
+    """The formats in which to search, one after the other; the last again while anything is left."""
+    if queries.dtype == np.uint8 and queries.shape[1] <= LONGEST_INT8_ROW and _int8_products_are_exact():
+        return [torch.int8]
+    floating = [torch.bfloat16, torch.float32, torch.float64]
+    return floating if k <= MOST_IN_BFLOAT16 and device.type == "cpu" and _bfloat16_is_fast() else floating[1:]
+
+
+@cache
+def _bfloat16_is_fast() -> bool:
+    """Whether this processor has instructions for products of bfloat16, summed in float32."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 @cache
