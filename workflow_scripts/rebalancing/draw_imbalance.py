@@ -52,6 +52,11 @@ def main(snakemake: Any) -> None:
     subset = imbalanced_subset(training, classes, profile_of(params.imbalance, classes), seed)
     counts = np.bincount(within[subset], minlength=len(classes))
     wanted = lacking_counts(counts)
+    if not wanted.any():
+        raise InputError(
+            f"rebalancing: the {len(classes)} classes of the group {snakemake.wildcards.group} of {name} keep "
+            f"{counts[0]} images each, so that there is nothing to rebalance; make them long-tailed by `imbalance`"
+        )
     write_npy(snakemake.output.subset, subset)
     write_npy(snakemake.output.test, test)
     write_json(
