@@ -99,7 +99,8 @@ rule store_views:
         weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
         network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
     output:
-        f"{CELL_OF_SEED}/teachers/{{teacher}}/stored_views.npy",
+        logits=f"{CELL_OF_SEED}/teachers/{{teacher}}/stored_views.npy",
+        views=f"{CELL_OF_SEED}/teachers/{{teacher}}/stored_views.safetensors",
     log:
         "results/logs/store_views/{dataset}/seed-{seed}/{teacher}.log",
     benchmark:

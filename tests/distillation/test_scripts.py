@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from torchvision.models import get_model
 
 from tests.conftest import SMOKE, run_script, run_snakemake
-from workflow_scripts.classifiers.augmentation import apply_view, draw_view
+from workflow_scripts.classifiers.augmentation import View, apply_view, draw_view
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier, trained_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.classifiers.training import to_float
@@ -66,6 +67,25 @@ def test_images_are_looked_at_in_parts_as_their_view_shows_them(monkeypatch):
     monkeypatch.setattr(look_at_images, "BATCH", 3)
     for found, expected in zip(look_at_all(one, IMAGES, "class_sum", view), look(one, shown, "class_sum"), strict=True):
         np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-5)
+
+
+def test_logits_are_stored_with_the_views_that_give_them(tmp_path):
+    torch.manual_seed(0)
+    settings = ClassifierSettings(steps=1, batch=2, width=4, augmentation="strong")
+    teacher = Classifier(settings, 16, 1, 5).eval()
+    files = {"weights": tmp_path / "weights.safetensors", "network": tmp_path / "network.json"}
+    save_classifier(*files.values(), teacher)
+    np.save(tmp_path / "images.npy", IMAGES)
+    np.save(tmp_path / "training.npy", np.array([5, 0, 2]))
+    files |= {name: tmp_path / f"{name}.npy" for name in ("images", "training")}
+    output = {"logits": tmp_path / "stored_views.npy", "views": tmp_path / "stored_views.safetensors"}
+    run_script("distillation/store_views", files, output, {"views": 2}, seed="3")
+    stored, kept = np.load(output["logits"]), load_file(output["views"])
+    shown = to_float(torch.from_numpy(IMAGES[[5, 0, 2]]))
+    for number in range(2):
+        view = View(**{name: values[number] for name, values in kept.items()})
+        np.testing.assert_allclose(stored[number], teacher(apply_view(shown, view)).detach(), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(stored[0], stored[1])
 
 
 COUNTS, RUNGS = (32, 16, 8, 4), ["none", "weak"]  # long-tailed training images, and the rungs that are looked at

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from workflow_scripts.distillation.find_trends import distilled_runs, draw_trends
 from workflow_scripts.distillation.trends import (
     PUBLISHED,
     correlate,
@@ -217,6 +218,31 @@ def test_absent_factors_are_rarely_significant():
         found = two_factors(3 * student + random.normal(size=12), teachers, student, block)
         hits += found.first.p_value <= 0.05
     assert hits <= 13
+
+
+def test_the_figure_holds_every_student_and_both_baselines_of_each_view():
+    rows = [
+        {"dataset": "set", "seed": seed, "ensemble": ensemble, "view": view, "teachers": 2 * (strength is not None),
+         "strength": strength, "kl": 0.5, "teachers_iou": 0.4, "agreement": 0.8, "mutual_information": 1.0,
+         "gap": 0.1 + 0.01 * seed, "accuracy": level}
+        for seed in range(2) for view, shift in (("weak", 0.0), ("strong", 0.1))
+        for ensemble, strength, level in (
+            ("none+none", 0.0, 0.6 + shift), ("weak+weak", 1.0, 0.65 + shift), ("alone", None, 0.5 + shift),
+            ("smoothed", None, 0.55 + shift),
+        )
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    runs = distilled_runs(table)
+    columns = {name: runs[name].to_numpy(float) for name in ("strength", "iou", "accuracy")}
+    figure = draw_trends(table, trend_table(columns, runs["block"].to_numpy()))
+    accuracy = figure.axes[-1]
+    lines = {(line.get_linestyle(), round(float(line.get_ydata()[0]), 3)) for line in accuracy.lines}
+    assert {(":", 0.5), (":", 0.6), ("--", 0.55), ("--", 0.65)} <= lines
+    points = [line for line in accuracy.lines if line.get_linestyle() == "None"]
+    assert sum(len(line.get_ydata()) for line in points) == 8
+    assert [text.get_text() for text in accuracy.get_xticklabels()] == ["none", "weak", "strong", "stronger"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-2:] == ["student without teachers", "the same, labels smoothed"]
 
 
 def test_one_run_of_each_leaves_the_effects_unsettled():

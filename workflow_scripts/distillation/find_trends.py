@@ -1,5 +1,6 @@
 """Test what goes with the teachers' augmentation, and draw it. Rule: find_trends."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ RESPONSES = {
     "gap": "overfitting: training\nminus validation accuracy",
     "accuracy": "validation\naccuracy",
 }
+BASELINES = {"alone": (":", "student without teachers"), "smoothed": ("--", "the same, labels smoothed")}
 WORDS = {"strength": "augmentation of the teachers", "kl": "divergence from the teachers"}
 
 
@@ -51,9 +53,9 @@ def draw_trends(table: pd.DataFrame, trends: list[Trend]) -> Figure:
             means = part.groupby("strength")[response].mean()
             axes.plot(means.index + aside, means, color=styles[view].colour)
         if response in ("gap", "accuracy"):
-            for view in views:
-                alone = table[(table["ensemble"] == "alone") & (table["view"] == view)][response].mean()
-                axes.axhline(alone, color=styles[view].colour, linestyle=":", linewidth=1)
+            for view, (baseline, (line, _)) in product(views, BASELINES.items()):
+                level = table[(table["ensemble"] == baseline) & (table["view"] == view)][response].mean()
+                axes.axhline(level, color=styles[view].colour, linestyle=line, linewidth=1)
         trend = verdicts.get(response)
         if trend is not None:
             found = trend.correlation
@@ -66,7 +68,7 @@ def draw_trends(table: pd.DataFrame, trends: list[Trend]) -> Figure:
         axes.set_xlim(students["strength"].min() - 0.3, students["strength"].max() + 0.3)
     handles = [Line2D([], [], color=styles[view].colour, marker=styles[view].marker, label=f"student's view: {view}")
                for view in views]  # fmt: skip
-    handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label="student without teachers"))
+    handles += [Line2D([], [], color=figures.CONTROL, linestyle=line, label=what) for line, what in BASELINES.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 

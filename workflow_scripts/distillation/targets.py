@@ -1,5 +1,6 @@
 """What a student's logits are held against: teachers in the loop, or what they said of stored views."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,18 @@ def stored_target(stored: Tensor, design: dict[str, Any]) -> Target:
     return loss
 
 
+def views_to_store(teacher: Classifier, count: int, views: int, seed: int) -> Iterator[View]:
+    """Views of the teacher's own rung, each of `count` images; the same for the same seed."""
+    for number in range(views):
+        torch.manual_seed(step_seed(seed, number))
+        yield draw_view(teacher.settings.augmentation, count, teacher.settings.smallest_crop, teacher.mean.device)
+
+
 def look_at_views(teacher: Classifier, images: np.ndarray | Tensor, views: int, seed: int) -> np.ndarray:
-    """A teacher's logits float32 (V, N, C) on random views, of its own rung, of images uint8 (N, H, W, C)."""
-    settings, device, found = teacher.settings, teacher.mean.device, []
+    """A teacher's logits float32 (V, N, C) on `views_to_store` of images uint8 (N, H, W, C)."""
+    found = []
     with progress(views, "views", label="looked at") as bar:
-        for number in range(views):
-            torch.manual_seed(step_seed(seed, number))
-            view = draw_view(settings.augmentation, len(images), settings.smallest_crop, device)
+        for view in views_to_store(teacher, len(images), views, seed):
             found.append(predict(teacher, images, view).numpy())
             bar.advance()
     return np.stack(found)
