@@ -71,6 +71,6 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     assert found.loc["ant", "copies_low"] > 90
     assert found.loc["cat", "copies_high"] < 10
     assert found.loc["bee", "frechet"] == pytest.approx(0, abs=1e-6)
-    assert found.loc["cat", "frechet"] > 10 * found.loc["ant", "frechet"] > 0
+    assert found.loc["cat", "frechet"] > 5 * found.loc["ant", "frechet"] > 0
     assert found.loc["bee", "precision"] == found.loc["bee", "coverage"] == 1
     assert found.loc["cat", "precision"] == 0
