@@ -11,7 +11,7 @@ from tests.conftest import run_script
 CLASSES = ["ant", "bee", "cat"]
 
 
-def test_a_set_that_is_long_tailed_by_nature_keeps_all_but_its_test_images(tmp_path, capsys):
+def test_a_set_that_is_long_tailed_by_nature_keeps_all_but_its_test_images(tmp_path, caplog):
     labels = np.repeat([0, 1, 2, -1], [40, 12, 7, 3])
     held_out = np.concatenate([np.flatnonzero(labels == one)[:4] for one in range(3)])
     order = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(len(labels)), held_out))
@@ -39,7 +39,7 @@ def test_a_set_that_is_long_tailed_by_nature_keeps_all_but_its_test_images(tmp_p
     params["imbalance"] = {"profile": "exponential", "largest": 3, "ratio": 1.0}
     with pytest.raises(SystemExit):
         run_script("rebalancing/draw_imbalance", files, output, params, dataset="own", group="all", seed="0")
-    assert "keep 3 images each, so that there is nothing to rebalance" in capsys.readouterr().err
+    assert "keep 3 images each, so that there is nothing to rebalance" in caplog.text
 
 
 def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_path):
