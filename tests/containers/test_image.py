@@ -62,7 +62,9 @@ def test_a_new_apptainer_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_base_is_a_folder_a_file_or_an_image_of_a_registry(tmp_path: Path) -> None:
     assert base_arguments(None) == []
-    assert base_arguments(str(tmp_path)) == ["bootstrap=localimage", f"base={tmp_path}"]
+    (tmp_path / "debian.sif").touch()
+    for local in (tmp_path, tmp_path / "debian.sif"):
+        assert base_arguments(str(local)) == ["bootstrap=localimage", f"base={local}"]
     assert base_arguments("docker://python:3.11") == ["bootstrap=docker", "base=python:3.11"]
     with pytest.raises(InputError, match="COPYCAT_IMAGE_BASE"):
         base_arguments(str(tmp_path / "missing"))

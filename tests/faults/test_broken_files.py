@@ -203,12 +203,12 @@ def test_jobs_refuse_damaged_inputs_and_what_they_say_makes_them_anew(smoke_run:
         for pattern in (
             "distillation/*/*/teachers/none-1/logits.npy",
             "distillation/*/*/students/*/weights.safetensors",
-            "similarity/*.json",
+            "complexity/*/curve.json",
             "controls/pixel/*/*/*.parquet",
             "rebalancing/improvements.csv",
         )
     ]
-    rules = ["diagnose", "look_with_students", "plot_similarity", "measure_replication", "fit_gain_law"]
+    rules = ["diagnose", "look_with_students", "plot_curve", "measure_replication", "fit_gain_law"]
     for path in read:
         times = path.stat()
         path.write_bytes(flipped(path.read_bytes()))
