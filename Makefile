@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new status image bench test test-faults docs lint format lock schema clean
+.PHONY: help install demo new estimate status image bench test test-faults docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 export DATA NAME CONFIG
 new: $(INSTALLED) ## write config/NAME.yaml for your images, with what each answer costs: make new DATA=folder NAME=mine
 	@$(BIN)/python -m workflow_scripts.study.new
+
+estimate: $(INSTALLED) ## what the answers of a study cost on this machine: make estimate CONFIG=config/mine.yaml
+	@$(BIN)/python -m workflow_scripts.study.costs
 
 status: $(INSTALLED) ## what of a study is done, running, left: make status CONFIG=config/mine.yaml (none: the default)
 	@$(BIN)/python -m workflow_scripts.study.status

@@ -24,6 +24,7 @@ from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
 from workflow_scripts.laws.study import level_of_others, plain, points_by_pair, study_axes
 
 FAR = 100  # times the largest size that was looked at
+MOST_LINES = 8  # of an answer
 GRID = 60  # sizes at which the prediction is drawn
 OWN_LAW_FROM = 3  # sizes
 TRIAL_COLUMNS = [
@@ -213,7 +214,7 @@ def summarise(found: dict[str, PairEstimate], curve: DimensionCurve | None, abou
 
 
 def answer(found: dict[str, PairEstimate], dataset: str, wanted: float) -> list[str]:
-    """What a person can act on, a line or two for each generator."""
+    """What a person can act on: three to MOST_LINES lines, a line or two for each generator."""
     lines = []
     for name, one in found.items():
         shot, measured = one.estimate, np.unique(one.points.size)
@@ -240,7 +241,34 @@ def answer(found: dict[str, PairEstimate], dataset: str, wanted: float) -> list[
                 f"median error {trials['error'].median():.1f} points."
             )
         lines += [f"Beware: {text}" for text in shot.warnings[:2]]
-    return lines
+    told = [line for line in lines if not line.startswith("Beware")] if len(lines) > MOST_LINES - 2 else lines
+    return [*told[: MOST_LINES - 2], *_what_to_do(found)]
+
+
+def _what_to_do(found: dict[str, PairEstimate]) -> list[str]:
+    """How it was measured, and what to do with that, a line each."""
+    points = [one.points for one in found.values()]
+    sizes = _listed(np.unique(np.concatenate([some.size for some in points])))
+    count = sum(int(some.samples.sum()) for some in points)
+    lines = [f"Measured by {count:,} samples of generators that were trained on {sizes} images."]
+    with_law = [one.estimate.safe_size.size for one in found.values() if not one.estimate.reason]
+    if with_law:
+        return [
+            *lines,
+            f"To do: train on {max(with_law):,.0f} images or more before you share samples; with fewer, look at each "
+            "sample beside the training image nearest to it (results/figures/gallery).",
+        ]
+    if not any(some.replicas.any() for some in points):
+        return [
+            *lines,
+            "To do: none of these generators copied anything. That holds for trainings of this length; before you rely "
+            "on it, train longer (`steps`), or on fewer images, until some do.",
+        ]
+    return [
+        *lines,
+        "To do: add sizes between one at which most samples are copies and one at which none are, and seeds; till then "
+        "look at each sample beside the training image nearest to it (results/figures/gallery).",
+    ]
 
 
 def _listed(sizes: np.ndarray) -> str:

@@ -71,8 +71,8 @@ class Inspection:
             lines.append(f"broken: {len(self.broken):,}, such as {_first(self.broken)}")
         if self.repeated:
             lines.append(
-                f"exact duplicates: {len(self.repeated):,}, such as {_first(self.repeated, 'equals')}; better removed, "
-                "for one that is held out makes its twin look safe to copy"
+                f"exact duplicates: {len(self.repeated):,}, such as {_first(self.repeated, 'equals')}; better removed: "
+                "where one is held out and its twin trained on, copying looks like chance"
             )
         if self.ignored:
             lines.append(f"other files: {self.ignored:,}, which are left alone")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from workflow_scripts.config import validate
 from workflow_scripts.files import InputError
+from workflow_scripts.gpus import machine_devices
 from workflow_scripts.study.inspection import Inspection
 
 FEWEST = 24  # images of which a study can be made: two training sets, and as many images held out
@@ -37,6 +39,12 @@ class Machine:
         return f"{cores}, {self.memory_gb:.0f} GB of memory, {self.gpu or 'no GPU'}"
 
 
+def this_machine() -> Machine:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    gpu = "a GPU" if machine_devices() else ""
+    return Machine(len(os.sched_getaffinity(0)), gpu, pages / 1e9)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A config as text with comments, as validated values, and what it leaves out with the reason."""
@@ -44,12 +52,6 @@ class Proposal:
     text: str
     config: dict[str, Any]
     left_out: dict[str, str]
-
-    @property
-    def questions(self) -> list[str]:
-        """The targets that it can answer."""
-        wanted = {"one_shot": "replication", "advice": "similarity", "diagnosis": "distillation"}
-        return [target for target, study in wanted.items() if self.config[study]]
 
 
 def propose(found: Inspection, name: str, machine: Machine) -> Proposal:
@@ -121,7 +123,7 @@ def _generators(machine: Machine, many: bool) -> str:
         "generators:",
         "  biggan: {family: biggan, preset: " + f"{machine.preset}{steps}}} # "
         + ("`small` needs a GPU" if machine.preset == "tiny" else "`tiny` runs on a CPU"),
-        f"  # stylegan2: {{family: stylegan2, preset: {machine.preset}}} # to compare; name it under `replication`, too",
+        f"  # stylegan2: {{family: stylegan2, preset: {machine.preset}}} # name it under `replication`, too",
         f"  # diffusion: {{family: diffusion, preset: {machine.preset}}}",
     ]  # fmt: skip
     if many:
@@ -177,8 +179,8 @@ def _rebalancing(found: Inspection, name: str, held_out: int, machine: Machine) 
     else:  # the classes are of about one size: a long tail is made
         head = min(smallest, most)
         lines.append(
-            f"  imbalance: {{profile: exponential, largest: {head}, ratio: {max(2, min(20, head // 4))}}} # a long tail "
-            "of classes that are about equally large"
+            f"  imbalance: {{profile: exponential, largest: {head}, ratio: {max(2, min(20, head // 4))}}} # a "
+            "long tail of classes that are about equally large"
         )
     steps = ", overrides: {steps: 150}" if machine.preset == "tiny" else ""
     lines += [

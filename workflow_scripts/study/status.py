@@ -23,6 +23,7 @@ from workflow_scripts.study.schedule import duration, schedule
 LEFT = re.compile(r"(\d+) of (\d+) (\w+), (\S+) a second, (\d+) s left")
 # What names the kind of work within a rule, so that a rate of one is not taken for another.
 KINDS = ("generator", "space")
+NAMED = 6  # rules that are listed by name
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,7 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
     if not active:
         lines.append("no run is going on in this folder" + (": some jobs were interrupted" if running else ""))
     waiting = Counter(jobs[i].rule for i in left if i not in running)
-    lines.append(
-        f"left:     {sum(waiting.values())} jobs: " + ", ".join(f"{n} {rule}" for rule, n in waiting.most_common())
-    )
+    lines.append(f"left:     {sum(waiting.values())} jobs: {most_of(waiting)}")
     seconds, unknown = {}, Counter[str]()
     for i in left:
         usual = running[i].left if i in running and active else expected(jobs[i], known)
@@ -114,14 +113,21 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
         seconds[i] = usual or 0.0
     total, _ = schedule(jobs, seconds, cores)
     if len(unknown) and sum(unknown.values()) == len(left):
-        lines.append("time left: not known before jobs have finished; `make new` estimates it before a run")
+        lines.append("time left: not known before jobs have finished; `make estimate` tells it before a run")
     else:
         least = "at least " if unknown else "about "
         lines.append(f"time left: {least}{duration(total)} on {cores} cores, by the jobs that have finished")
-    if unknown:
-        named = ", ".join(rule for rule, _ in unknown.most_common())
-        lines.append(f"not in that time: {sum(unknown.values())} jobs of which none has finished yet ({named})")
+        if unknown:
+            count = sum(unknown.values())
+            lines.append(f"beside it: {count} jobs of kinds of which none has finished yet: {most_of(unknown)}")
     return lines
+
+
+def most_of(rules: Counter[str]) -> str:
+    """The most frequent rules with their counts."""
+    named = [f"{count} {rule}" for rule, count in rules.most_common(NAMED)]
+    others = sum(rules.values()) - sum(count for _, count in rules.most_common(NAMED))
+    return ", ".join([*named, *([f"{others} of other rules"] if others else [])]) or "none"
 
 
 def describe(job: Job) -> str:

@@ -1,0 +1,137 @@
+"""`make new`: from a folder of images to a valid config and its costs."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.conftest import ROOT
+from workflow_scripts.config import validate
+from workflow_scripts.files import InputError
+from workflow_scripts.study.inspection import inspect_folder
+from workflow_scripts.study.new import new_config
+from workflow_scripts.study.plan import Job, plan
+from workflow_scripts.study.proposal import Machine
+from workflow_scripts.study.schedule import duration, schedule
+
+CPU = Machine(2, "", 16.0)
+GPU = Machine(16, "a GPU", 128.0)
+
+
+def save(path: Path, side: int, seed: int, mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (side, side + 4, 3) if mode == "RGB" else (side, side + 4)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8), mode).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes in a folder with spaces and umlauts: 40 and 13 images, one of them broken, one a duplicate."""
+    folder = tmp_path / "Bilder für Ärger"
+    for name, count in (("äpfel", 40), ("birnen, grün", 12)):
+        for i in range(count):
+            save(folder / name / f"{i:02}.png", 20 + i % 3 * 10, 100 * count + i)
+    (folder / "äpfel/00.png").write_bytes((folder / "äpfel/01.png").read_bytes())
+    (folder / "birnen, grün/broken.jpg").write_bytes(b"not an image")
+    (folder / "notes.txt").write_text("ignored")
+    return folder
+
+
+def proposed(folder: Path, tmp_path: Path, machine: Machine = CPU) -> dict[str, Any]:
+    path, _, proposal = new_config(str(folder), "mine", tmp_path / "config", machine)
+    config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)).model_dump(mode="json")
+    assert config == proposal.config
+    return config
+
+
+def test_an_inspection_finds_what_is_there(pictures: Path) -> None:
+    found = inspect_folder(pictures, 2)
+    assert (found.count, found.usable, found.ignored) == (53, 52, 1)
+    assert found.classes == {"birnen, grün": 12, "äpfel": 40}
+    assert list(found.broken) == ["birnen, grün/broken.jpg"]
+    assert found.repeated == {"äpfel/01.png": "äpfel/00.png"}
+    assert found.modes == {"RGB": 52}
+    assert not found.grey_content
+    told = "\n".join(found.lines())
+    for words in ("24 x 20 to 44 x 40 px", "52 in colour", "12 images (birnen, grün)", "broken: 1", "duplicates: 1"):
+        assert words in told
+
+
+def test_the_config_fits_the_images_and_can_be_planned(pictures: Path, tmp_path: Path) -> None:
+    config = proposed(pictures, tmp_path)
+    dataset = config["datasets"]["mine"]
+    assert dataset["path"] == str(pictures)
+    assert (dataset["resolution"], dataset["color"], dataset["on_bad_image"]) == (16, "rgb", "skip")
+    assert dataset["held_out"] == 8  # four of each class, a third of the smaller one
+    counts = config["rebalancing"]["imbalance"]["counts"]
+    assert counts == {"birnen, grün": 8, "äpfel": 36}
+    assert config["replication"]["thresholds"] == [{"rms": 0.1415}]  # too few images to calibrate by
+    for target in ("one_shot", "advice", "diagnosis"):
+        jobs = plan(tmp_path / "config/mine.yaml", [target], tmp_path, 2)
+        assert any(f"results/{target}/mine.md" in job.outputs for job in jobs)
+        assert all(job.needed for job in jobs)
+
+
+def test_the_choices_follow_the_machine_and_the_colours(tmp_path: Path) -> None:
+    for i in range(60):
+        save(tmp_path / f"flat/{i}.png", 70, i, "L" if i % 2 else "RGB")
+    config = proposed(tmp_path / "flat", tmp_path, GPU)
+    assert config["generators"]["biggan"]["preset"] == "small"
+    assert config["datasets"]["mine"]["resolution"] == 64
+    assert config["datasets"]["mine"]["color"] == "grey"  # mixed: the only common kind
+    assert config["replication"]["datasets"]["mine"]["sizes"] == [22, 45]  # the preset's begin above what there is
+    assert config["rebalancing"] is config["distillation"] is None
+
+
+def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    save(tmp_path / "few/0.png", 20, 0)
+    for data, name, words in (
+        ("", "mine", "DATA is not given"),
+        (str(pictures), "My Study", "expected small letters"),
+        (str(tmp_path / "nowhere"), "mine", "no such file or folder"),
+        (str(pictures / "notes.txt"), "mine", "expected a folder"),
+        (str(tmp_path / "few"), "mine", "expected at least 24"),
+    ):
+        with pytest.raises(InputError, match=words):
+            new_config(data, name, folder, CPU)
+    assert not folder.exists()
+    new_config(str(pictures), "mine", folder, CPU)
+    before = (folder / "mine.yaml").read_bytes()
+    with pytest.raises(InputError, match="not replaced"):
+        new_config(str(pictures), "mine", folder, CPU)
+    assert (folder / "mine.yaml").read_bytes() == before
+
+
+def test_make_new_tells_what_each_answer_costs(pictures: Path, tmp_path: Path) -> None:
+    for name in ("Makefile", "Snakefile", "rules", "workflow_scripts", "resources", "envs", "containers", "report"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").symlink_to((ROOT / ".venv").resolve())
+    command = ["make", "new", f"DATA={pictures}", "NAME=mine"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    for target in ("one_shot", "advice", "diagnosis"):
+        assert f"snakemake {target} --configfile config/mine.yaml\n  about " in done.stdout
+    assert done.stdout.count(" of disk\n") == 3
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode != 0
+    assert "not replaced" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_jobs_wait_for_their_inputs_and_for_cores() -> None:
+    def job(threads: int, *needs: int) -> Job:
+        return Job("rule", {}, (), None, None, threads, 0, True, False, needs)
+
+    jobs = [job(1), job(1), job(1, 0), job(2, 1, 2)]
+    assert schedule(jobs, dict.fromkeys(range(4), 10.0), 2) == (30.0, 2)
+    assert schedule(jobs, dict.fromkeys(range(4), 10.0), 1) == (40.0, 1)
+    assert schedule(jobs, {3: 5.0}, 2) == (5.0, 1)  # the others are done
+    assert [duration(s) for s in (20, 600, 7200, 200_000)] == ["20 s", "10 min", "2.0 h", "2.3 days"]

@@ -1,0 +1,72 @@
+"""What the answers to the three questions cost on this machine: after `make new`, and by `make estimate CONFIG=...`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow_scripts.config import validate
+from workflow_scripts.data.sources import open_source
+from workflow_scripts.files import InputError
+from workflow_scripts.study.estimate import Images, estimate, size
+from workflow_scripts.study.plan import ROOT, plan
+from workflow_scripts.study.proposal import Machine, this_machine
+from workflow_scripts.study.rates import measure_rates
+
+QUESTIONS = {
+    "one_shot": ("Will a generator copy my images?", "replication"),
+    "advice": ("Will synthetic images help my rare classes?", "similarity"),
+    "diagnosis": ("What should a student learn from its teachers?", "distillation"),
+}
+DECODE_S = 0.001  # of an image, where nobody has measured it
+
+
+def cost_lines(
+    path: Path, config: dict[str, Any], images: Images, machine: Machine, left_out: dict[str, str] | None = None
+) -> list[str]:
+    """What a person is told: for each question the command and its cost, or why it is not answered.
+
+    config: that of `path`, validated; its first data set stands for all. left_out: reasons by target.
+    """
+    rates = measure_rates(config, next(iter(config["datasets"])), images.classes)
+    engine = "snakemake" if shutil.which("snakemake") else ".venv/bin/snakemake"
+    busy, lines = os.getloadavg()[0], []
+    if busy > machine.cores / 2:
+        lines += ["", f"The machine is busy now (load {busy:.1f} on {machine.cores} cores); this is for an idle one."]
+    for target, (question, study) in QUESTIONS.items():
+        lines += ["", question]
+        if config[study]:
+            cost = estimate(plan(path, [target], Path.cwd(), machine.cores), config, images, rates, machine.cores)
+            lines += [f"  {engine} {target} --configfile {path}", f"  {cost}"]
+        else:
+            reason = (left_out or {}).get(target, f"{path} has no section `{study}`")
+            lines.append(f"  not answered: {reason}")
+    free = size(shutil.disk_usage(".").free / 1e6)
+    return [
+        *lines,
+        "",
+        f"Each counts from what is there now: what one makes, the next one uses. {free} of disk are free.",
+        f"All of it, with a report:    {engine} --configfile {path}",
+        f"Where it stands, meanwhile:  make status CONFIG={path}",
+        f"After a change of the file:  make estimate CONFIG={path}",
+    ]
+
+
+def main() -> None:
+    path = Path(os.environ.get("CONFIG") or "config.yaml")
+    try:
+        if not path.is_file():
+            raise InputError(f"CONFIG: there is no file {path}")
+        config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)).model_dump(mode="json")
+        source = open_source(next(iter(config["datasets"].values())), ROOT / "resources")
+        images = Images(source.count, len(source.classes), DECODE_S)
+        print("\n".join(cost_lines(path, config, images, this_machine())))
+    except InputError as error:
+        sys.exit(f"make estimate: {error}")
+
+
+if __name__ == "__main__":
+    main()
