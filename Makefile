@@ -45,7 +45,7 @@ image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest $(TESTS)
 
-bench: $(INSTALLED) ## run the benchmarks, and keep their tables as docs/performance.md (minutes, on an idle machine)
+bench: $(INSTALLED) ## run the benchmarks after make demo, and keep their tables as docs/performance.md (on an idle machine)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/peers.txt
 	$(BIN)/python -m benchmarks > docs/.performance.md && mv docs/.performance.md docs/performance.md
 
