@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from workflow_scripts.job import GPU_MEMORY
 
 BLOCKS = re.compile(r"^(?:rule |use rule \w+ as )(\w+)(.*?)(?=^(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
 RULES = {
@@ -28,6 +29,11 @@ def test_every_script_of_a_gpu_rule_takes_its_devices_from_the_allocator() -> No
     assert len(scripts) > 15
     for script in scripts:
         assert re.search(r"^ +.*\bprepare_torch\(", script.read_text(), re.M), script
+
+
+def test_every_training_on_a_gpu_says_what_lowers_its_memory() -> None:
+    trainings = {name for name, text in RULES.items() if name.startswith("train_") and "gpu=1" in text}
+    assert {*trainings, "train_class_generator"} == set(GPU_MEMORY)  # which has its resources from train_generator
 
 
 def test_the_cluster_profile_says_how_each_gpu_is_asked_for() -> None:

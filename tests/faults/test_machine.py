@@ -111,7 +111,7 @@ def failing(error: Exception, rule: str, capfd: pytest.CaptureFixture[str]) -> s
         raise error
 
     with pytest.raises(SystemExit):
-        run(main, SimpleNamespace(rule=rule, log=[], input=[], output=[]))
+        run(main, SimpleNamespace(rule=rule, log=[], input=[], output=[], wildcards=[]))
     return capfd.readouterr().err
 
 

@@ -36,4 +36,5 @@ def main(job: Any) -> None:
 
 if __name__ == "__main__":
     target, log = sys.argv[1:]
-    run(main, SimpleNamespace(rule="build_image", image=Path(target), input=[], output=[], log=[log]))
+    files = {"input": [], "output": [], "wildcards": [], "log": [log]}
+    run(main, SimpleNamespace(rule="build_image", image=Path(target), **files))
