@@ -164,7 +164,7 @@ def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path
         here.unlink()
         with pytest.raises(InputError, match=rf"{re.escape(str(here))}: missing.*--forcerun"):
             check_inputs([here])
-    kinds = {".npy", ".parquet", ".json", ".csv", ".safetensors", ".md", ".svg", ".png", ".yaml"}
+    kinds = {".npy", ".parquet", ".json", ".csv", ".safetensors", ".md", ".html", ".svg", ".png", ".yaml"}
     assert {kind for kind, _ in tried} == kinds
     assert len(tried) == len(kinds) * len(EVERY) + len(OTHER) * 3
 
