@@ -13,7 +13,7 @@ from workflow_scripts.training import eager
 ROOT = Path(__file__).parent.parent
 
 WITHOUT_COMPILER = """
-import sys, tempfile
+import os, sys, tempfile
 from pathlib import Path
 import torch
 from workflow_scripts.classifiers.presets import classifier_settings
@@ -23,6 +23,7 @@ from workflow_scripts.training import Checkpoints
 
 [device] = prepare_torch(1)
 assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
+assert os.environ["CUBLAS_WORKSPACE_CONFIG"] in (":4096:8", ":16:8") and not torch.cuda.is_initialized()
 images, labels = torch.zeros(4, 8, 8, 1, dtype=torch.uint8), torch.arange(4)
 settings = classifier_settings("tiny", {"steps": 2, "batch": 2, "width": 2})
 network = build_classifier(settings, images, 4, 0, images.device)

@@ -17,6 +17,8 @@ def be_deterministic() -> None:
     """
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
+    # Without a workspace of fixed size cuBLAS may add up in another order; read when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"  # the compiler reads it if it is ever imported
 
 
