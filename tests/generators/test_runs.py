@@ -1,5 +1,6 @@
 """Training in several processes equals training in one on the same batches."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.job import Interrupted
 from workflow_scripts.training import Checkpoints
 
 BIGGAN = BigGANSettings(
@@ -35,3 +37,11 @@ def test_two_processes_equal_one(settings: Settings, tmp_path: Path) -> None:
         for key, value in network.named_parameters():
             torch.testing.assert_close(two.networks[name].get_parameter(key), value, rtol=1e-3, atol=1e-5, msg=key)
     np.testing.assert_allclose(np.array(curve_of_two.curve)[:, 0], np.array(curve.curve)[:, 0])
+
+
+def test_what_stops_one_of_several_processes_is_what_the_job_says(tmp_path: Path) -> None:
+    images, labels = np.zeros((6, 8, 8, 1), dtype=np.uint8), np.zeros(6, dtype=np.int64)
+    run = TrainingRun(BIGGAN, images, labels, 0, 1, Checkpoints(tmp_path, stop_at=time.time()))
+    with pytest.raises(Interrupted, match="stopped at step 1 as its time was up, after a checkpoint"):
+        train_run(run, [torch.device("cpu")] * 2)
+    assert Checkpoints(tmp_path).load(torch.device("cpu"))[0] == 1
