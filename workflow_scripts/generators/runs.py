@@ -7,6 +7,7 @@ shared, so that the result is that of one device up to rounding. Results pass th
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from workflow_scripts.device import be_deterministic
+from workflow_scripts.files import InputError
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
 from workflow_scripts.generators.training import TrainingRecord, train
+from workflow_scripts.job import Interrupted
 from workflow_scripts.training import INITIAL_WEIGHTS, Checkpoints, step_seed
 
 
@@ -40,11 +43,15 @@ class TrainingRun:
 def train_run(run: TrainingRun, devices: list[torch.device]) -> tuple[GenerativeModel, TrainingRecord]:
     """Train on `devices` (all CUDA, or all CPU), or go on from the run's newest checkpoint.
 
-    Raises Interrupted and InputError as `train` does, and ValueError if the batch cannot be shared evenly.
+    Raises Interrupted and InputError as `train` does, and InputError if the batch cannot be shared evenly.
     """
     if len(devices) > 1:
-        if run.settings.batch % (len(devices) * run.settings.accumulate):
-            raise ValueError(f"a batch of {run.settings.batch} cannot be shared evenly by {len(devices)} devices")
+        batch, parts = run.settings.batch, run.settings.accumulate
+        if batch % (len(devices) * parts):
+            raise InputError(
+                f"a batch of {batch} in {parts} micro-batches cannot be shared evenly by {len(devices)} devices; "
+                "change `batch` or `accumulate` (config key generators.<name>.overrides), or the GPUs (resource `gpu`)"
+            )
         _train_in_processes(run, devices)
         # The finished run's checkpoint is taken up below without a further step.
     return _train_on(run, devices[0])
@@ -62,18 +69,23 @@ def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     meeting_point = folder / "processes"
     meeting_point.unlink(missing_ok=True)
-    context = mp.spawn(_process, (run, devices, meeting_point), nprocs=len(devices), join=False)
+    ended = mp.get_context("spawn").SimpleQueue()  # why a process ended before its time, for people
+    context = mp.spawn(_process, (run, devices, meeting_point, ended), nprocs=len(devices), join=False)
     # Every process stops at the same step once one of them has seen the signal.
     before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in context.processes])
     try:
         while not context.join():
             pass
+    except mp.ProcessRaisedException:
+        if ended.empty():
+            raise
+        raise ended.get() from None
     finally:
         signal.signal(signal.SIGTERM, before)
         meeting_point.unlink(missing_ok=True)
 
 
-def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_point: Path) -> None:
+def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_point: Path, ended: Any) -> None:
     device = devices[index]
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -82,5 +94,8 @@ def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_
     dist.init_process_group(backend, f"file://{meeting_point.resolve()}", rank=index, world_size=len(devices))
     try:
         _train_on(run, device)
+    except (InputError, Interrupted) as error:
+        ended.put(error)
+        raise
     finally:
         dist.destroy_process_group()
