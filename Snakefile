@@ -46,6 +46,7 @@ rule replication:
 rule one_shot:
     input:
         collect("results/one_shot/{dataset}.{kind}", dataset=STUDY["datasets"], kind=["json", "md"]),
+        collect("results/figures/dimension/{dataset}.svg", dataset=STUDY["datasets"]),
 
 
 rule similarity:

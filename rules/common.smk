@@ -41,6 +41,7 @@ config["replication"] = config["replication"] or {
     "datasets": {},
     "seeds": [0],
     "samples": 0,
+    "neighbours": 2,
     "shards": 1,
     "wanted_percentage": 1.0,
 }
@@ -58,7 +59,7 @@ RUNS = [
 PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
 FIRST_SEED = STUDY["seeds"][0]
 FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
-NEIGHBOURS = 2  # the nearest one, and the next for the ratio test
+NEIGHBOURS = STUDY["neighbours"]
 SHARDS = STUDY["shards"]
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 

@@ -29,10 +29,15 @@ def weights_of(wildcards):
     return {"weights": local(space["weights"])} if space.get("weights") else {}
 
 
+def are_packed(space):
+    """Whether the vectors of a space are the packed images themselves."""
+    return config["spaces"][space] == {"kind": "pixel", "resolution": None}
+
+
 def set_vectors(wildcards, space=None):
     """The vectors of an image set in a space: the packed images themselves in that of pixels."""
     space = space or wildcards.space
-    if config["spaces"][space]["kind"] == "pixel":
+    if are_packed(space):
         return f"results/data/{wildcards.dataset}/images.npy"
     return f"results/features/{space}/{wildcards.dataset}/images.npy"
 
@@ -41,7 +46,7 @@ def sample_vectors(wildcards, space=None):
     """The vectors of a generator's samples in a space."""
     space = space or wildcards.space
     run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
-    if config["spaces"][space]["kind"] == "pixel":
+    if are_packed(space):
         return f"results/samples/{run}/images.npy"
     return f"results/features/{space}/{run}.npy"
 

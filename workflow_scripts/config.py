@@ -243,9 +243,12 @@ class Space(Model):
 
 
 class Pixel(Space):
-    """The pixels themselves, at the data set's resolution."""
+    """The pixels themselves."""
 
     kind: Literal["pixel"] = Field(description="how the vectors come about")
+    resolution: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        None, examples=[32], description="px that images are scaled down to; null: the data set's own"
+    )
 
 
 class SimCLR(Space):
@@ -357,6 +360,9 @@ class Replication(Model):
     thresholds: Annotated[list[Annotated[Threshold, AfterValidator(_one_key)]], Field(min_length=1)] = Field(
         [{"calibrated": 0.01}, {"rms": 0.1415}],
         description="when a sample counts as a replica; the first one leads figures and laws",
+    )
+    neighbours: int = Field(
+        2, ge=2, le=1000, description="nearest training images of each sample, and of each control, that are written"
     )
     shards: int = Field(
         1,

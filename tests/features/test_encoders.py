@@ -62,6 +62,15 @@ def test_wrong_weights_are_named(tmp_path, monkeypatch):
         torchvision_encoder("resnet18", str(torn), None, None, CPU)
 
 
+def test_features_that_are_not_finite_are_refused(tmp_path):
+    network, path = saved(tmp_path, "resnet18", ".pth")
+    state = network.state_dict()
+    state["bn1.weight"][3] = torch.nan
+    torch.save(state, path)
+    with pytest.raises(InputError, match="not finite"):
+        encode(torchvision_encoder("resnet18", str(path), None, 40, CPU), IMAGES, CPU)
+
+
 def test_absent_weights_without_a_network_say_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 

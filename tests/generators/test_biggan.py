@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from workflow_scripts.generators.biggan import (
     BigGAN,
     ConditionalBatchNorm,
     Discriminator,
+    DiscriminatorBlock,
     Generator,
+    GeneratorBlock,
     SelfAttention,
     conv,
+    linear,
     orthogonal_gradient,
 )
 from workflow_scripts.generators.model import ImageShape
@@ -63,6 +67,78 @@ def test_conditional_batch_norm_is_batch_norm_with_the_condition_s_gain_and_bias
     mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
     gain, bias = layer.gain_and_bias(condition)[..., None, None].chunk(2, 1)
     torch.testing.assert_close(got, (x - mean) / (variance + 1e-4).sqrt() * (1 + gain) + bias)
+
+
+def doubled(x: Tensor) -> Tensor:
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def halved(x: Tensor) -> Tensor:
+    return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_the_generator_s_block_is_a_bottleneck_with_a_skip_path_that_drops_channels(up: bool) -> None:
+    torch.manual_seed(0)
+    block = GeneratorBlock(8, 4, condition=3, bottleneck=2, upsample=up).eval()  # statistics of mean 0 and variance 1
+    x, condition = torch.randn(2, 8, 4, 4), torch.randn(2, 3)
+    resize = doubled if up else nn.Identity()
+    h = x
+    for number, (norm, layer) in enumerate(zip(block.norms, block.convs, strict=True)):
+        gain, bias = norm.gain_and_bias(condition)[..., None, None].chunk(2, 1)
+        h = (h / (1 + 1e-4) ** 0.5 * (1 + gain) + bias).clamp(min=0)
+        h = F.conv2d(resize(h) if number == 1 else h, layer.weight, padding="same")
+    assert [layer.weight.shape for layer in block.convs] == [(4, 8, 1, 1), (4, 4, 3, 3), (4, 4, 3, 3), (4, 4, 1, 1)]
+    torch.testing.assert_close(block(x, condition), h + resize(x[:, :4]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_the_discriminator_s_block_is_a_bottleneck_with_new_channels_beside_the_skip_path(down: bool) -> None:
+    torch.manual_seed(0)
+    block, x = DiscriminatorBlock(4, 8, bottleneck=2, downsample=down).eval(), torch.randn(2, 4, 4, 4)
+    resize = halved if down else nn.Identity()
+    h = x
+    for number, layer in enumerate(block.convs):
+        h = h.clamp(min=0)
+        h = F.conv2d(resize(h) if number == 3 else h, layer.weight, layer.bias, padding="same")
+    skip = resize(x)
+    skip = torch.cat([skip, F.conv2d(skip, block.grow.weight, block.grow.bias)], 1)
+    torch.testing.assert_close(block(x), h + skip, rtol=1e-4, atol=1e-5)
+
+
+def test_all_layers_start_orthogonal() -> None:
+    torch.manual_seed(0)
+    for layer in (conv(5, 3, 3), linear(6, 4)):
+        rows = layer.parametrizations.weight.original.detach().flatten(1)
+        torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)))
+
+
+def test_every_block_and_the_discriminator_s_projection_see_the_one_class_embedding() -> None:
+    torch.manual_seed(0)
+    shape = ImageShape(8, 1, 2)
+    generator, discriminator = Generator(TINY, shape).eval(), Discriminator(TINY, shape).eval()
+    assert {n.gain_and_bias.in_features for b in generator.blocks if hasattr(b, "norms") for n in b.norms} == {6 + 3}
+    z, labels = torch.randn(2, TINY.latent), torch.tensor([0, 1])
+    assert not torch.allclose(generator(z, labels), generator(z, labels.flip(0)))
+    x = torch.randn(2, 1, 8, 8)
+    seen: list[Tensor] = []
+    discriminator.to_logit.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    difference = discriminator(x, labels) - discriminator(x, labels.flip(0))
+    embedding = discriminator.embedding.weight
+    torch.testing.assert_close(difference, ((embedding[labels] - embedding[labels.flip(0)]) * seen[0]).sum(1))
+
+
+def test_standing_statistics_are_the_means_over_their_batches() -> None:
+    torch.manual_seed(0)
+    model = BigGAN(replace(TINY, standing_batches=3), ImageShape(16, 1, 0), CPU)
+    last = model.networks["ema"].norm
+    batches: list[Tensor] = []
+    last.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0].clone()))
+    model._standing_statistics(torch.zeros(5, dtype=torch.int64), torch.Generator().manual_seed(0))
+    assert len(batches) == 3
+    torch.testing.assert_close(last.running_mean, torch.stack([x.mean((0, 2, 3)) for x in batches]).mean(0))
+    torch.testing.assert_close(last.running_var, torch.stack([x.var((0, 2, 3)) for x in batches]).mean(0))
+    assert not last.training
 
 
 def test_self_attention_starts_closed_and_then_is_softmax_attention() -> None:

@@ -28,6 +28,17 @@ def model(shape: ImageShape = GREY, **changes: object) -> Diffusion:
     return Diffusion(replace(TINY, **changes), shape, CPU)
 
 
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 0), (3, 5)])
+def test_shapes(resolution: int, channels: int, classes: int) -> None:
+    attention = (8,) if resolution == 16 else ()  # of many positions it takes seconds
+    made = model(ImageShape(resolution, channels, classes), sampling_steps=1, attention=attention, guidance=2.0)
+    batch = torch.randn(1, channels, resolution, resolution), torch.zeros(1, dtype=torch.int64)
+    assert made.step([batch]).isfinite().all()
+    labels = torch.zeros(2, dtype=torch.int64) if classes else None
+    assert made.sample(2, labels, 0).shape == (2, resolution, resolution, channels)
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 def test_a_perfect_prediction_gives_the_image_back(prediction: str, schedule: str) -> None:

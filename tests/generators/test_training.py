@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.files import InputError
+from workflow_scripts.generators import diffusion
 from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import BigGANSettings
+from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings
 from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
 from workflow_scripts.job import Interrupted
 from workflow_scripts.training import BatchOrder, Checkpoints, due
@@ -107,6 +108,44 @@ def test_the_measured_distance_is_small_for_a_generator_that_copies(images: torc
 def test_labels_have_the_classes_of_the_set_in_its_proportions() -> None:
     drawn = labels_as_in(torch.tensor([2, 0, 2, 2, 0, 1]), 60)
     assert drawn.bincount().tolist() == [20, 10, 30]
+
+
+@pytest.mark.parametrize(("half_life", "effective"), [(20.0, 20.0), (1e6, 40.0)])
+def test_averaged_weights_move_half_way_in_a_half_life_of_at_most_a_tenth_of_the_training(
+    half_life: float, effective: float
+) -> None:
+    model = tiny_model(steps=100, ema_half_life=half_life)  # 400 images
+    source = tiny_model().networks["generator"]
+    before = [p.clone() for p in model.networks["ema"].parameters()]
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.add_(1)
+    source.get_buffer("condition_weight").fill_(0.25)
+    for _ in range(int(effective / 4)):
+        model.average_weights(source)
+    for old, new in zip(before, model.networks["ema"].parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.5)
+        assert not new.requires_grad
+    assert model.networks["ema"].get_buffer("condition_weight") == 0.25
+
+
+def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same noise for all images; dropout and batch statistics, which look at a micro-batch, are not in it."""
+    monkeypatch.setattr(diffusion, "global_rand", lambda count, device: torch.full((count,), 0.4))
+    monkeypatch.setattr(diffusion, "global_randn", lambda count, *shape, device: torch.full((count, *shape), 0.5))
+    steps = []
+    batch = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1, torch.zeros(8).long()
+    for accumulate in (1, 4):
+        settings = DiffusionSettings(
+            steps=1, batch=8, accumulate=accumulate, widths=(8, 8), layers=1, learning_rate=0.1, groups=2
+        )
+        torch.manual_seed(0)
+        model = diffusion.Diffusion(settings, ImageShape(8, 1), CPU)
+        model.optimisers = {"network": torch.optim.SGD(model.networks["network"].parameters(), 1.0)}
+        loss = model.step([batch])
+        steps.append([loss, *model.networks["network"].parameters()])
+    for whole, parts in zip(*steps, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-6)
 
 
 def interrupt_at(step: int):

@@ -98,7 +98,10 @@ def test_seeds_are_pooled_and_the_background_is_taken_off(found: dict[str, PairE
 
 
 def test_summary_and_answer_say_everything(found: dict[str, PairEstimate], curve: DimensionCurve) -> None:
-    text = json.dumps(summarise(found, curve, {"dataset": "fashion-mnist", "wanted_percentage": 1.0}), allow_nan=False)
+    about = {"dataset": "fashion-mnist", "wanted_percentage": 1.0}
+    summary = summarise(found, curve, curve_points(), about)
+    assert summary["dimension"]["measured"] == curve_points()
+    text = json.dumps(summary, allow_nan=False)
     for key in ("smallest_safe_size", "assumptions", "warnings", "measured", "predicted", "trials", "dimension"):
         assert f'"{key}"' in text
     lines = answer(found, "fashion-mnist", 1.0)

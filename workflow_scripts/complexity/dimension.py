@@ -169,7 +169,7 @@ def curve_sizes(available: int, last: int, wanted: list[int]) -> list[int]:
 
 def shrink(images: np.ndarray, resolution: int) -> np.ndarray:
     """Images uint8 (n, H, W, C) scaled down to `resolution` px, anti-aliased; smaller ones stay as they are."""
-    if images.shape[1] <= resolution:
+    if images.shape[1] <= resolution or not len(images):
         return np.asarray(images)
     size = (resolution, resolution)
     parts = (torch.from_numpy(np.array(images[i : i + 1024])) for i in range(0, len(images), 1024))

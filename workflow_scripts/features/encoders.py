@@ -90,14 +90,20 @@ def torchvision_encoder(
 
 
 def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:
-    """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0)."""
+    """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite."""
     parts = []
     with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
         for start in range(0, len(images), batch):
             part = np.ascontiguousarray(images[start : start + batch])
             parts.append(encoder(torch.from_numpy(part).to(device)).float().cpu().numpy())
             bar.advance(len(part))
-    return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+    features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+    if not np.isfinite(features).all():
+        raise InputError(
+            "features: the encoder gives values that are not finite numbers; its weights are damaged, or not those of "
+            "this network (config key spaces.<name>)"
+        )
+    return features
 
 
 def join(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

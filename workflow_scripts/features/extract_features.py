@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from workflow_scripts.complexity.dimension import shrink
 from workflow_scripts.data.subsets import shard_of
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.encoders import BATCH, encode, join, torchvision_encoder
@@ -24,7 +25,14 @@ def main(snakemake: Any) -> None:
     if shards := snakemake.input.get("shards"):
         write_npy(snakemake.output[0], np.concatenate([part for path in shards if len(part := read_npy(path))]))
         return
+    images = read_npy(snakemake.input.images)
+    if snakemake.wildcards.get("shard"):
+        # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
+        images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]
     [device] = prepare_torch(snakemake.threads)
+    if space["kind"] == "pixel":
+        write_npy(snakemake.output[0], shrink(images, space["resolution"]))
+        return
     encoder: nn.Module
     if space["kind"] == "simclr":
         from workflow_scripts.features.simclr import load_encoder
@@ -32,10 +40,6 @@ def main(snakemake: Any) -> None:
         encoder = load_encoder(snakemake.input.weights, snakemake.input.network, device)
     else:
         encoder = torchvision_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
-    images = read_npy(snakemake.input.images)
-    if snakemake.wildcards.get("shard"):
-        # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
-        images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]
     write_npy(snakemake.output[0], encode(encoder, images, device))
 
 

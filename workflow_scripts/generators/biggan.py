@@ -53,14 +53,17 @@ def widths(settings: BigGANSettings, resolution: int) -> dict[int, int]:
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation whose batch statistics, in training, are those of the whole batch over all processes.
 
-    torch's SyncBatchNorm does the same on CUDA alone. Running statistics are plain means, for `standing_statistics`.
+    torch's SyncBatchNorm does the same on CUDA alone. Running statistics are plain means, for `_standing_statistics`,
+    where `shared` is off: there every process sees the whole batch.
     """
+
+    shared = True
 
     def __init__(self, channels: int, affine: bool = True) -> None:
         super().__init__(channels, eps=1e-4, momentum=None, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        if world_size() == 1 or not self.training:
+        if world_size() == 1 or not (self.training and self.shared):
             return super().forward(x)
         moments = torch.stack([x.float().mean((0, 2, 3)), x.float().square().mean((0, 2, 3))])
         mean, square = (sum_over_processes(moments) / world_size())[:, :, None, None]
@@ -88,8 +91,9 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.query = conv(channels, channels // 8, 1)
-        self.key = conv(channels, channels // 8, 1)
+        narrow = max(1, channels // 8)
+        self.query = conv(channels, narrow, 1)
+        self.key = conv(channels, narrow, 1)
         self.value = conv(channels, channels // 2, 1)
         self.out = conv(channels // 2, channels, 1)
         self.gate = nn.Parameter(torch.zeros(()))
@@ -309,8 +313,9 @@ class BigGAN(GenerativeModel):
     def _standing_statistics(self, labels: Tensor, random: torch.Generator) -> None:
         """Fill the averaged generator's batch-norm statistics over several batches (Brock et al. 2019, appendix F)."""
         ema, batch = self.networks["ema"], self.settings.batch
-        norms = [module for module in ema.modules() if isinstance(module, nn.BatchNorm2d)]
+        norms = [module for module in ema.modules() if isinstance(module, BatchNorm)]
         for norm in norms:
+            norm.shared = False
             norm.reset_running_stats()
             norm.train()
         for _ in range(self.settings.standing_batches):

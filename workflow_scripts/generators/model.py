@@ -101,8 +101,12 @@ class GenerativeModel(ABC):
         optimiser.zero_grad(set_to_none=True)
 
     def average_weights(self, source: nn.Module) -> None:
-        """Move the averaged network towards `source` by one batch of the configured half-life; copy its buffers."""
-        decay = 0.5 ** (self.settings.batch / self.settings.ema_half_life)
+        """Move the averaged network towards `source` by one batch of the configured half-life; copy its buffers.
+
+        The half-life is at most a tenth of the training: of the initial weights a thousandth is left at its end.
+        """
+        half_life = min(self.settings.ema_half_life, self.settings.steps * self.settings.batch / 10)
+        decay = 0.5 ** (self.settings.batch / half_life)
         ema = self.networks["ema"]
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1.0 - decay)

@@ -43,11 +43,15 @@ class TrainingRun:
 def train_run(run: TrainingRun, devices: list[torch.device]) -> tuple[GenerativeModel, TrainingRecord]:
     """Train on `devices` (all CUDA, or all CPU), or go on from the run's newest checkpoint.
 
-    Raises Interrupted and InputError as `train` does, and ValueError if the batch cannot be shared evenly.
+    Raises Interrupted and InputError as `train` does, and InputError if the batch cannot be shared evenly.
     """
     if len(devices) > 1:
-        if run.settings.batch % (len(devices) * run.settings.accumulate):
-            raise ValueError(f"a batch of {run.settings.batch} cannot be shared evenly by {len(devices)} devices")
+        batch, parts = run.settings.batch, run.settings.accumulate
+        if batch % (len(devices) * parts):
+            raise InputError(
+                f"a batch of {batch} in {parts} micro-batches cannot be shared evenly by {len(devices)} devices; "
+                "change `batch` or `accumulate` (config key generators.<name>.overrides), or the GPUs (resource `gpu`)"
+            )
         _train_in_processes(run, devices)
         # The finished run's checkpoint is taken up below without a further step.
     return _train_on(run, devices[0])

@@ -16,11 +16,12 @@ def main(snakemake: Any) -> None:
     table = read_table(snakemake.input.table)
     leading = {key: table[key].iloc[0] for key in ("space", "threshold")}
     table = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
-    curve = curve_of(read_json(snakemake.input.curve)["points"])
+    points = read_json(snakemake.input.curve)["points"]
+    curve = curve_of(points)
     found = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
     lines = answer(found, name, wanted)
     about = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
-    write_json(snakemake.output.estimate, summarise(found, curve, about))
+    write_json(snakemake.output.estimate, summarise(found, curve, points, about))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")
     figure = draw_one_shot(found, wanted, f"space {leading['space']}, threshold {leading['threshold']}")
     save_figure(figure, snakemake.output.svg, snakemake.output.png)

@@ -185,8 +185,10 @@ def measured_enough(points: Points, wanted: float) -> float | None:
     return enough
 
 
-def summarise(found: dict[str, PairEstimate], curve: DimensionCurve | None, about: dict[str, Any]) -> dict[str, Any]:
-    """Strict JSON of the estimates of one data set; `about` goes first."""
+def summarise(
+    found: dict[str, PairEstimate], curve: DimensionCurve | None, points: list[dict[str, Any]], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Strict JSON of the estimates of one data set; `about` goes first. points: those that `curve` was fitted to."""
     generators = {}
     for name, one in found.items():
         shot, sizes = one.estimate, np.unique(one.points.size)
@@ -209,7 +211,12 @@ def summarise(found: dict[str, PairEstimate], curve: DimensionCurve | None, abou
             "trials": one.trials.to_dict("records"),
             "median_error_of_trials": {str(trial): float(error) for trial, error in errors.items()},
         }
-    dimension = curve and {"intercept": curve.intercept, "slope": curve.slope, "sizes": list(curve.sizes)}
+    dimension = curve and {
+        "intercept": curve.intercept,
+        "slope": curve.slope,
+        "sizes": list(curve.sizes),
+        "measured": [{key: one[key] for key in ("size", "dimension", "low", "high")} for one in points],
+    }
     return plain({**about, "dimension": dimension, "generators": generators})
 
 

@@ -39,7 +39,7 @@ def draw_gallery(rows: list[Pairs], label: str) -> Figure:
     figure = Figure(figsize=(0.72 * COLUMNS + 0.4, 2.0 * len(rows)), layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, pairs in zip(parts, rows, strict=True):
-        share = f"{pairs.percentage:.1f} % of samples within {pairs.threshold:.3f} ({label})"
+        share = f"{pairs.percentage:.1f} % of samples within an RMS distance of {pairs.threshold:.3f} ({label})"
         part.suptitle(f"{pairs.size:,} training images: {share}", fontsize=9, x=0.005, ha="left")
         above, below = part.subplots(2, COLUMNS)
         for j in range(COLUMNS):

@@ -37,10 +37,12 @@ def draw_quality(table: pd.DataFrame) -> Figure:
             if control:
                 means = part.groupby("size")[control].mean()
                 axes.plot(means.index, means, ":", color=figures.CONTROL, linewidth=1.2)
-            axes.set_ylim(0, None if "frechet" in measure else 1.02)
+            axes.update_datalim([(part["size"].min(), 0.0)])  # distances from zero on, with a margin above the largest
+            axes.autoscale_view()
         figures.size_axis(grid[-1, column], part["size"], "training images")
-    for axes, label in zip(grid[:, 0], ROWS, strict=True):
+    for axes, (label, (measure, _)) in zip(grid[:, 0], ROWS.items(), strict=True):
         axes.set_ylabel(label)
+        axes.set_ylim(0, None if "frechet" in measure else 1.02)  # last: it ends the scaling of the whole row
     handles = [Line2D([], [], color=style.colour, marker=style.marker, label=name) for name, style in styles.items()]
     handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label="training images themselves"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 1 + 2 * len(datasets)))
