@@ -26,6 +26,11 @@ REBALANCING = {
     "generators": ["class-gan"],
     "imbalance": {"profile": "exponential", "largest": 20, "ratio": 4.0},
 }
+DISTILLATION = {
+    "datasets": ["drawn"],
+    "checkpoints": {"own": {"architecture": "resnet18", "weights": "/data/own.pth"}},
+    "ensembles": [["own", "weak"]],
+}
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 GONE = object()
 
@@ -277,6 +282,18 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"rebalancing": REBALANCING | {"classifier": {"preset": "tiny", "overrides": {"augmentation": "weakest"}}}},
         "rebalancing.classifier.overrides.augmentation",
         "none, weak, strong, stronger",
+    ),
+    ({"distillation": DISTILLATION | {"ensembles": [["weakk"]]}}, "distillation.ensembles", 'did you mean "weak"?'),
+    ({"distillation": DISTILLATION | {"ensembles": [["own", "own"]]}}, "distillation.ensembles", "there 2 times"),
+    (
+        {"distillation": DISTILLATION | {"checkpoints": {"weak": DISTILLATION["checkpoints"]["own"]}}},
+        "distillation.checkpoints.weak",
+        "expected another name",
+    ),
+    (
+        {"distillation": DISTILLATION | {"teacher": {"overrides": {"architecture": "vgg11"}}}},
+        "distillation.attention.method",
+        "expected grad_cam, since the teacher's network vgg11",
     ),
     ({"replication.thresholds": []}, "replication.thresholds", "a list of at least 1"),
     ({"replication.thresholds.0": {}}, "replication.thresholds.0", "one of the keys calibrated, rms"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from workflow_scripts.distillation.find_trends import distilled_runs, draw_trends
+from workflow_scripts.distillation.find_trends import answer, distilled_runs, draw_trends
 from workflow_scripts.distillation.trends import (
     PUBLISHED,
     correlate,
@@ -256,3 +256,10 @@ def test_one_run_of_each_leaves_the_effects_unsettled():
     assert same.first.effect == pytest.approx(1)
     unvaried = two_factors(np.arange(8.0), np.zeros(8), np.tile([0, 1], 4))
     assert np.isnan(unvaried.first.effect)
+
+
+def test_the_answer_says_when_augmentation_did_not_vary():
+    runs = pd.DataFrame({"block": ["set/0", "set/1"], "strength": [1.0, 1.0], "iou": [0.4, 0.5]})
+    lines = answer(trend_table({"strength": np.ones(2), "iou": np.array([0.4, 0.5])}), runs)
+    assert lines[0].startswith("Runs: 2")
+    assert lines[1:] == ["All ensembles are of one strength of augmentation, so that no trend with it can be told."]

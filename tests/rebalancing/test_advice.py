@@ -93,10 +93,12 @@ def test_copies_among_the_synthetic_images_are_said() -> None:
     assert share == pytest.approx(10)
     assert (low, high) == pytest.approx((3.96, 23.05), abs=0.01)  # Wilson, 4 of 40
     assert copied_share(quality[2:]) is None
-    known = advise(
-        SIMILARITY, INTERVAL, None, replace(measured((3.0, 1.0, 5.0)), copies=(share, low, high)), COUNTS, NAMES
-    )
-    assert "10.0 % [4.0, 23.1] of the synthetic images are copies" in " ".join(known.lines)
+    gain = replace(measured((3.0, 1.0, 5.0)), synthetic=40, copies=(share, low, high))
+    known = advise(SIMILARITY, INTERVAL, None, gain, COUNTS, NAMES)
+    said = "classifier, step 1 found 40 synthetic images to add, of which 10.0 % [4.0, 23.1] are copies"
+    assert said in " ".join(known.lines)
+    none = advise(SIMILARITY, INTERVAL, None, replace(gain, synthetic=0, copies=None), COUNTS, NAMES)
+    assert "found no synthetic images to add." in " ".join(none.lines)
     assert known.summary["measured_gain"]["copies_percentage"] == [share, low, high]
     assert "quality.csv" in " ".join(advise(SIMILARITY, INTERVAL, None, None, COUNTS, NAMES).lines)
 

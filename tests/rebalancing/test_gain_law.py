@@ -138,6 +138,11 @@ def test_with_few_points_the_reason_is_their_number(count: int) -> None:
     law = fit_gain_law(measure(planted).only(np.arange(count)))
     assert not law.identified
     assert law.reason.startswith(f"measured on {count} data sets")
+    assert "run more seeds" not in law.reason
+    points = measure(planted)
+    gain_se = np.where(np.arange(8) < count, points.gain_se, np.nan)
+    law = fit_gain_law(GainPoints(points.similarity, points.similarity_se, points.gain, gain_se, points.datasets))
+    assert law.reason.endswith(f"; {8 - count} more have no standard error, so run more seeds")
     json.dumps(law.summary(), allow_nan=False)
 
 

@@ -65,7 +65,8 @@ def draw_trends(table: pd.DataFrame, trends: list[Trend]) -> Figure:
         axes.set_ylabel(label)
         axes.set_xlabel("teachers' augmentation")
         axes.set_xticks(range(len(LADDER)), LADDER, rotation=30, ha="right")
-        axes.set_xlim(students["strength"].min() - 0.3, students["strength"].max() + 0.3)
+        # Mixed ensembles lie between two rungs: both are named.
+        axes.set_xlim(np.floor(students["strength"].min()) - 0.3, np.ceil(students["strength"].max()) + 0.3)
     handles = [Line2D([], [], color=styles[view].colour, marker=styles[view].marker, label=f"student's view: {view}")
                for view in views]  # fmt: skip
     handles += [Line2D([], [], color=figures.CONTROL, linestyle=line, label=what) for line, what in BASELINES.values()]
@@ -91,9 +92,11 @@ def factor_rows(table: pd.DataFrame) -> pd.DataFrame:
 def answer(trends: list[Trend], runs: pd.DataFrame) -> list[str]:
     """What came out, a line for each trend with the teachers' augmentation, and one for the rest."""
     lines = [
-        f"{len(runs)} ensembles of {runs['block'].nunique()} seeds; p-values by permutation within seeds, corrected "
-        f"for {len(trends)} trends (Holm)."
+        f"Runs: {len(runs)} (ensembles times seeds); p-values by permutation within seeds, corrected for {len(trends)} "
+        "trends (Holm)."
     ]
+    if runs["strength"].nunique() < 2:
+        lines.append("All ensembles are of one strength of augmentation, so that no trend with it can be told.")
     for trend in trends:
         if trend.x == "strength":
             if np.isnan(trend.correlation.coefficient):
@@ -109,7 +112,7 @@ def answer(trends: list[Trend], runs: pd.DataFrame) -> list[str]:
 
 
 def main(snakemake: Any) -> None:
-    table = read_csv(snakemake.input[0])
+    table = read_csv(snakemake.input[0]).copy()  # in one piece: as read, so wide a table is one of many
     runs = distilled_runs(table)
     columns = {name: runs[name].to_numpy(float) for name in ("strength", "kl", *RESPONSES)}
     trends = trend_table(columns, runs["block"].to_numpy())

@@ -25,8 +25,8 @@ class MeasuredGain:
 
     arm: the best of so many `arms`, whose gain is a little flattered by the choice if there are several. over_original,
     over_best: (gain, low, high) of the arm. baseline: that of the smallest difference, see `over_baselines`. by_class:
-    columns part (class), gain, p_value (two-sided) over the original. copies: (percentage, low, high) of the arm's
-    synthetic images that are copies of training images, where that was measured.
+    columns part (class), gain, p_value (two-sided) over the original. synthetic: the arm's synthetic images, None if
+    not counted. copies: (percentage, low, high) of them that are copies of training images, None without any.
     """
 
     arm: str
@@ -36,6 +36,7 @@ class MeasuredGain:
     baseline: str
     over_best: tuple[float, float, float]
     by_class: pd.DataFrame
+    synthetic: int | None = None
     copies: tuple[float, float, float] | None = None
 
 
@@ -125,9 +126,11 @@ def advise(
         if gaining:
             lines.append(f"{how}: {_listed(gaining)}.")
         copied = "so look for copies (quality.csv beside the synthetic images)"
-        if measured is not None and measured.copies is not None:
-            share, low, high = measured.copies
-            copied = f"and {share:.1f} % [{low:.1f}, {high:.1f}] of the synthetic images are copies of training images"
+        if measured is not None and measured.synthetic is not None:
+            copied = f"and {measured.arm} found {measured.synthetic or 'no'} synthetic images to add"
+            if measured.copies is not None:
+                share, low, high = measured.copies
+                copied += f", of which {share:.1f} % [{low:.1f}, {high:.1f}] are copies of training images"
         lines.append(
             f"To balance the set, {int((lacking > 0).sum())} classes lack {int(lacking.sum()):,} images; the smallest "
             f"class has {int(np.min(counts)):,} to learn from, {copied}."
@@ -251,6 +254,7 @@ def _measured_summary(measured: MeasuredGain) -> dict[str, Any]:
         "over_original": dict(zip(parts, map(_finite, measured.over_original), strict=True)),
         "baseline": measured.baseline,
         "over_best": dict(zip(parts, map(_finite, measured.over_best), strict=True)),
+        "synthetic": measured.synthetic,
         "copies_percentage": None if measured.copies is None else list(measured.copies),
     }
 

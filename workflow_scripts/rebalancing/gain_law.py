@@ -181,6 +181,7 @@ def fit_gain_law(points: GainPoints, level: float = LEVEL) -> GainLaw:
     calibration = calibrate(points)
     reason = _why_uninformative(points, calibration)
     if reason:
+        reason += f"; {unknown} more have no standard error, so run more seeds" if unknown else ""
         none, empty = (np.nan, np.nan), np.empty((2, 0))
         return GainLaw(
             points=points,

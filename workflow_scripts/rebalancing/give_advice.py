@@ -28,7 +28,8 @@ def main(snakemake: Any) -> None:
             measured = measured_gain(improvements, read_csv(files.over_baselines), group)
             generator, choice = measured.arm.split(".", 1)
             quality = read_csv(files.quality[snakemake.params.generators.index(generator)])
-            measured = replace(measured, copies=copied_share(quality[quality["choice"] == choice]))
+            quality = quality[quality["choice"] == choice]
+            measured = replace(measured, synthetic=int(quality["synthetic"].sum()), copies=copied_share(quality))
             about = read_json(files.counts[0])
             counts, classes = np.array(about["counts"]), about["classes"]
     found = advise(value["value"], (value["low"], value["high"]), law, measured, counts, classes, matrix)
