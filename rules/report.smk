@@ -1,6 +1,5 @@
 """The effective config, the headline numbers, and the report that holds the figures of everything above."""
 
-
 RUN = "{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
 
 

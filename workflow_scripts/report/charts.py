@@ -211,10 +211,10 @@ def quality(table: pd.DataFrame, dataset: str) -> Chart:
                 | {"yaxis": name, "showlegend": row == 0}
             )
     layout["xaxis"] = {**_size_axis(part["size"], X_LABELS["size"]), "anchor": f"y{len(ROWS)}"}
-    means = part.groupby(["generator", "size"])["frechet"].mean().reset_index()
+    found = part.groupby(["generator", "size"])["frechet"].mean().reset_index()
     told = "; ".join(
         f"{name} with {size:,} images {value:.3g}"
-        for name, size, value in zip(means["generator"], means["size"], means["frechet"], strict=True)
+        for name, size, value in zip(found["generator"], found["size"], found["frechet"], strict=True)
     )
     said = f"Quality of the samples on {dataset}. Fréchet distance to held-out images: {told}."
     return Chart(data, layout, said, 860)

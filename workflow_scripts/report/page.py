@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -121,7 +121,7 @@ def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
 
 
-def _cost_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
+def _cost_cells(row: Mapping[Any, Any]) -> tuple[Cell, ...]:
     times = (Cell(_hours(row[name]), float(row[name])) for name in ("hours", "cpu_hours", "gpu_hours"))
     return cell(row["jobs"]), *times, cell(row["memory_gb"], ".2f")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from workflow_scripts.distillation.find_trends import RESPONSES
+from workflow_scripts.distillation.find_trends import RESPONSES, WORDS
 from workflow_scripts.files import read_csv
 from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.pairs import Pair, fit_pairs
@@ -30,6 +30,7 @@ from workflow_scripts.report.tables import Table, cell, from_frame, interval
 from workflow_scripts.similarity.ordering import cluster_order
 
 CAPTIONS = Path(__file__).parents[2] / "report"
+FACTORS = {"first": "teachers", "second": "student", "interaction": "both together"}  # of the two-factor analysis
 MOST_ROWS = 3000  # of a table in the page; the file has all
 
 
@@ -553,13 +554,15 @@ def distillation(study: Study) -> Story | None:
     ]  # fmt: skip
     settled = int((tests["verdict"] != "not settled").sum())
     found = study.answer("distillation/trends.md")
+    spelled = {name: WORDS.get(name, name.replace("_", " ")) for name in {*tests["x"], *tests["y"], *RESPONSES}}
     settled_lines = [line for line in found[1:] if "not settled" not in line]
     columns = {
         "x": "of", "y": "with", "published": "published sign", "coefficient": "rho", "low": "low", "high": "high",
         "p_adjusted": "p, corrected", "verdict": "verdict", "reason": "why not settled",
     }  # fmt: skip
     trend_table = from_frame(
-        "Trends, tested together (results/distillation/trends.csv)", tests.fillna({"reason": ""}), columns,
+        "Trends, tested together (results/distillation/trends.csv)",
+        tests.fillna({"reason": ""}).replace({"x": spelled, "y": spelled}), columns,
         ["", "", "+.0f", "+.2f", "+.2f", "+.2f", ".2g", "", ""],
     )  # fmt: skip
     frame, text = _first(study.students, "Every student", "distillation/table.csv")
@@ -569,10 +572,10 @@ def distillation(study: Study) -> Story | None:
         "teachers_iou": "attention overlap",
     }  # fmt: skip
     students = from_frame(text, frame, {key: name for key, name in about.items() if key in frame}, ".3g")
-    factors = study.csv("distillation/two_factors.csv")
+    factors = study.csv("distillation/two_factors.csv").replace({"response": spelled, "factor": FACTORS})
     effects = from_frame(
-        "Effects of the teachers' view (first), of the student's (second) and of both together, from weakest to "
-        "strongest (results/distillation/two_factors.csv)", factors,
+        "Effects of the teachers' and of the student's augmentation, from weakest to strongest "
+        "(results/distillation/two_factors.csv)", factors,
         {"response": "response", "factor": "factor", "effect": "effect", "low": "low", "high": "high", "p_value": "p"},
         ["", "", "+.3g", "+.3g", "+.3g", ".2g"],
     )  # fmt: skip
