@@ -21,8 +21,8 @@ LIGHT = {
 }  # fmt: skip
 FIGURES = 1.0  # starts, for a rule without torch that fits or draws
 SNAKEMAKE = 0.3  # starts, for what Snakemake does around a job
-# Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once take
-# from each other, and for disks.
+# Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once
+# take from each other, and for disks.
 OFF_BY = 0.35
 
 
