@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
 
-# DATA and NAME come by the environment: a path may hold spaces and quotes.
-export DATA NAME CONFIG
+# These come by the environment: a path may hold spaces and quotes.
+export DATA NAME CONFIG FOLDER
 new: $(INSTALLED) ## write config/NAME.yaml for your images, with what each answer costs: make new DATA=folder NAME=mine
 	@$(BIN)/python -m workflow_scripts.study.new
 

@@ -21,8 +21,8 @@ LIGHT = {
 }  # fmt: skip
 FIGURES = 1.0  # starts, for a rule without torch that fits or draws
 SNAKEMAKE = 0.3  # starts, for what Snakemake does around a job
-# Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once take
-# from each other, and for disks.
+# Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once
+# take from each other, and for disks.
 OFF_BY = 0.35
 
 
@@ -81,7 +81,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
     if rule == "train_simclr":
         space = config["spaces"][named["space"]]
         return start + simclr_settings(space["preset"], space["overrides"]).steps * rates.step[named["space"]]
-    if rule in ("train_arm", "train_teacher", "train_student"):
+    if rule in ("train_baselines", "train_arm", "train_teacher", "train_student"):
         return start + _classifier_seconds(job, config, rates)
     if rule in ("look_with_teachers", "look_with_students"):
         role = "teacher" if rule == "look_with_teachers" else "student"
@@ -104,7 +104,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
 
 
 def _classifier_seconds(job: Job, config: dict[str, Any], rates: Rates) -> float:
-    role = job.rule.removeprefix("train_")
+    role = {"train_teacher": "teacher", "train_student": "student"}.get(job.rule, "arm")
     chosen = config["rebalancing"]["classifier"] if role == "arm" else config["distillation"][role]
     settings = classifier_settings(chosen["preset"], chosen["overrides"])
     seconds = settings.steps * rates.step[role] + EVALUATIONS * _held_out(config) * rates.look[role]
@@ -112,7 +112,7 @@ def _classifier_seconds(job: Job, config: dict[str, Any], rates: Rates) -> float
         rungs = job.wildcards["student"].split(".")[0]
         taught = 0 if rungs in ("alone", "smoothed") else rungs.count("+") + 1
         seconds += taught * settings.steps * settings.batch * rates.look["teacher"]
-    return seconds
+    return seconds * sum(output.endswith("weights.safetensors") for output in job.outputs)
 
 
 def _held_out(config: dict[str, Any]) -> int:

@@ -1,8 +1,9 @@
 """The jobs of a study as Snakemake plans them, done ones too: read without running anything and without a lock."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
 
     Raises InputError, with Snakemake's own words, if there is no plan.
     """
+    configs = [config.resolve()] if config else []
     with _inside(folder), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow_api = api.workflow(
             resource_settings=ResourceSettings(cores=cores),
-            config_settings=ConfigSettings(configfiles=[config.resolve()] if config else []),
+            config_settings=ConfigSettings(configfiles=configs),
             storage_settings=StorageSettings(),
             snakefile=ROOT / "Snakefile",
         )
@@ -80,10 +82,19 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
 
 @contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    """The working directory is `folder` meanwhile: Snakemake looks for files from there."""
-    before = Path.cwd()
+    """As if the command snakemake ran in `folder`: files are looked for there, and it is the Python of that command.
+
+    Rules that start Python have its path as a parameter, and under another name of it they would be done again.
+    """
+    before, python = Path.cwd(), sys.executable
+    command = Path(sys.prefix) / "bin/snakemake"
+    with suppress(OSError, ValueError):
+        first = command.read_text(encoding="utf-8").splitlines()[0]
+        if first.startswith("#!/"):
+            sys.executable = first.removeprefix("#!")
     os.chdir(folder)
     try:
         yield
     finally:
         os.chdir(before)
+        sys.executable = python

@@ -143,14 +143,11 @@ def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _seconds_of_start(imports: str) -> float:
-    """Of a new process that imports what jobs import; the second start, when the files are in memory."""
-    seconds = 0.0
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", imports], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds
+    """Of a new process that imports what jobs import; this one has, so the files are in memory."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", imports], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _now(device: torch.device) -> float:

@@ -136,11 +136,13 @@ def describe(job: Job) -> str:
 
 def main() -> None:
     given = os.environ.get("CONFIG", "")
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd()
+    folder = Path(os.environ.get("FOLDER") or ".")
     cores = len(os.sched_getaffinity(0))
     try:
         if given and not Path(given).is_file():
             raise InputError(f"CONFIG: there is no file {given}")
+        if not folder.is_dir():
+            raise InputError(f"FOLDER: there is no folder {folder}")
         jobs = plan(Path(given) if given else None, [], folder, cores)
     except InputError as error:
         sys.exit(f"make status: {error}")
