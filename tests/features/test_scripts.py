@@ -23,7 +23,7 @@ class Named(dict):  # type: ignore[type-arg]
 def extract(folder: Path, out: Path, shards: int, **wildcards: str) -> np.ndarray:
     job = SimpleNamespace(
         rule="extract_features", log=[], input=Named(images=str(folder / "images.npy")), output=[str(out)],
-        params=Named(space={"kind": "pixel", "resolution": 8}, shards=shards), wildcards=wildcards, threads=1,
+        params=Named(space={"kind": "pixel", "resolution": 8}, shards=shards), wildcards=Named(wildcards), threads=1,
         resources={},
     )  # fmt: skip
     runpy.run_path(str(ROOT / "workflow_scripts/features/extract_features.py"), init_globals={"snakemake": job})

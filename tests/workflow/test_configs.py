@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, replication_study, run_snakemake
+from tests.conftest import ROOT, SMOKE, replication_study, run_snakemake
 
 
 def planned(folder: Path, config: Path) -> tuple[dict[str, int], str]:
@@ -29,7 +29,7 @@ def test_the_large_replication_studies_are_planned_without_their_data(name: str,
 
 
 def test_pixels_at_a_stated_resolution_are_a_space_of_their_own(tmp_path: Path) -> None:
-    study = replication_study()
+    study = replication_study() | {"datasets": yaml.safe_load(SMOKE.read_text())["datasets"]}
     study["spaces"] = {"coarse": {"kind": "pixel", "resolution": 8}}
     study["replication"] |= {"spaces": ["pixel", "coarse"], "neighbours": 5}
     config = tmp_path / "study.yaml"
