@@ -1,7 +1,7 @@
 """Test what goes with the teachers' augmentation, and draw it. Rule: find_trends."""
 
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,10 @@ RESPONSES = {
     "gap": "overfitting: training\nminus validation accuracy",
     "accuracy": "validation\naccuracy",
 }
-BASELINES = {"alone": (":", "student without teachers"), "smoothed": ("--", "the same, labels smoothed")}
+BASELINES: dict[str, tuple[Literal[":", "--"], str]] = {
+    "alone": (":", "student without teachers"),
+    "smoothed": ("--", "the same, labels smoothed"),
+}
 WORDS = {"strength": "augmentation of the teachers", "kl": "divergence from the teachers"}
 
 
