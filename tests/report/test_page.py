@@ -240,7 +240,8 @@ def test_the_text_has_the_numbers_of_the_study(browser: Browser, page: Path, smo
     browser.open(page)
     browser.run(OPEN_ALL)
     text = words(browser.run("document.querySelector('main').innerText"))
-    told = [line for name in ("one_shot", "diagnosis") for line in answers(results / name)]
+    told = [line.removeprefix("To do: ")[1:] for line in answers(results / "one_shot")]
+    told += answers(results / "diagnosis")
     told += [line for line in answers(results / "advice") if not line.startswith("How sure")]
     table = pd.read_csv(results / "replication/table.csv")
     first = table.iloc[0]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from workflow_scripts import figures
 from workflow_scripts.classifiers.presets import LADDER
-from workflow_scripts.distillation.find_trends import RESPONSES
+from workflow_scripts.distillation.find_trends import BASELINES, RESPONSES
 from workflow_scripts.intervals import wilson
 from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.drawing import PERCENTAGE, X_LABELS, apart, control_line, law_caption, law_line
@@ -353,11 +353,12 @@ def trends(students: pd.DataFrame, response: str, verdicts: Mapping[str, str]) -
              "hovertemplate": "%{text}<extra></extra>"}
         )  # fmt: skip
         data.append(_line(means.index.to_numpy(float) + aside, means.to_numpy(), style.colour, view))
-        alone = students[(students["ensemble"] == "alone") & (students["view"] == view)][column].mean()
-        if response in ("gap", "accuracy") and np.isfinite(alone):
-            ends = np.array([taught["strength"].min() - 0.3, taught["strength"].max() + 0.3])
-            without = f"{view}, without teachers"
-            data.append(_line(ends, np.array([alone, alone]), style.colour, without, dash="dot", shown=True))
+        ends = np.array([taught["strength"].min() - 0.3, taught["strength"].max() + 0.3])
+        for baseline, (style_of_line, what) in BASELINES.items():
+            level = students[(students["ensemble"] == baseline) & (students["view"] == view)][column].mean()
+            if response in ("gap", "accuracy") and np.isfinite(level):
+                dash = {":": "dot", "--": "dash"}[style_of_line]
+                data.append(_line(ends, np.full(2, level), style.colour, f"{view}: {what}", dash, shown=True))
         told.append(f"view {view}: " + ", ".join(f"{value:.3g} at strength {at:g}" for at, value in means.items()))
     layout = {
         "xaxis": {

@@ -18,6 +18,7 @@ from workflow_scripts.report.cost import Stage, rule_costs, stage_costs, stages
 from workflow_scripts.report.records import Record, machines, read_records, rule_graph
 from workflow_scripts.report.study import Study
 from workflow_scripts.report.tables import Cell, Table, cell
+from workflow_scripts.study.schedule import duration
 
 PARTS = Path(__file__).parents[2] / "report"
 COLUMNS = ("jobs", "run time", "processor time", "GPU time", "most memory, GB")
@@ -106,23 +107,17 @@ def _totals(rules: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, s
     memory = float(rules["memory_gb"].max()) if len(rules) else 0.0
     made = [
         ("jobs", f"{int(rules['jobs'].sum()):,}"),
-        ("run time of all jobs", _hours(hours)),
-        ("processor time", _hours(cpu)),
-        ("GPU time", _hours(gpu) if gpu else "none used"),
+        ("run time of all jobs", duration(3600 * hours)),
+        ("processor time", duration(3600 * cpu)),
+        ("GPU time", duration(3600 * gpu) if gpu else "none used"),
         ("most memory of a job", f"{memory:.1f} GB"),
         ("artifacts", f"{len(records):,}, {sum(record.size for record in records) / 1e9:.2f} GB"),
     ]
     return made if len(rules) else made[-1:]
 
 
-def _hours(hours: float) -> str:
-    if hours == 0:
-        return "0"
-    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
-
-
 def _cost_cells(row: Mapping[Any, Any]) -> tuple[Cell, ...]:
-    times = (Cell(_hours(row[name]), float(row[name])) for name in ("hours", "cpu_hours", "gpu_hours"))
+    times = (Cell(duration(3600 * row[name]), float(row[name])) for name in ("hours", "cpu_hours", "gpu_hours"))
     return cell(row["jobs"]), *times, cell(row["memory_gb"], ".2f")
 
 

@@ -31,6 +31,7 @@ from workflow_scripts.similarity.ordering import cluster_order
 
 CAPTIONS = Path(__file__).parents[2] / "report"
 FACTORS = {"first": "teachers", "second": "student", "interaction": "both together"}  # of the two-factor analysis
+TO_DO, MEASURED = "To do: ", "Measured by "  # lines of the one-shot answer
 MOST_ROWS = 3000  # of a table in the page; the file has all
 
 
@@ -213,7 +214,10 @@ def replication(study: Study) -> Story | None:
     }  # fmt: skip
     more.append(Part("Every measurement", tables=(from_frame(text, frame, columns),), folded=True))
 
+    # An answer also says how it was measured and what to do, which have places of their own here.
     answers = [line for estimate in estimates.values() for line in estimate["answer"]]
+    to_do = [line.removeprefix(TO_DO) for line in answers if line.startswith(TO_DO)]
+    how = [line for line in answers if line.startswith(MEASURED)]
     return Story(
         name="replication",
         question="Will a generator copy my images?",
@@ -224,13 +228,14 @@ def replication(study: Study) -> Story | None:
             for name, estimate in estimates.items()
             for generator, about in estimate["generators"].items()
         ),
-        answer=_lines(answers),
+        answer=_lines(line for line in answers if not line.startswith((TO_DO, MEASURED))),
         picture=(Choice("data set", tuple(shown)),),
         measured=(
             f"{_were(settings['generators'])} trained on "
             + "; ".join(f"{_listed(part['sizes'])} images of {name}" for name, part in settings["datasets"].items())
             + f", nested subsets, with {_count(len(settings['seeds']), 'seed')}: "
             f"{_count(_trained(table), 'training')}.",
+            *how,
             f"Of each, {settings['samples']:,} samples were compared with every training image by exact search, in "
             f"{_listed(settings['spaces'])}. A copy is a sample within the threshold {label} of a training image: a "
             f"root-mean-square difference of {distance:.4f} (median over the runs), 0 being equal.",
@@ -239,7 +244,7 @@ def replication(study: Study) -> Story | None:
             + " that no generator saw were searched in the same way. What they show is chance.",
         ),
         certainty=_certainty_of_copies(study, estimates, fits),
-        following=_following_copies(study, estimates),
+        following=(*(one[0].upper() + one[1:] for one in to_do), *_following_copies(study, estimates)),
         more=tuple(more),
     )
 
@@ -366,7 +371,8 @@ def rebalancing(study: Study) -> Story | None:
         picture = (Choice("measure and classes", tuple(_gain_figures(study))), *picture)
         arms = list(dict.fromkeys(study.improvements["arm"]))
         measured.append(
-            f"A long-tailed set was drawn, and a classifier trained on it as it is and in {len(arms)} other ways "
+            f"{'A long-tailed set was drawn' if settings['imbalance'] else 'The set is long-tailed by nature'}, and a "
+            f"classifier was trained on it as it is and in {len(arms)} other ways "
             f"({_listed(arms)}), each for the same number of steps, with {_count(len(settings['seeds']), 'seed')}. "
             "All were tested on the same balanced held-out images; gains are paired over seeds."
         )
@@ -605,11 +611,7 @@ def distillation(study: Study) -> Story | None:
         answer=_lines([*(line for given in diagnoses.values() for line in given["answer"]), found[0], *settled_lines]),
         picture=(Choice("what is compared", tuple(shown)),),
         measured=(
-            f"Teachers were trained on {settings['training'] or 'all'} images with the augmentations "
-            f"{_listed(sorted({rung for rungs in settings['ensembles'] for rung in rungs}))}, in "
-            f"{_count(len(settings['ensembles']), 'ensemble')}; students learned from each ensemble under the "
-            f"view{'s' if len(settings['views']) > 1 else ''} {_listed(settings['views'])}, with "
-            f"{_count(len(settings['seeds']), 'seed')}, and beside them students without teachers.",
+            _taught(settings),
             f"Attention: the method {settings['attention']['method']}, as masks of what exceeds "
             f"{settings['attention']['threshold']:g} of its range; their overlap is the IoU of pairs of teachers. "
             "Fidelity is the share of images on which student and teachers agree.",
@@ -625,6 +627,20 @@ def distillation(study: Study) -> Story | None:
             Part("Trends and effects", _lines(found), tables=(trend_table, effects), folded=True),
             Part("Every student", tables=(students,), folded=True),
         ),
+    )
+
+
+def _taught(settings: dict[str, Any]) -> str:
+    """How teachers and students were trained."""
+    own, named = settings["checkpoints"], {one for ensemble in settings["ensembles"] for one in ensemble}
+    rungs = _listed(sorted(named - {*own})) if named - {*own} else ""
+    parts = [f"were trained on {settings['training'] or 'all'} images with the augmentations {rungs}"] if rungs else []
+    parts += [f"were taken as they are ({_listed(own)})"] if own else []
+    views = f"the view{'s' if len(settings['views']) > 1 else ''} {_listed(settings['views'])}"
+    return (
+        f"Teachers {' or '.join(parts)}, in {_count(len(settings['ensembles']), 'ensemble')}; students learned from "
+        f"each ensemble under {views}, with {_count(len(settings['seeds']), 'seed')}, and beside them students without "
+        "teachers."
     )
 
 

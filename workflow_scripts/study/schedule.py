@@ -1,11 +1,13 @@
 """How long jobs take together, when as many run at once as their order and the cores allow."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from workflow_scripts.study.plan import Job
+if TYPE_CHECKING:  # it imports Snakemake
+    from workflow_scripts.study.plan import Job
 
 
-def schedule(jobs: Sequence[Job], seconds: dict[int, float], cores: int) -> tuple[float, int]:
+def schedule(jobs: "Sequence[Job]", seconds: dict[int, float], cores: int) -> tuple[float, int]:
     """Seconds until all jobs are done, each started as soon as its inputs and enough cores are free; most at once."""
     waiting, running, done = set(seconds), {}, set(range(len(jobs))) - set(seconds)
     now, free, at_once = 0.0, cores, 0
