@@ -9,7 +9,8 @@ if TYPE_CHECKING:  # it imports Snakemake
 
 def schedule(jobs: "Sequence[Job]", seconds: dict[int, float], cores: int) -> tuple[float, int]:
     """Seconds until all jobs are done, each started as soon as its inputs and enough cores are free; most at once."""
-    waiting, running, done = set(seconds), {}, set(range(len(jobs))) - set(seconds)
+    waiting, done = set(seconds), set(range(len(jobs))) - set(seconds)
+    running: dict[int, float] = {}  # when each ends
     now, free, at_once = 0.0, cores, 0
     while waiting or running:
         ready = sorted(i for i in waiting if done.issuperset(jobs[i].needs))
