@@ -1,21 +1,30 @@
-"""Run the benchmarks and print them as one Markdown page: `make bench` keeps it as docs/performance.md."""
+"""Run the benchmarks and print them as one Markdown page: `make bench` keeps it as docs/performance.md.
 
+On a machine with a GPU ours, and the peers that can, compute on it. Progress goes to the standard error.
+"""
+
+import argparse
 import importlib
 import logging
 import os
-import sys
+import time
+from pathlib import Path
 
 import torch
 
+from benchmarks.bench import Bench
+from benchmarks.ceiling import describe
 from workflow_scripts.provenance import hardware
 
-BENCHMARKS = ["engine", "measures", "growth", "search_scale", "memory", "training", "distillation_protocols"]
+# The tables with goals first: what is left when the time is up is left out. `engine` reads the study of `make demo`.
+BENCHMARKS = ["engine", "measures", "training", "distillation_protocols", "growth", "search_scale", "memory"]
 
 HEAD = """# Performance
 
-Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in turns in one run. Times on
-shared machines vary by some percent from run to run; nothing here is a test.
+Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in turns in one run, and the
+results were compared, too. Times on shared machines vary by some percent from run to run; nothing here is a test.
 """
+SMALL = "**A trial of the script with little of everything: its numbers mean nothing.**\n"
 
 
 def machine() -> str:
@@ -24,13 +33,27 @@ def machine() -> str:
     return ", ".join([f"{os.cpu_count()} cores of {hardware()['processor']}", *gpus])
 
 
-def main(wanted: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
+    parser.add_argument("--minutes", type=float, default=20, help="when to stop; rows that are left say so")
+    parser.add_argument("--small", action="store_true", help="try the script itself with little of everything")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(os.cpu_count() or 1)
+    bench = Bench(torch.device(given.device), given.small, time.monotonic() + 60 * given.minutes)
     print(HEAD.format(machine=machine(), torch=torch.__version__, threads=torch.get_num_threads()))
-    for name in wanted or BENCHMARKS:
-        print(importlib.import_module(f"benchmarks.{name}").measure(), flush=True)
+    if given.small:
+        print(SMALL)
+    print(describe(bench.ceiling), flush=True)
+    for name in given.names or BENCHMARKS:
+        try:
+            print(importlib.import_module(f"benchmarks.{name}").measure(bench), flush=True)
+        except Exception as error:  # a peer that cannot be imported
+            print(f"## {name}\n\nfailed: {type(error).__name__}: {error}\n", flush=True)
+    print((Path(__file__).parent / "notes.md").read_text(), end="")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.bench import Bench
+
 ROOT = Path(__file__).parent.parent
 TIMES, LISTED = 3, 10
 
@@ -91,7 +93,7 @@ def nothing_to_do() -> float:
     return statistics.median(taken)
 
 
-def measure() -> str:
+def measure(_: Bench) -> str:
     nothing = nothing_to_do()
     found, wall = costs(ROOT / "results")
     cores = json.loads((ROOT / "results/provenance/summary.md.json").read_text(encoding="utf-8"))["hardware"]["cores"]

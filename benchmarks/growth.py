@@ -5,6 +5,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.alone import alone
+from benchmarks.bench import Bench
 from benchmarks.training import our_generator
 from workflow_scripts.complexity.dimension import estimate_dimension
 from workflow_scripts.data.packing import Shape, pack
@@ -24,18 +26,19 @@ from workflow_scripts.replication.quality import frechet_distance
 from workflow_scripts.similarity.class_similarity import measure_similarity
 
 FIGURE = Path(__file__).parent.parent / "docs" / "images" / "growth.png"
-COUNTS = (100, 1_000, 10_000, 100_000)
-SIDES, BATCHES, STEPS, SKIPPED = (16, 32, 64), (8, 32, 128), 6, 2
+LARGEST_DIMENSION = 30_000  # images: at 100,000 it would take as long as all the rest
+SIDES, BATCHES, STEPS, SKIPPED = (16, 32, 64), (8, 32, 128), 5, 2
 
 TEXT = """## How cost grows
 
-Each work on N random images of 32 px, grey, in a process of its own; seconds of the work alone, and the most memory
-that the process held, Python and PyTorch (about 0.4 GiB) and the data included. The exponent is that of seconds
-against N from 1,000 images on. Training: the median step of the preset `tiny`, unconditional, colour images.
+Each work on N random images of 32 px, grey, on the CPU, in a process of its own; seconds of the work alone, and the
+most memory that the process held, Python and PyTorch (about 0.4 GiB) and the data included. The exponent is that of
+seconds against N from 1,000 images on. The dimension takes the largest set at {dimension:,} images: its search compares
+all with all. Training: the median step of the preset `tiny`, unconditional, colour images.
 
 ![Seconds, memory and training steps against size](images/growth.png)
 
-| work | {counts} | exponent | memory at {most:,} images, GiB |
+| work | {counts} | exponent | largest memory, GiB |
 |---|{dashes}---|---|
 {rows}
 
@@ -101,44 +104,56 @@ WORKS: dict[str, Callable[[int], float]] = {
 }
 
 
-def step_seconds(family: str, side: int, batch: int) -> float:
+def step_seconds(family: str, device: torch.device, side: int, batch: int) -> float:
     # Discriminators may be updated several times a step: what counts is what the study waits for.
-    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (256, side, side, 3), dtype=np.uint8))
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (256, side, side, 3), dtype=np.uint8)).to(device)
     settings = settings_for(family, "tiny", {"batch": batch, "conditional": False})
-    times = our_generator(settings, images, torch.zeros(256, dtype=torch.int64), STEPS + SKIPPED)
-    return statistics.median(times[SKIPPED:])
+    labels = torch.zeros(256, dtype=torch.int64, device=device)
+    return statistics.median(our_generator(settings, images, labels, STEPS + SKIPPED)[SKIPPED:])
 
 
-def measure() -> str:
-    found = {work: [alone(function, count) for count in COUNTS] for work, function in WORKS.items()}
+def measure(bench: Bench) -> str:
+    counts = bench.size((100, 1_000, 10_000, 100_000), (100, 300, 1_000))
     cases = [(side, 32) for side in SIDES] + [(32, batch) for batch in BATCHES if batch != 32]
-    steps = {family: {case: step_seconds(family, *case) for case in cases} for family in GENERATORS}
-    draw(found, steps)
-    rows = []
-    for work, results in found.items():
+    found: dict[str, list[tuple[int, float, float]]] = {}  # count, seconds, GiB
+    steps: dict[str, dict[tuple[int, int], float]] = {}
+
+    def work_row(work: str) -> str:
+        sizes = [min(count, LARGEST_DIMENSION) if WORKS[work] is dimension else count for count in counts]
+        results = [alone(WORKS[work], size) for size in sizes]
         seconds = [taken for _, _, taken in results]
-        exponent = np.polyfit(np.log(COUNTS[1:]), np.log(seconds[1:]), 1)[0]
+        found[work] = list(zip(sizes, seconds, [peak for _, peak, _ in results], strict=True))
+        exponent = np.polyfit(np.log(sizes[1:]), np.log(seconds[1:]), 1)[0]
         cells = " | ".join(f"{taken:.2g}" for taken in seconds)
-        rows.append(f"| {work}, s | {cells} | {exponent:.2f} | {results[-1][1]:.1f} |")
+        return f"| {work}, s | {cells} | {exponent:.2f} | {results[-1][1]:.1f} |"
+
+    def step_row(family: str) -> str:
+        steps[family] = {case: step_seconds(family, bench.device, *case) for case in cases}
+        return f"| {family} | " + " | ".join(f"{1000 * taken:.0f}" for taken in steps[family].values()) + " |"
+
+    rows = bench.rows({work: partial(work_row, work) for work in WORKS}, len(counts) + 3)
+    step_rows = bench.rows({family: partial(step_row, family) for family in GENERATORS}, len(cases) + 1)
+    if not bench.small:
+        draw(found, steps)
     return TEXT.format(
-        counts=" | ".join(f"{count:,}" for count in COUNTS), dashes="---|" * len(COUNTS), most=COUNTS[-1],
-        rows="\n".join(rows), cases=" | ".join(f"{side} px, batch {batch}" for side, batch in cases),
-        case_dashes="---|" * len(cases),
-        steps="\n".join(
-            f"| {family} | " + " | ".join(f"{1000 * taken:.0f}" for taken in row.values()) + " |"
-            for family, row in steps.items()
-        ),
+        counts=" | ".join(f"{count:,}" for count in counts), dashes="---|" * len(counts),
+        dimension=min(counts[-1], LARGEST_DIMENSION), rows=rows,
+        cases=" | ".join(f"{side} px, batch {batch}" for side, batch in cases), case_dashes="---|" * len(cases),
+        steps=step_rows,
     )  # fmt: skip
 
 
-def draw(found: dict[str, list[tuple[float, float, float]]], steps: dict[str, dict[tuple[int, int], float]]) -> None:
+def draw(found: dict[str, list[tuple[int, float, float]]], steps: dict[str, dict[tuple[int, int], float]]) -> None:
+    """What was measured, as FIGURE; a work that failed is not in it."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     seconds, memory, training = figure.subplots(1, 3)
-    for (work, results), marker in zip(found.items(), "osD^v", strict=True):
-        seconds.plot(COUNTS, [taken for _, _, taken in results], marker=marker, label=work)
-        memory.plot(COUNTS, [peak for _, peak, _ in results], marker=marker)
-    for family, style in GENERATORS.items():
-        row = steps[family]
+    for (work, results), marker in zip(found.items(), "osD^v", strict=False):
+        sizes, taken, peaks = zip(*results, strict=True)
+        seconds.plot(sizes, taken, marker=marker, label=work)
+        memory.plot(sizes, peaks, marker=marker)
+    for family, row in steps.items():
+        style = GENERATORS[family]
         training.plot(
             SIDES, [1000 * row[side, 32] for side in SIDES], color=style.colour, marker=style.marker, label=family
         )

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,20 @@ import torch
 from PIL import Image
 
 from benchmarks.alone import alone
+from benchmarks.bench import Bench
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import image_folder
 from workflow_scripts.files import read_npy, sha256
 from workflow_scripts.replication.search import find_neighbours
 from workflow_scripts.similarity.class_similarity import measure_similarity
 
-COUNT, SIDE, CLASSES, SAMPLES, FILES = 100_000, 64, 10, 1024, 500
+SIDE, CLASSES, SAMPLES, FILES = 64, 10, 1024, 500
 
-TEXT = """## Memory: 100,000 colour images of 64 px
+TEXT = """## Memory: {count:,} colour images of 64 px
 
-Each stage in a process of its own, which holds Python and PyTorch (about 0.4 GiB) and, of the file of {size:.1f} GiB,
-what the system keeps mapped for it. There are {files} different images, as JPEG files of 96 px, each under many names.
+On the CPU, each stage in a process of its own, which holds Python and PyTorch (about 0.4 GiB) and, of the file of
+{size:.1f} GiB, what the system keeps mapped for it. There are {files} different images, as JPEG files of 96 px, each
+under many names.
 
 | stage | s | largest memory, GiB |
 |---|---|---|
@@ -40,12 +43,12 @@ def checking(folder: Path) -> None:
 def searching(folder: Path) -> None:
     images = read_npy(folder / "images.npy")
     samples = np.random.default_rng(1).integers(0, 256, (SAMPLES, SIDE, SIDE, 3), dtype=np.uint8)
-    find_neighbours(samples, np.arange(SAMPLES), images, np.arange(COUNT), 2, torch.device("cpu"))
+    find_neighbours(samples, np.arange(SAMPLES), images, np.arange(len(images)), 2, torch.device("cpu"))
 
 
 def comparing(folder: Path) -> None:
-    labels = np.arange(COUNT) % CLASSES
-    measure_similarity(read_npy(folder / "images.npy"), labels, [str(i) for i in range(CLASSES)])
+    images = read_npy(folder / "images.npy")
+    measure_similarity(images, np.arange(len(images)) % CLASSES, [str(i) for i in range(CLASSES)])
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
@@ -56,8 +59,8 @@ STAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def measure() -> str:
-    rows = []
+def measure(bench: Bench) -> str:
+    count = bench.size(100_000, 1_000)
     with tempfile.TemporaryDirectory() as place:
         files = Path(place) / "files"
         files.mkdir()
@@ -65,10 +68,12 @@ def measure() -> str:
         for i in range(FILES):
             coarse = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8))
             coarse.resize((96, 96), Image.Resampling.BICUBIC).save(files / f"{i:06d}.jpg")
-        for i in range(FILES, COUNT):
+        for i in range(FILES, count):
             os.link(files / f"{i % FILES:06d}.jpg", files / f"{i:06d}.jpg")
-        for name, work in STAGES.items():
-            taken, memory, _ = alone(work, Path(place))
-            rows.append(f"| {name} | {taken:.1f} | {memory:.2f} |")
-        size = (Path(place) / "images.npy").stat().st_size / 2**30
-    return TEXT.format(size=size, files=FILES, rows="\n".join(rows))
+
+        def row(name: str) -> str:
+            taken, memory, _ = alone(STAGES[name], Path(place))
+            return f"| {name} | {taken:.1f} | {memory:.2f} |"
+
+        rows = bench.rows({name: partial(row, name) for name in STAGES}, 3)
+    return TEXT.format(count=count, size=count * SIDE**2 * 3 / 2**30, files=FILES, rows=rows)

@@ -9,22 +9,26 @@ import pandas as pd
 import torch
 
 from benchmarks.alone import alone
+from benchmarks.bench import Bench
 from workflow_scripts.data.subsets import shard_of
 from workflow_scripts.files import read_npy
 from workflow_scripts.replication.search import find_neighbours, merge
 
-SAMPLES, SIDE, SIZES, SHARDS = 1024, 28, (10_000, 100_000, 1_000_000), 10
+SAMPLES, SIDE, SHARDS = 1024, 28, 10
 
 TEXT = """## Neighbour search: how it grows, and what shards change
 
 The nearest two of N random images ({side} px, grey) to {samples} samples, read from a file on disk, exactly, on
-{threads} threads; each row in a process of its own. Time grows as N to the power {exponent:.2f} (fitted over the rows
-without shards). Merging {shards} shards took {merged:.2f} s and gave the same rows to the bit.
+{threads} threads of the CPU; each row in a process of its own.
+
+{table}
+"""
+TABLE = """Time grows as N to the power {exponent:.2f} (fitted over the rows without shards). Merging {shards} shards
+took {merged:.2f} s and gave the same rows to the bit.
 
 | N | shards | s for each job | pairs a second | largest memory of a job, GiB |
 |---|---|---|---|---|
-{rows}
-"""
+{rows}"""
 
 
 def search(path: Path, first: int, last: int) -> tuple[float, pd.DataFrame]:
@@ -38,31 +42,36 @@ def search(path: Path, first: int, last: int) -> tuple[float, pd.DataFrame]:
     return time.perf_counter() - began, rows
 
 
-def measure() -> str:
+def table(sizes: tuple[int, ...]) -> str:
     rows, times = [], []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
-        images = np.lib.format.open_memmap(path, "w+", np.uint8, (SIZES[-1], SIDE, SIDE, 1))
+        images = np.lib.format.open_memmap(path, "w+", np.uint8, (sizes[-1], SIDE, SIDE, 1))
         random = np.random.default_rng(0)
-        for start in range(0, SIZES[-1], 10_000):
-            images[start : start + 10_000] = random.integers(0, 256, (10_000, SIDE, SIDE, 1), dtype=np.uint8)
+        for part in np.array_split(images, max(1, sizes[-1] // 10_000)):
+            part[:] = random.integers(0, 256, part.shape, dtype=np.uint8)
         images.flush()
-        for size in SIZES:
+        for size in sizes:
             _, memory, (taken, whole) = alone(search, path, 0, size)
             times.append(taken)
             rows.append(f"| {size:,} | 1 | {taken:.2f} | {SAMPLES * size / taken:.2e} | {memory:.2f} |")
-        parts = [shard_of(SIZES[-1], i, SHARDS) for i in range(SHARDS)]
+        parts = [shard_of(sizes[-1], i, SHARDS) for i in range(SHARDS)]
         found = [alone(search, path, part.start, part.stop) for part in parts]
         began = time.perf_counter()
         merged = merge([part for _, _, (_, part) in found], 2)
         merging = time.perf_counter() - began
     pd.testing.assert_frame_equal(merged, merge([whole], 2), check_exact=True)
     taken, memory = float(np.mean([taken for _, _, (taken, _) in found])), max(peak for _, peak, _ in found)
-    rows.append(
-        f"| {SIZES[-1]:,} | {SHARDS} | {taken:.2f} | {SAMPLES * SIZES[-1] / SHARDS / taken:.2e} | {memory:.2f} |"
-    )
-    exponent = float(np.polyfit(np.log(SIZES), np.log(times), 1)[0])
+    rate = SAMPLES * sizes[-1] / SHARDS / taken
+    rows.append(f"| {sizes[-1]:,} | {SHARDS} | {taken:.2f} | {rate:.2e} | {memory:.2f} |")
+    exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+    return TABLE.format(exponent=exponent, shards=SHARDS, merged=merging, rows="\n".join(rows))
+
+
+def measure(bench: Bench) -> str:
+    sizes = bench.size((10_000, 100_000, 1_000_000), (1_000, 10_000))
+    found = bench.attempt("search and shards", lambda: table(sizes))
     return TEXT.format(
-        side=SIDE, samples=SAMPLES, threads=torch.get_num_threads(), exponent=exponent, shards=SHARDS, merged=merging,
-        rows="\n".join(rows),
+        side=SIDE, samples=SAMPLES, threads=torch.get_num_threads(),
+        table=found if isinstance(found, str) else found[0],
     )  # fmt: skip

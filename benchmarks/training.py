@@ -7,6 +7,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -20,9 +22,11 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from benchmarks.bench import Bench
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, train_classifier
 from workflow_scripts.generators.biggan import Discriminator, Generator
@@ -39,20 +43,25 @@ from workflow_scripts.generators.presets import (
 from workflow_scripts.generators.training import train
 from workflow_scripts.training import Checkpoints
 
-IMAGES, SIDE, CLASSES, ROUNDS = 2048, 32, 10, 3
+IMAGES, SIDE, CLASSES, ROUNDS = 2048, 32, 10, 2
 SHAPE = ImageShape(SIDE, 3)
-STEPS = {"diffusion": 24, "biggan": 24, "stylegan2-32": 8, "stylegan2-64": 4, "classifier": 4}  # of each in each round
+# Timed of each in each round:
+STEPS = {
+    "diffusion": 20, "biggan": 20, "stylegan2-32": 6, "stylegan2-64": 3, "classifier": 4, "classifier-bfloat16": 4,
+}  # fmt: skip
 SKIPPED = 2  # first steps of a loop, in which things are set up
 
 TEXT = """## Training steps beside a plain loop
 
 The same network and batch, {images:,} colour images of {side} px: ours from memory, the peer's as PNG files through
 torchvision's transforms and a DataLoader with 2 workers that stay. The two take turns, {rounds} rounds; the median
-step, the first {skipped} of a round left out. No compilation, float32. StyleGAN2: layers of the same widths on both
-sides; the median step is one without a gradient penalty, which stylegan2-pytorch takes every 4 steps and ours every 16.
+step, the first {skipped} of a round left out. No compilation; float32 unless the row says otherwise. StyleGAN2: layers
+of the same widths on both sides; the median step is one without a gradient penalty, which stylegan2-pytorch takes every
+4 steps and ours every 16.
+The share is that of the convolutions and products of one of our steps, forwards and backwards, as PyTorch counts them.
 
-| work | ours, ms a step | peer | peer, ms a step | ratio |
-|---|---|---|---|---|
+| work | ours, ms a step | share | peer | peer, ms a step | ratio |
+|---|---|---|---|---|---|
 {rows}
 """
 
@@ -71,28 +80,38 @@ def make_images(folder: Path) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(images)), torch.arange(IMAGES) % CLASSES
 
 
-def batches(folder: Path, batch: int, *augment: nn.Module, signed: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of the files: images in -1..1 (or 0..1) and labels."""
+def batches(
+    folder: Path, batch: int, device: torch.device, *augment: nn.Module, signed: bool = True
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of the files on the device: images in -1..1 (or 0..1) and labels."""
     scale = [v2.Normalize([0.5], [0.5])] if signed else []
     transform = v2.Compose([*augment, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), *scale])
     loader = DataLoader(
         ImageFolder(str(folder), transform), batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
     )
     while True:
-        yield from loader
+        for images, labels in loader:
+            yield images.to(device), labels.to(device)
 
 
 class Enough(Exception):
     """As many steps as are timed are done."""
 
 
+def now(device: torch.device) -> float:
+    """The time when all work on the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def our_generator(settings: Settings, images: Tensor, labels: Tensor, steps: int) -> list[float]:
-    times = [time.perf_counter()]
+    times = [now(images.device)]
     with tempfile.TemporaryDirectory() as folder:
         model = build_model(settings, ImageShape(images.shape[1], 3), images.device)
 
         def note(done: int) -> None:
-            times.append(time.perf_counter())
+            times.append(now(images.device))
             if done == steps:
                 raise Enough
 
@@ -110,19 +129,20 @@ def timed(step: Callable[[], None], steps: int) -> list[float]:
     return taken
 
 
-def plain_diffusion(settings: DiffusionSettings, folder: Path, steps: int) -> list[float]:
+def plain_diffusion(settings: DiffusionSettings, folder: Path, device: torch.device, steps: int) -> list[float]:
     """The loop of diffusers' example of unconditional generation."""
-    network = unet(settings, SHAPE)
+    network: nn.Module = unet(settings, SHAPE)
+    network = network.to(device)
     noising = DDPMScheduler(settings.noise_levels, beta_schedule=settings.noise_schedule, prediction_type="epsilon")
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, betas=(0.95, 0.999), weight_decay=1e-6)
     schedule = get_scheduler("cosine", optimiser, num_warmup_steps=10, num_training_steps=1000)
     average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
-    data = batches(folder, settings.batch)
+    data = batches(folder, settings.batch, device)
 
     def step() -> None:
         clean, _ = next(data)
         noise = torch.randn_like(clean)
-        level = torch.randint(0, settings.noise_levels, (len(clean),)).long()
+        level = torch.randint(0, settings.noise_levels, (len(clean),), device=device).long()
         loss = F.mse_loss(network(noising.add_noise(clean, noise, level), level).sample, noise)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -135,19 +155,19 @@ def plain_diffusion(settings: DiffusionSettings, folder: Path, steps: int) -> li
     return timed(step, steps)
 
 
-def plain_biggan(settings: BigGANSettings, folder: Path, steps: int) -> list[float]:
+def plain_biggan(settings: BigGANSettings, folder: Path, device: torch.device, steps: int) -> list[float]:
     """Both networks updated one after the other, real and generated images in passes of their own."""
-    generator, discriminator = Generator(settings, SHAPE), Discriminator(settings, SHAPE)
-    average = Generator(settings, SHAPE)
+    generator, average = (Generator(settings, SHAPE).to(device) for _ in range(2))
+    discriminator = Discriminator(settings, SHAPE).to(device)
     betas = (settings.adam_beta1, settings.adam_beta2)
     optimisers = [
         torch.optim.Adam(network.parameters(), rate, betas)
         for network, rate in ((generator, settings.generator_lr), (discriminator, settings.discriminator_lr))
     ]
-    data = batches(folder, settings.batch)
+    data = batches(folder, settings.batch, device)
 
     def latents() -> Tensor:
-        return torch.randn(settings.batch, settings.latent)
+        return torch.randn(settings.batch, settings.latent, device=device)
 
     def step() -> None:
         for _ in range(settings.discriminator_steps):
@@ -178,7 +198,7 @@ def stylegan2_pytorch() -> ModuleType:
         ):
             return importlib.import_module("stylegan2_pytorch.stylegan2_pytorch")
     except ModuleNotFoundError as error:
-        raise SystemExit(f"{error}; run `make bench`, which installs envs/peers.txt") from None
+        raise ImportError(f"{error}; run `make bench`, which installs envs/peers.txt") from None
 
 
 def stylegan2(side: int) -> StyleGAN2Settings:
@@ -189,25 +209,26 @@ def stylegan2(side: int) -> StyleGAN2Settings:
     return settings
 
 
-def plain_stylegan2(settings: StyleGAN2Settings, folder: Path, side: int, steps: int) -> list[float]:
+def plain_stylegan2(
+    settings: StyleGAN2Settings, folder: Path, device: torch.device, side: int, steps: int
+) -> list[float]:
     """The step of stylegan2-pytorch's Trainer with its networks, losses and regulariser."""
     peer = stylegan2_pytorch()
     capacity = settings.channels // (2 * side)
-    mapping = peer.StyleVectorizer(settings.latent, settings.mapping_depth, lr_mul=0.1)
-    generator = peer.Generator(side, settings.latent, capacity)
-    average = peer.Generator(side, settings.latent, capacity)
-    discriminator = peer.AugWrapper(peer.Discriminator(side, capacity // 2), side)
+    mapping = peer.StyleVectorizer(settings.latent, settings.mapping_depth, lr_mul=0.1).to(device)
+    generator, average = (peer.Generator(side, settings.latent, capacity).to(device) for _ in range(2))
+    discriminator = peer.AugWrapper(peer.Discriminator(side, capacity // 2), side).to(device)
     optimisers = [
         torch.optim.Adam([*mapping.parameters(), *generator.parameters()], 2e-4, (0.5, 0.9)),
         torch.optim.Adam(discriminator.parameters(), 4e-4, (0.5, 0.9)),
     ]
-    data = batches(folder, settings.batch, v2.Resize(side))
+    data = batches(folder, settings.batch, device, v2.Resize(side))
     done = 0
 
     def generate() -> Tensor:
-        latents = torch.randn(settings.batch, settings.latent)
+        latents = torch.randn(settings.batch, settings.latent, device=device)
         styles = peer.styles_def_to_tensor([(mapping(latents), generator.num_layers)])
-        return generator(styles, torch.rand(settings.batch, side, side, 1))
+        return generator(styles, torch.rand(settings.batch, side, side, 1, device=device))
 
     def step() -> None:
         nonlocal done
@@ -237,14 +258,14 @@ def plain_stylegan2(settings: StyleGAN2Settings, folder: Path, side: int, steps:
     return timed(step, steps)
 
 
-def our_classifier(images: Tensor, labels: Tensor, steps: int) -> list[float]:
-    settings = classifier_settings("guo2024-student", {"steps": steps})
+def our_classifier(images: Tensor, labels: Tensor, precision: str, steps: int) -> list[float]:
+    settings = classifier_settings("guo2024-student", {"steps": steps, "precision": precision})
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         network = build_classifier(settings, images, CLASSES, 0, images.device)
-        times.append(time.perf_counter())
+        times.append(now(images.device))
         checkpoints = Checkpoints(Path(folder), 1e9)
-        train_classifier(network, images, labels, 0, checkpoints, on_step=lambda _: times.append(time.perf_counter()))
+        train_classifier(network, images, labels, 0, checkpoints, on_step=lambda _: times.append(now(images.device)))
     return np.diff(times).tolist()
 
 
@@ -258,7 +279,7 @@ def plain_classifier(images: Tensor, folder: Path, steps: int) -> list[float]:
         v2.RandomHorizontalFlip(),
         v2.RandomRotation(15),
     )
-    data = batches(folder, settings.batch, *augment, signed=False)
+    data = batches(folder, settings.batch, images.device, *augment, signed=False)
     network.train()
 
     def step() -> None:
@@ -272,49 +293,67 @@ def plain_classifier(images: Tensor, folder: Path, steps: int) -> list[float]:
     return timed(step, steps)
 
 
-def measure() -> str:
+def operations(loop: partial[list[float]]) -> int:
+    """Additions and multiplications in the convolutions and products of the first step of a loop.
+
+    Without the penalties on gradients: they are in few steps, and their derivatives of derivatives stop the counter.
+    """
+    if isinstance(settings := loop.args[0], StyleGAN2Settings):
+        loop = partial(loop.func, replace(settings, r1_gamma=0.0, path_length=0.0), *loop.args[1:])
+    with FlopCounterMode(display=False) as counter:
+        loop(1)
+    return counter.get_total_flops()
+
+
+def measure(bench: Bench) -> str:
     diffusion, biggan = settings_for("diffusion", "tiny", {}), settings_for("biggan", "tiny", {})
     assert isinstance(diffusion, DiffusionSettings)
     assert isinstance(biggan, BigGANSettings)
-    batch = classifier_settings("guo2024-student", {}).batch
-    rows = []
+    batch, device = classifier_settings("guo2024-student", {}).batch, bench.device
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        images, labels = make_images(folder)
-        none = torch.zeros(IMAGES, dtype=torch.int64)
+        images, labels = (one.to(device) for one in make_images(folder))
+        none = torch.zeros(IMAGES, dtype=torch.int64, device=device)
         wide = F.interpolate(images.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1).contiguous()
-        works: dict[str, tuple[str, str, Callable[[int], list[float]], Callable[[int], list[float]]]] = {
+        loops: dict[str, tuple[str, str, partial[list[float]], partial[list[float]]]] = {
             "diffusion": (
                 f"diffusion, preset tiny, batch {diffusion.batch}", "diffusers' example of training",
-                lambda steps: our_generator(diffusion, images, none, steps),
-                lambda steps: plain_diffusion(diffusion, folder, steps),
+                partial(our_generator, diffusion, images, none), partial(plain_diffusion, diffusion, folder, device),
             ),
             "biggan": (
                 f"BigGAN, preset tiny, batch {biggan.batch}", "plain eager loop",
-                lambda steps: our_generator(biggan, images, none, steps),
-                lambda steps: plain_biggan(biggan, folder, steps),
+                partial(our_generator, biggan, images, none), partial(plain_biggan, biggan, folder, device),
             ),
             "stylegan2-32": (
                 "StyleGAN2, 32 px, batch 16", "stylegan2-pytorch",
-                lambda steps: our_generator(stylegan2(32), images, none, steps),
-                lambda steps: plain_stylegan2(stylegan2(32), folder, 32, steps),
-            ),
-            "stylegan2-64": (
-                "StyleGAN2, 64 px, batch 16", "stylegan2-pytorch",
-                lambda steps: our_generator(stylegan2(64), wide, none, steps),
-                lambda steps: plain_stylegan2(stylegan2(64), folder, 64, steps),
+                partial(our_generator, stylegan2(32), images, none),
+                partial(plain_stylegan2, stylegan2(32), folder, device, 32),
             ),
             "classifier": (
                 f"ResNet-18, weak augmentation, batch {batch}", "plain eager loop",
-                lambda steps: our_classifier(images, labels, steps),
-                lambda steps: plain_classifier(images, folder, steps),
+                partial(our_classifier, images, labels, "float32"), partial(plain_classifier, images, folder),
+            ),
+            "classifier-bfloat16": (
+                f"the same with `precision: bfloat16`, batch {batch}", "plain eager loop, float32",
+                partial(our_classifier, images, labels, "bfloat16"), partial(plain_classifier, images, folder),
+            ),
+            "stylegan2-64": (
+                "StyleGAN2, 64 px, batch 16", "stylegan2-pytorch",
+                partial(our_generator, stylegan2(64), wide, none),
+                partial(plain_stylegan2, stylegan2(64), folder, device, 64),
             ),
         }  # fmt: skip
-        for key, (work, peer, ours, theirs) in works.items():
+
+        def row(key: str) -> str:
+            work, peer, ours, theirs = loops[key]
             taken: tuple[list[float], list[float]] = ([], [])
-            for _ in range(ROUNDS):
+            for _ in range(bench.size(ROUNDS, 1)):
                 for times, loop in zip(taken, (ours, theirs), strict=True):
-                    times += loop(STEPS[key] + SKIPPED)[SKIPPED:]
-            mine, plain = (1000 * statistics.median(times) for times in taken)
-            rows.append(f"| {work} | {mine:.0f} | {peer} | {plain:.0f} | {plain / mine:.2f} |")
-    return TEXT.format(images=IMAGES, side=SIDE, rounds=ROUNDS, skipped=SKIPPED, rows="\n".join(rows))
+                    times += loop(bench.size(STEPS[key], 1) + SKIPPED)[SKIPPED:]
+            mine, plain = (statistics.median(times) for times in taken)
+            kind = "bfloat16" if key.endswith("bfloat16") else "float32"
+            share = bench.ceiling.share(mine, operations(ours), kind)
+            return f"| {work} | {1000 * mine:.0f} | {share} | {peer} | {1000 * plain:.0f} | {plain / mine:.2f} |"
+
+        rows = bench.rows({loops[key][0]: partial(row, key) for key in loops}, 6)
+    return TEXT.format(images=IMAGES, side=SIDE, rounds=ROUNDS, skipped=SKIPPED, rows=rows)

@@ -67,7 +67,7 @@ def nearest_neighbours(
     if count == 0:
         return Neighbours(distances, indices)
 
-    kinds = _kinds(queries, k, torch.device(device))
+    kinds = formats(queries, k, torch.device(device))
     width = min(available, k + (32 if kinds[0] == torch.bfloat16 else max(8, k // 4)))
     pending = np.arange(count)
     while len(pending):
@@ -324,7 +324,7 @@ def _in_cache(rows: Tensor) -> tuple[Tensor, ...]:
     return rows.split(CACHED_ROWS if rows.device.type == "cpu" else max(1, len(rows)))
 
 
-def _kinds(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:
+def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:
     """The formats in which to search, one after the other; the last again while anything is left."""
     if queries.dtype == np.uint8 and queries.shape[1] <= LONGEST_INT8_ROW and _int8_products_are_exact():
         return [torch.int8]
