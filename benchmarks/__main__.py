@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.ceiling import describe
 from workflow_scripts.provenance import hardware
 
-# The tables with goals first: what is left when the time is up is left out.
+# The tables with goals first: what is left when the time is up is left out. `engine` reads the study of `make demo`.
 BENCHMARKS = ["engine", "measures", "training", "distillation_protocols", "growth", "search_scale", "memory"]
 
 HEAD = """# Performance
