@@ -99,8 +99,8 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
                 )  # fmt: skip
                 no_checkpoints.remove()
         for name, about in classifiers_of(config).items():
-            settings = replace(classifier_settings(about["preset"], about["overrides"]), steps=STEPS)
-            network = build_classifier(settings, images, classes, 0, device)
+            classifier = replace(classifier_settings(about["preset"], about["overrides"]), steps=STEPS)
+            network = build_classifier(classifier, images, classes, 0, device)
             rates.step[name] = _of_loop(
                 lambda done: train_classifier(network, images, labels, 0, no_checkpoints, on_step=done), rates, device  # noqa: B023
             )  # fmt: skip
