@@ -76,7 +76,7 @@ def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:
     assert all(record["seconds"]["wall"] >= 0 for record in records)
     imported = {record["rule"]: set(record["versions"]) for record in records}
     on_devices = {record["rule"] for record in records if "gpu" in record["resources"]}
-    drawing = {record["rule"] for record in records if record["artifact"].endswith(".svg")}
+    drawing = {record["rule"] for record in records if record["artifact"].endswith((".svg", ".html"))}
     assert {rule for rule, packages in imported.items() if "torch" in packages} <= on_devices | {"diagnose"}
     assert {rule for rule, packages in imported.items() if "matplotlib" in packages} <= drawing
     assert not {rule for rule in imported if rule.startswith("train_") and imported[rule] & {"pandas", "scipy"}}

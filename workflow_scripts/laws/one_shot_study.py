@@ -265,6 +265,12 @@ def _what_to_do(found: dict[str, PairEstimate]) -> list[str]:
             f"To do: train on {max(with_law):,.0f} images or more before you share samples; with fewer, look at each "
             "sample beside the training image nearest to it (results/figures/gallery).",
         ]
+    if all(np.median(some.background) > LARGEST_BACKGROUND for some in points):
+        return [
+            *lines,
+            "To do: remove repeated images (manifest.json lists exact duplicates), or give a narrower threshold; what "
+            "this one counts is no sign of copying.",
+        ]
     if not any(some.replicas.any() for some in points):
         return [
             *lines,

@@ -264,7 +264,8 @@ class _Errors:
         draws = (
             random.multinomial(self.images, equal, min(chunk, bootstraps - i)) for i in range(0, bootstraps, chunk)
         )
-        moved = np.concatenate([(some - 1.0) @ by_image.T for some in draws]) * scale
+        # Not by BLAS, whose last digit depends on the number of threads.
+        moved = np.concatenate([np.einsum("bi,ki->bk", some - 1.0, by_image) for some in draws]) * scale
         low, high = middle + np.quantile(moved, [0.025, 0.975], axis=0)
         found = np.stack([middle, se, low, high], axis=1).tolist()
         return [Value(*one) if ok else None for one, ok in zip(found, known, strict=True)]
