@@ -9,6 +9,27 @@ from workflow_scripts.gpus import take_devices
 
 logger = logging.getLogger("copycat")
 
+# Instructions of x86 processors for products of these formats, any of which will do.
+INSTRUCTIONS = {
+    torch.bfloat16: ("avx512_bf16", "amx_bf16"),
+    torch.int8: ("avx512_vnni", "avx_vnni", "amx_int8"),
+}
+
+
+def is_emulated(kind: torch.dtype, device: torch.device) -> bool:
+    """Whether the device multiplies this format by other instructions than its own, many times slower than float32."""
+    able = torch.cpu.get_capabilities()
+    return device.type == "cpu" and not any(able.get(name) for name in INSTRUCTIONS[kind])
+
+
+def warn_of_emulation(precision: str, device: torch.device) -> None:
+    """Say before a training if its precision, a setting of the presets, makes it slow on this device."""
+    if precision == "bfloat16" and is_emulated(torch.bfloat16, device):
+        logger.warning(
+            "precision: bfloat16 takes many times as long as float32 on this processor, which has no instructions for "
+            "it. Set it to float32 in the config's `overrides`, or compute on a GPU."
+        )
+
 
 def be_deterministic() -> None:
     """Use deterministic kernels, and warn where there is none.

@@ -31,10 +31,10 @@ def assert_exact(queries, references, k, exclude_self=False):
     np.testing.assert_allclose(found.distances, distances, rtol=1e-12, atol=0)
 
 
-@pytest.fixture(params=[False, True], ids=["float32 first", "bfloat16 first"])
+@pytest.fixture(params=[True, False], ids=["float32 first", "bfloat16 or int8 first"])
 def _first_format(request, monkeypatch):
-    """Either way, whatever this processor is fast at."""
-    monkeypatch.setattr(neighbours, "_bfloat16_is_fast", lambda: request.param)
+    """Either way, whatever this processor has instructions for."""
+    monkeypatch.setattr(neighbours, "is_emulated", lambda kind, device: request.param)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_bfloat16_is_off_by_no_more_than_its_bound(length):
 
 def test_what_bfloat16_leaves_in_doubt_is_searched_in_float32(monkeypatch):
     """Points that are all about as far from each other: more of them in doubt than there are candidates."""
-    monkeypatch.setattr(neighbours, "_bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(neighbours, "is_emulated", lambda kind, device: False)
     used, search = [], neighbours._search
 
     def noted(*given):
@@ -159,6 +159,7 @@ def test_int8_products_that_saturate_are_not_used(images, monkeypatch):
         product = left.double() @ right.double().T
         return product.clamp(-30000, 30000).int() if left.dtype == torch.int8 else product.to(left.dtype)
 
+    monkeypatch.setattr(neighbours, "is_emulated", lambda kind, device: False)
     monkeypatch.setattr(neighbours, "_product", saturating)
     neighbours._int8_products_are_exact.cache_clear()
     try:

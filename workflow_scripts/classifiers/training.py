@@ -20,6 +20,7 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import balanced_softmax, class_weights
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
+from workflow_scripts.device import warn_of_emulation
 from workflow_scripts.files import InputError
 from workflow_scripts.job import Interrupted, progress
 from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
@@ -75,6 +76,7 @@ def train_classifier(
     Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if a loss is no longer finite.
     """
     settings, device = classifier.settings, images.device
+    warn_of_emulation(settings.precision, device)
     counts = labels.bincount(minlength=classifier.classes)
     rows = _repeated(labels) if remedy == "repetition" else torch.arange(len(labels), device=device)
     order = BatchOrder(len(rows), settings.batch, seed)

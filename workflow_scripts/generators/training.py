@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from workflow_scripts.device import warn_of_emulation
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.model import Batch, GenerativeModel, from_uint8, rank, world_size
 from workflow_scripts.job import Interrupted, progress
@@ -60,6 +61,7 @@ def train(
     Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if a loss is no longer finite.
     """
     settings = model.settings
+    warn_of_emulation(settings.precision, model.device)
     order = BatchOrder(len(images), settings.batch, seed)
     mine = slice(rank(), None, world_size())
     record, first = TrainingRecord(), 0

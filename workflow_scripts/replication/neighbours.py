@@ -6,9 +6,9 @@ only once a bound on the product's error shows that no other reference can belon
 does not suffice is searched again, with more candidates in double precision.
 
 Images (uint8) take a shorter way: shifted by 128 they are int8, their products are exact integers, and the same
-identity then gives the exact distance, several times faster than in float32. Features are tried in bfloat16 first
-where few neighbours are wanted and the processor multiplies it twice as fast: what it leaves in doubt is a few more
-candidates.
+identity then gives the exact distance, several times faster than in float32 where there are instructions for them.
+Features are tried in bfloat16 first where few neighbours are wanted and the processor multiplies it twice as fast: what
+it leaves in doubt is a few more candidates.
 """
 
 import math
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workflow_scripts.device import is_emulated
 from workflow_scripts.files import InputError
 from workflow_scripts.job import progress
 
@@ -326,17 +327,12 @@ def _in_cache(rows: Tensor) -> tuple[Tensor, ...]:
 
 def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:
     """The formats in which to search, one after the other; the last again while anything is left."""
-    if queries.dtype == np.uint8 and queries.shape[1] <= LONGEST_INT8_ROW and _int8_products_are_exact():
+    whole = queries.dtype == np.uint8 and queries.shape[1] <= LONGEST_INT8_ROW
+    if whole and not is_emulated(torch.int8, device) and _int8_products_are_exact():
         return [torch.int8]
     floating = [torch.bfloat16, torch.float32, torch.float64]
-    return floating if k <= MOST_IN_BFLOAT16 and device.type == "cpu" and _bfloat16_is_fast() else floating[1:]
-
-
-@cache
-def _bfloat16_is_fast() -> bool:
-    """Whether this processor has instructions for products of bfloat16, summed in float32."""
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    fast = device.type == "cpu" and not is_emulated(torch.bfloat16, device)
+    return floating if k <= MOST_IN_BFLOAT16 and fast else floating[1:]
 
 
 @cache
