@@ -2,6 +2,7 @@
 
 import os
 import signal
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -330,3 +331,19 @@ def test_real_clothing_is_told_apart(tmp_path):
         network, images[:1000], labels[:1000], 0, Checkpoints(tmp_path), (images[1000:], labels[1000:])
     )
     assert record.curve[-1][3] > 0.4
+
+
+@pytest.mark.parametrize("width", [2, 4, 6, 8, 12, 16])
+def test_the_gradients_of_narrow_networks_are_those_of_double_precision(width: int) -> None:
+    """In channels-last memory, as in training: oneDNN's own strided 1 x 1 convolution gets these wrong, or crashes."""
+    torch.manual_seed(0)
+    settings = ClassifierSettings(steps=1, batch=1, width=width)
+    network = Classifier(settings, 8, 1, 3).to(memory_format=torch.channels_last)
+    exact = deepcopy(network).double().to(memory_format=torch.contiguous_format)
+    images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 3
+    for one, given in ((network, images.to(memory_format=torch.channels_last)), (exact, images.double())):
+        cross_entropy(one(given), labels).backward()
+    for (name, found), true in zip(network.named_parameters(), exact.parameters(), strict=True):
+        assert found.grad is not None
+        scale = float(true.grad.abs().max()) + 1e-6
+        torch.testing.assert_close(found.grad.double(), true.grad, rtol=0, atol=1e-4 * scale, msg=name)

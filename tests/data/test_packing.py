@@ -42,6 +42,17 @@ def test_scaling_down_is_anti_aliased() -> None:
     assert np.abs(small.astype(int) - 127).max() <= 3
 
 
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_shows_what_the_whole_one_does() -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((256, 192), Image.Resampling.BICUBIC)
+    jpeg = saved(picture, format="JPEG", quality=95)
+    whole = Image.fromarray(np.asarray(jpeg.copy()))  # no longer a file: it cannot be decoded smaller
+    shape = Shape(32, 3, "crop")
+    difference = fit_image(saved(picture, format="JPEG", quality=95), shape).astype(int) - fit_image(whole, shape)
+    assert 0 < np.abs(difference).max() <= 8
+    assert np.abs(difference).mean() < 1
+
+
 def test_exif_orientation_palette_transparency_cmyk_and_16_bit() -> None:
     picture = Image.fromarray(np.repeat(np.repeat(np.array([[255, 0], [0, 0]], np.uint8), 4, 0), 4, 1))
     exif = Image.Exif()

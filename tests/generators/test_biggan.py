@@ -29,6 +29,15 @@ CPU = torch.device("cpu")
 TINY = BigGANSettings(steps=1, batch=4, width=4, depth=1, bottleneck=1, latent=6, class_embedding=3, attention_at=8)
 
 
+def test_the_discriminator_s_one_pass_over_both_halves_is_two_passes() -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(TINY, ImageShape(16, 3, 5)).eval()  # the spectral norms stand still
+    images, fakes, labels = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16), torch.arange(4)
+    both = discriminator(torch.cat([images, fakes]), torch.cat([labels, labels]))
+    apart = torch.cat([discriminator(images, labels), discriminator(fakes, labels)])
+    torch.testing.assert_close(both, apart)
+
+
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
 @pytest.mark.parametrize(("channels", "classes"), [(1, 0), (3, 5)])
 def test_shapes(resolution: int, channels: int, classes: int) -> None:

@@ -33,13 +33,16 @@ class Block(nn.Module):
             nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.Conv2d(out, out, 3, 1, 1, bias=False),
         )  # fmt: skip
         self.first_norm, self.second_norm = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
-        self.shortcut = nn.Sequential()
+        self.shortcut, self.stride = nn.Sequential(), stride
         if stride > 1 or channels != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = relu(self.first_norm(self.first(x)))
-        return relu(self.second_norm(self.second(y)) + self.shortcut(x))
+        # Not by a stride of the convolution: of fewer than 8 channels (16 with AVX-512) oneDNN's gradient for its
+        # weights is wrong, and writes beyond its memory (uxlfoundation/oneDNN issue 6035).
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return relu(self.second_norm(self.second(y)) + self.shortcut(kept))
 
 
 class SmallResNet(nn.Module):
