@@ -8,6 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from workflow_scripts.device import INSTRUCTIONS, is_emulated
+
 FORMATS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "int8": torch.int8}
 TRIALS = 3
 
@@ -41,6 +43,8 @@ def measure_ceiling(device: torch.device, side: int) -> Ceiling:
 
     rates = {}
     for kind, dtype in FORMATS.items():
+        if dtype in INSTRUCTIONS and is_emulated(dtype, device):
+            continue  # nothing here computes with it, and it would take minutes
         left, right = (torch.randint(-99, 99, (side, side), device=device).to(dtype) for _ in range(2))
         works: list[Callable[[], object]] = [partial(torch._int_mm if kind == "int8" else torch.mm, left, right)]
         if device.type == "cpu" and kind.startswith("float"):
@@ -53,7 +57,7 @@ def measure_ceiling(device: torch.device, side: int) -> Ceiling:
 
 TEXT = """## What this machine can do
 
-The highest rates measured in this run, against which the tables below hold the loops ("share"): products of square
+The highest rates measured in this run, of the formats that the machine has instructions for, against which the tables below hold the loops ("share"): products of square
 matrices, and a sum of two large arrays into a third. The share counts only the operations that the work cannot do
 without.
 
