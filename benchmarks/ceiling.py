@@ -57,9 +57,9 @@ def measure_ceiling(device: torch.device, side: int) -> Ceiling:
 
 TEXT = """## What this machine can do
 
-The highest rates measured in this run, of the formats that the machine has instructions for, against which the tables below hold the loops ("share"): products of square
-matrices, and a sum of two large arrays into a third. The share counts only the operations that the work cannot do
-without.
+The highest rates measured in this run, of the formats that the machine has instructions for, against which the tables
+below hold the loops ("share"): products of square matrices, and a sum of two large arrays into a third. The share
+counts only the operations that the work cannot do without.
 
 | {kinds} | memory |
 |{dashes}---|

@@ -56,10 +56,9 @@ TEXT = """## Training steps beside a plain loop
 
 The same network and batch, {images:,} colour images of {side} px: ours from memory, the peer's as PNG files through
 torchvision's transforms and a DataLoader with 2 workers that stay. The two take turns, {rounds} rounds; the median
-step, the first {skipped} of a round left out. No compilation; float32 unless the row says otherwise, and bfloat16 only where
-the machine has instructions for it. StyleGAN2: layers
-of the same widths on both sides; the median step is one without a gradient penalty, which stylegan2-pytorch takes every
-4 steps and ours every 16.
+step, the first {skipped} of a round left out. No compilation; float32 unless the row says otherwise, and bfloat16 only
+where the machine has instructions for it. StyleGAN2: layers of the same widths on both sides; the median step is one
+without a gradient penalty, which stylegan2-pytorch takes every 4 steps and ours every 16.
 The share is that of the convolutions and products of one of our steps, forwards and backwards, as PyTorch counts them.
 
 | work | ours, ms a step | share | peer | peer, ms a step | ratio |
