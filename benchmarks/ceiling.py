@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from workflow_scripts.device import INSTRUCTIONS, is_emulated
+from workflow_scripts.device import is_emulated
 
 FORMATS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "int8": torch.int8}
 TRIALS = 3
@@ -43,7 +43,7 @@ def measure_ceiling(device: torch.device, side: int) -> Ceiling:
 
     rates = {}
     for kind, dtype in FORMATS.items():
-        if dtype in INSTRUCTIONS and is_emulated(dtype, device):
+        if is_emulated(dtype, device):
             continue  # nothing here computes with it, and it would take minutes
         left, right = (torch.randint(-99, 99, (side, side), device=device).to(dtype) for _ in range(2))
         works: list[Callable[[], object]] = [partial(torch._int_mm if kind == "int8" else torch.mm, left, right)]

@@ -26,6 +26,7 @@ def test_formats_without_instructions_are_emulated(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     assert (is_emulated(torch.bfloat16, CPU), is_emulated(torch.int8, CPU)) == (bfloat16, int8)
     assert not is_emulated(torch.int8, torch.device("cuda"))
+    assert not is_emulated(torch.float32, CPU)
 
 
 def test_an_emulated_precision_is_named_with_what_to_do(

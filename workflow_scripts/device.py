@@ -9,7 +9,7 @@ from workflow_scripts.gpus import take_devices
 
 logger = logging.getLogger("copycat")
 
-# Instructions of x86 processors for products of these formats, any of which will do.
+# Instructions of x86 processors for products of these formats, any of which will do. Other formats need none.
 INSTRUCTIONS = {
     torch.bfloat16: ("avx512_bf16", "amx_bf16"),
     torch.int8: ("avx512_vnni", "avx_vnni", "amx_int8"),
@@ -18,8 +18,10 @@ INSTRUCTIONS = {
 
 def is_emulated(kind: torch.dtype, device: torch.device) -> bool:
     """Whether the device multiplies this format by other instructions than its own, many times slower than float32."""
+    if device.type != "cpu" or kind not in INSTRUCTIONS:
+        return False
     able = torch.cpu.get_capabilities()
-    return device.type == "cpu" and not any(able.get(name) for name in INSTRUCTIONS[kind])
+    return not any(able.get(name) for name in INSTRUCTIONS[kind])
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
