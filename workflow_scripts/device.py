@@ -2,8 +2,14 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from workflow_scripts.gpus import take_devices
 
@@ -58,3 +64,28 @@ def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
     names = [torch.cuda.get_device_name(device) for device in devices if device.type == "cuda"]
     logger.info("computing on %s", ", ".join(names) or f"the CPU with {threads} thread(s)")
     return devices
+
+
+@contextmanager
+def side_by_side(device: torch.device) -> Iterator[tuple[int, Callable[..., Iterator[Any]]]]:
+    """How many pieces of work are computed at a time, and the `map` that does it.
+
+    On a CPU as many as PyTorch has threads, each with one thread of PyTorch's and NumPy's: threads that share every
+    single operation wait for each other after each. On a GPU one, by the builtin.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield 1, map
+        return
+    torch.set_num_threads(1)
+    try:
+        with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            yield threads, pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those loaded that have threads of their own; to look for them takes milliseconds."""
+    return ThreadpoolController()

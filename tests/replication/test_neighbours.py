@@ -115,13 +115,16 @@ def test_a_product_in_reduced_precision_is_noticed(images, monkeypatch):
 
 
 @pytest.mark.parametrize("length", [1, 7, 512])
-def test_bfloat16_is_off_by_no_more_than_its_bound(length):
+def test_bfloat16_is_off_by_no_more_than_its_bound(length, monkeypatch):
     """All squared distances, those that its own check never sees among them; rows of very unlike norms, and copies."""
     rng = np.random.default_rng(length)
     rows = (rng.standard_normal((200, length)) * 10 ** rng.uniform(-3, 3, (200, 1))).astype(np.float32)
     rows[::10] = rows[3]
     form = neighbours.Form(torch.bfloat16, np.zeros(length, dtype=np.float32))
-    [block] = neighbours.distance_blocks(rows, rows, form, torch.device("cpu"))
+    blocks: list[neighbours.Block] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    neighbours.each_block(blocks.append, rows, rows, form, torch.device("cpu"))
+    [block] = blocks
     products = rows.astype(np.float64) @ rows.T.astype(np.float64)
     norms, half = block.query_norms[:, None], block.half.double()
     exact = norms + norms.T - 2 * torch.from_numpy(products)
@@ -190,7 +193,7 @@ def test_blocks_and_batches_do_not_show(images, monkeypatch):
     """Small batches, so that queries, references, candidates and pairs are all taken in several parts."""
     references, queries = images
     monkeypatch.setattr(neighbours, "ROW_BATCH_BYTES", 4 * 192 * 17)
-    monkeypatch.setattr(neighbours, "PAIR_BATCH_BYTES", 8 * 192 * 5)
+    monkeypatch.setattr(neighbours, "CACHED_BYTES", 8 * 192 * 5)
     for kind in ("uint8", "float32"):
         assert_exact(queries.astype(kind), references.astype(kind), 7)
         assert_exact(references.astype(kind), references.astype(kind), 7, exclude_self=True)
@@ -230,3 +233,23 @@ def test_a_row_is_not_available_to_itself():
         nearest_neighbours(np.zeros((4, 3)), np.zeros((4, 3)), 4, exclude_self=True)
     with pytest.raises(InputError, match="queries are the references"):
         nearest_neighbours(np.zeros((3, 3)), np.zeros((4, 3)), 1, exclude_self=True)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_gives_the_same_and_has_its_own_back(images, threads):
+    references, queries = images
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        for kind in (np.uint8, np.float64):
+            assert_exact(queries.astype(kind), references.astype(kind), 5)
+
+        def fail(block):
+            raise ArithmeticError(f"rows {block.rows}")
+
+        form = neighbours.Form.floating(torch.float32, references)
+        with pytest.raises(ArithmeticError, match="rows"):
+            neighbours.each_block(fail, queries, references, form, torch.device("cpu"))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

@@ -12,15 +12,15 @@ it leaves in doubt is a few more candidates.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_scripts.device import is_emulated
+from workflow_scripts.device import is_emulated, side_by_side
 from workflow_scripts.files import InputError
 from workflow_scripts.job import progress
 
@@ -28,8 +28,7 @@ from workflow_scripts.job import progress
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)
 ROW_BATCH_BYTES = 256 * 2**20  # queries in float32, references in float32, or candidate lists, held at a time
 LARGEST_NORM = 1e36  # squared; beyond it float32 overflows
-PAIR_BATCH_BYTES = 2 * 2**20  # rows gathered at a time to take differences, in the processor's cache
-CACHED_ROWS = 256  # converted at a time on the CPU, so that they stay in its cache
+CACHED_BYTES = 2**20  # rows in double precision that are worked on at a time, in the processor's cache
 MOST_IN_BFLOAT16 = 10  # neighbours: of more, bfloat16 would leave too many in doubt
 
 
@@ -97,7 +96,7 @@ def squared_distances(queries: np.ndarray, references: np.ndarray, rows: np.ndar
     pairs give equal distances wherever they stand: NumPy sums each row in the same order.
     """
     result = np.empty(len(rows))
-    for part in _batches(len(rows), PAIR_BATCH_BYTES // (8 * queries.shape[1])):
+    for part in _batches(len(rows), CACHED_BYTES // (8 * queries.shape[1])):
         difference = np.subtract(queries[rows[part]], references[columns[part]], dtype=np.float64)
         np.einsum("ij,ij->i", difference, difference, out=result[part])
     return result
@@ -140,7 +139,7 @@ class Form:
         given = torch.from_numpy(wide).to(device)
         values = given.to(self.dtype)
         kept = given if self.dtype == torch.bfloat16 else values
-        norms = torch.cat([part.double().square().sum(1) for part in _in_cache(kept)])
+        norms = torch.cat([part.double().square_().sum(1) for part in _in_cache(kept)])
         if self.dtype != torch.bfloat16:
             return Rows(values, norms)
         pairs = zip(_in_cache(given), _in_cache(values), strict=True)
@@ -194,27 +193,49 @@ class Block:
     lost: float  # as in Rows, of either
 
 
-def distance_blocks(
-    queries: np.ndarray, references: np.ndarray, form: Form, device: torch.device, rows: np.ndarray | None = None
-) -> Iterator[Block]:
-    """Yield the half squared distances of all queries (or those in `rows`) to all references, block by block."""
+def each_block(
+    work: Callable[[Block], None],
+    queries: np.ndarray,
+    references: np.ndarray,
+    form: Form,
+    device: torch.device,
+    rows: np.ndarray | None = None,
+) -> None:
+    """Call `work` with the half squared distances of all queries (or those in `rows`) to all references, by blocks.
+
+    On a CPU with several threads it is called from all of them at once, each time with other queries.
+    """
     count = len(queries) if rows is None else len(rows)
     high, wide = (8192, 65536) if device.type == "cuda" else (1024, 4096)
     encoded_rows = ROW_BATCH_BYTES // (4 * queries.shape[1])
-    for batch in _batches(count, encoded_rows):
-        left = form.encode(queries[batch if rows is None else rows[batch]], device)
-        for columns in _batches(len(references), min(wide, encoded_rows)):
-            right = form.encode(references[columns], device)
-            halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
-            for part in _batches(len(left.values), high):
-                yield Block(
-                    rows=slice(batch.start + part.start, batch.start + part.stop),
-                    columns=columns,
-                    half=_product(left.values[part], right.values).to(form.scores).neg_().add_(halves),
-                    query_norms=left.norms[part],
-                    reference_norms=right.norms,
-                    lost=max(left.lost, right.lost),
-                )
+    with progress(count * len(references), "pairs", label="search") as bar, side_by_side(device) as (threads, mapped):
+        for batch in _batches(count, encoded_rows):
+            left = form.encode(queries[batch if rows is None else rows[batch]], device)
+            # As many parts for each thread, so that none waits long for another.
+            parts = threads * math.ceil(len(left.values) / (threads * high))
+            for columns in _batches(len(references), min(wide, encoded_rows)):
+                right = form.encode(references[columns], device)
+                compute = partial(_work_on_block, work, form, left, batch.start, right, columns)
+                for pairs in mapped(compute, _batches(len(left.values), math.ceil(len(left.values) / parts))):
+                    bar.advance(pairs)
+
+
+def _work_on_block(
+    work: Callable[[Block], None], form: Form, left: Rows, first: int, right: Rows, columns: slice, part: slice
+) -> int:
+    """Call `work` with the block of left[part], whose rows count from `first`, and `right`; the number of its pairs."""
+    product = _product(left.values[part], right.values).to(form.scores)
+    halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
+    block = Block(
+        rows=slice(first + part.start, first + part.stop),
+        columns=columns,
+        half=torch.sub(halves, product, out=product),
+        query_norms=left.norms[part],
+        reference_norms=right.norms,
+        lost=max(left.lost, right.lost),
+    )
+    work(block)
+    return block.half.numel()
 
 
 @dataclass(frozen=True)
@@ -240,22 +261,23 @@ def _search(
     indices = torch.full((len(rows), width), -1, device=device)
     query_norms = torch.zeros(len(rows), device=device, dtype=torch.int64 if whole else torch.float64)
     reference_norms = torch.zeros(len(references), device=device, dtype=query_norms.dtype)
-    identity, lost = torch.from_numpy(rows).to(device), 0.0
-    with progress(len(rows) * len(references), "pairs", label="search") as bar:
-        for block in distance_blocks(queries, references, form, device, None if len(rows) == len(queries) else rows):
-            query_norms[block.rows], reference_norms[block.columns] = block.query_norms, block.reference_norms
-            lost = max(lost, block.lost)
-            if exclude_self:
-                own = identity[block.rows] - block.columns.start
-                inside = torch.nonzero((own >= 0) & (own < block.half.shape[1])).squeeze(1)
-                block.half[inside, own[inside]] = _largest(form)
-            best, places = _smallest(block.half, min(width, block.half.shape[1]))
-            merged = torch.cat([scores[block.rows], best], dim=1)
-            origins = torch.cat([indices[block.rows], places + block.columns.start], dim=1)
-            scores[block.rows], order = merged.topk(width, dim=1, largest=False, sorted=False)
-            indices[block.rows] = origins.gather(1, order)
-            bar.advance(block.half.numel())
+    identity = torch.from_numpy(rows).to(device)
+    losses = []
 
+    def keep(block: Block) -> None:
+        query_norms[block.rows], reference_norms[block.columns] = block.query_norms, block.reference_norms
+        losses.append(block.lost)
+        if exclude_self:
+            own = identity[block.rows] - block.columns.start
+            inside = torch.nonzero((own >= 0) & (own < block.half.shape[1])).squeeze(1)
+            block.half[inside, own[inside]] = _largest(form)
+        best, places = _smallest(block.half, min(width, block.half.shape[1]))
+        merged = torch.cat([scores[block.rows], best], dim=1)
+        origins = torch.cat([indices[block.rows], places + block.columns.start], dim=1)
+        scores[block.rows], order = merged.topk(width, dim=1, largest=False, sorted=False)
+        indices[block.rows] = origins.gather(1, order)
+
+    each_block(keep, queries, references, form, device, None if len(rows) == len(queries) else rows)
     if not whole and not bool((query_norms.amax() < LARGEST_NORM) & (reference_norms.amax() < LARGEST_NORM)):
         raise InputError(
             "nearest neighbours: some values are not finite, or beyond 1e18; leave out or scale those rows"
@@ -263,7 +285,7 @@ def _search(
     indices, places = indices.sort(dim=1)
     approximate = query_norms[:, None] + 2 * scores.gather(1, places).to(query_norms.dtype)
     largest = reference_norms.amax()
-    error = form.error(query_norms.double().sqrt(), float(largest) ** 0.5, queries.shape[1], lost)
+    error = form.error(query_norms.double().sqrt(), float(largest) ** 0.5, queries.shape[1], max(losses))
     everything = width == len(references) - exclude_self
     farthest = approximate.amax(1)
     # Of the references left out, the doubled products lie between those of the farthest candidate and of a far one.
@@ -311,6 +333,9 @@ def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """left (a, d) times right (b, d) transposed; int8 gives exact int32."""
     if left.dtype != torch.int8:
+        if left.device.type == "cpu" and left.dtype != torch.bfloat16:
+            # By NumPy, whose library is the faster one on processors without AVX-512, and no slower on others.
+            return torch.from_numpy(left.numpy() @ right.numpy().T)
         return left @ right.T
     # CUDA's kernel wants more than 16 rows, and columns and length in eights; zeros add nothing.
     pad = torch.nn.functional.pad
@@ -322,7 +347,8 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 def _in_cache(rows: Tensor) -> tuple[Tensor, ...]:
     """Parts of rows (r, ...) that stay in a processor's cache while they are worked on; on a GPU all at once."""
-    return rows.split(CACHED_ROWS if rows.device.type == "cpu" else max(1, len(rows)))
+    wanted = CACHED_BYTES // (8 * rows[:1].numel()) if rows.device.type == "cpu" and len(rows) else len(rows)
+    return rows.split(max(1, wanted))
 
 
 def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from workflow_scripts.files import InputError
 from workflow_scripts.job import progress
-from workflow_scripts.replication.neighbours import Form, distance_blocks, nearest_neighbours, squared_distances
+from workflow_scripts.replication.neighbours import Block, Form, each_block, nearest_neighbours, squared_distances
 
 ROWS_AT_A_TIME = 2048
 MEASURES = ("frechet", "kernel", "kernel_low", "kernel_high", "precision", "recall", "density", "coverage")
@@ -142,9 +143,10 @@ def _normal(features: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]
     if count <= columns:
         return mean, (torch.from_numpy(np.array(features)).to(device, torch.float64) - mean) / (count - 1) ** 0.5
     products = torch.zeros(columns, columns, dtype=torch.float64, device=device)
+    held = torch.empty(ROWS_AT_A_TIME, columns, dtype=torch.float64, device=device)  # new memory would cost a pass
     for start in range(0, count, ROWS_AT_A_TIME):
-        rows = torch.from_numpy(np.array(features[start : start + ROWS_AT_A_TIME])).to(device, torch.float64) - mean
-        products = _add_products(rows, products)
+        rows = torch.from_numpy(np.array(features[start : start + ROWS_AT_A_TIME]))
+        products = _add_products(held[: len(rows)].copy_(rows).sub_(mean), products)
     covariance = products / (count - 1)
     factor, singular = torch.linalg.cholesky_ex(covariance)
     if singular:  # features that are constant or combinations of others
@@ -154,13 +156,14 @@ def _normal(features: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]
 
 
 def _add_products(rows: Tensor, products: Tensor) -> Tensor:
-    """Products (d, d) and those of the columns of rows (n, d), float64, added in place.
+    """Products (d, d), and those of the columns of rows (n, d) added in place, float64; the lower triangle at least.
 
-    On the CPU by NumPy, which does half the work where an array is multiplied with itself.
+    On the CPU by the BLAS routine for a matrix with itself, which does half the work.
     """
     if rows.device.type != "cpu":
         return products.addmm_(rows.T, rows)
-    return products.add_(torch.from_numpy(rows.numpy().T @ rows.numpy()))
+    # In Fortran's order these are the transposed ones, and the upper triangle is the lower one here.
+    return torch.from_numpy(dsyrk(1.0, rows.numpy().T, beta=1.0, c=products.numpy().T, overwrite_c=True).T)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -179,7 +182,8 @@ def _balls_around(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
     form, length = Form.floating(torch.float64, centres), centres.shape[1]
     squares = torch.from_numpy(length * radii**2).to(device)
     counts = np.zeros(len(points), dtype=np.int64)
-    for block in distance_blocks(points, centres, form, torch.device(device)):
+
+    def count(block: Block) -> None:
         largest = float(block.reference_norms.max()) ** 0.5
         error = form.error(block.query_norms.sqrt(), largest, length)[:, None]
         beyond = block.query_norms[:, None] + 2 * block.half - squares[block.columns]
@@ -188,4 +192,6 @@ def _balls_around(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
         row, column = row + block.rows.start, column + block.columns.start
         inside = np.sqrt(squared_distances(points, centres, row, column) / length) <= radii[column]
         np.add.at(counts, row[inside], 1)
+
+    each_block(count, points, centres, form, torch.device(device))
     return counts
