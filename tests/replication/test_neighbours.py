@@ -243,13 +243,16 @@ def test_any_number_of_threads_gives_the_same_and_has_its_own_back(images, threa
         torch.set_num_threads(threads)
         for kind in (np.uint8, np.float64):
             assert_exact(queries.astype(kind), references.astype(kind), 5)
+        with torch.inference_mode():
+            assert_exact(queries, references, 5)
 
         def fail(block):
             raise ArithmeticError(f"rows {block.rows}")
 
-        form = neighbours.Form.floating(torch.float32, references)
+        rows = references.reshape(len(references), -1)
+        form = neighbours.Form.floating(torch.float32, rows)
         with pytest.raises(ArithmeticError, match="rows"):
-            neighbours.each_block(fail, queries, references, form, torch.device("cpu"))
+            neighbours.each_block(fail, rows, rows, form, torch.device("cpu"))
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

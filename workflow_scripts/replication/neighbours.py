@@ -139,7 +139,7 @@ class Form:
         given = torch.from_numpy(wide).to(device)
         values = given.to(self.dtype)
         kept = given if self.dtype == torch.bfloat16 else values
-        norms = torch.cat([part.double().square_().sum(1) for part in _in_cache(kept)])
+        norms = torch.cat([part.double().square().sum(1) for part in _in_cache(kept)])
         if self.dtype != torch.bfloat16:
             return Rows(values, norms)
         pairs = zip(_in_cache(given), _in_cache(values), strict=True)
@@ -245,6 +245,7 @@ class _Candidates:
     excluded_from: np.ndarray  # (r,): every other reference is at least this squared distance away
 
 
+@torch.inference_mode(False)  # a caller's: other threads may not write to tensors made in it
 def _search(
     queries: np.ndarray,
     references: np.ndarray,
