@@ -32,11 +32,10 @@ SIDES, BATCHES, STEPS, SKIPPED = (16, 32, 64), (8, 32, 128), 5, 2
 TEXT = """## How cost grows
 
 Each work on N random images of 32 px, grey, on the CPU, in a process of its own; seconds of the work alone, and the
-most memory that the process held, Python, PyTorch and the peers' libraries (the level at 100 images) and the data
-included. The exponent is that of seconds against N from 1,000 images on. The dimension takes the largest set at
-{dimension:,} images: its search compares all with all. The similarity takes all pairs of up to 1,000 images, and of
-more a sample that is as large as its error wants. Training: the median step of the preset `tiny`, unconditional, colour
-images.
+most memory that the process held, Python and the libraries (the level at 100 images) and the data included. The
+exponent is that of seconds against N from 1,000 images on. The dimension takes the largest set at {dimension:,} images:
+its search compares all with all. The similarity takes all pairs of up to 1,000 images, and of more a sample that is as
+large as its error wants. Training: the median step of the preset `tiny`, unconditional, colour images.
 
 ![Seconds, memory and training steps against size](images/growth.png)
 

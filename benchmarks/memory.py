@@ -22,7 +22,7 @@ SIDE, CLASSES, SAMPLES, FILES = 64, 10, 1024, 500
 
 TEXT = """## Memory: {count:,} colour images of 64 px
 
-On the CPU, each stage in a process of its own, which holds Python and PyTorch (about 0.4 GiB) and, of the file of
+On the CPU, each stage in a process of its own, which holds Python, PyTorch (the level of the check) and, of the file of
 {size:.1f} GiB, what the system keeps mapped for it. There are {files} different images, as JPEG files of 96 px, each
 under many names.
 

@@ -71,16 +71,17 @@ def side_by_side(device: torch.device) -> Iterator[tuple[int, Callable[..., Iter
     """How many pieces of work are computed at a time, and the `map` that does it.
 
     On a CPU as many as PyTorch has threads, each with one thread of PyTorch's and NumPy's: threads that share every
-    single operation wait for each other after each. On a GPU one, by the builtin.
+    single operation wait for each other after each. They work in the caller's inference mode, whose tensors no thread
+    outside it may write to. On a GPU one, by the builtin.
     """
-    threads = torch.get_num_threads()
+    threads, mode = torch.get_num_threads(), torch.inference_mode(torch.is_inference_mode_enabled())
     if device.type != "cpu":
         yield 1, map
         return
     torch.set_num_threads(1)
     try:
         with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-            yield threads, pool.map
+            yield threads, lambda work, pieces: pool.map(mode(work), pieces)
     finally:
         torch.set_num_threads(threads)
 

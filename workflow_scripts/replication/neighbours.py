@@ -215,17 +215,20 @@ def each_block(
             parts = threads * math.ceil(len(left.values) / (threads * high))
             for columns in _batches(len(references), min(wide, encoded_rows)):
                 right = form.encode(references[columns], device)
-                compute = partial(_work_on_block, work, form, left, batch.start, right, columns)
+                halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
+                compute = partial(_work_on_block, work, left, batch.start, right, halves, columns)
                 for pairs in mapped(compute, _batches(len(left.values), math.ceil(len(left.values) / parts))):
                     bar.advance(pairs)
 
 
 def _work_on_block(
-    work: Callable[[Block], None], form: Form, left: Rows, first: int, right: Rows, columns: slice, part: slice
+    work: Callable[[Block], None], left: Rows, first: int, right: Rows, halves: Tensor, columns: slice, part: slice
 ) -> int:
-    """Call `work` with the block of left[part], whose rows count from `first`, and `right`; the number of its pairs."""
-    product = _product(left.values[part], right.values).to(form.scores)
-    halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
+    """Call `work` with the block of left[part], whose rows count from `first`, and `right`; the number of its pairs.
+
+    halves: of right's norms, in the format of the scores.
+    """
+    product = _product(left.values[part], right.values).to(halves.dtype)
     block = Block(
         rows=slice(first + part.start, first + part.stop),
         columns=columns,
@@ -245,7 +248,6 @@ class _Candidates:
     excluded_from: np.ndarray  # (r,): every other reference is at least this squared distance away
 
 
-@torch.inference_mode(False)  # a caller's: other threads may not write to tensors made in it
 def _search(
     queries: np.ndarray,
     references: np.ndarray,
