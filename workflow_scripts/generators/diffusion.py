@@ -53,7 +53,9 @@ class Diffusion(GenerativeModel):
     def __init__(self, settings: DiffusionSettings, shape: ImageShape, device: torch.device) -> None:
         super().__init__(settings, shape, device)
         network: nn.Module = unet(settings, shape)
-        network = network.to(device).to(memory_format=torch.channels_last)
+        # On a CPU group normalisation of images with channels last takes longer than the convolutions save by it.
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        network = network.to(device).to(memory_format=self.layout)
         self.networks = {"network": network, "ema": frozen_copy(network)}
         adam = eager(torch.optim.Adam)(network.parameters(), settings.learning_rate, fused=True)
         self.optimisers = {"network": adam}
@@ -76,7 +78,7 @@ class Diffusion(GenerativeModel):
         for images, labels in self.micro_batches(batch):
             level = (global_rand(len(images), device=self.device) * self.settings.noise_levels).long()
             noise = global_randn(len(images), *images.shape[1:], device=self.device)
-            noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=torch.channels_last)
+            noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=self.layout)
             target = noise
             if self.settings.prediction == "v_prediction":
                 target = self.noising.get_velocity(images, noise, level)
