@@ -123,6 +123,15 @@ rule all:
         rules.summarise.output,
 
 
+# Where Snakemake limits how many jobs start in a second (by default 100), each look for jobs that can start sets a timer
+# for another look, and so does each job that ends: of a hundred jobs there are a hundred looks a second, which took a
+# fifth of a core. Without a limit there are no timers. Any other limit is the user's.
+onstart:
+    starts = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if starts and (starts.max_jobs, starts.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 # What a run says last. As a module, Copycat leaves this to the workflow around it.
 onsuccess:
     ENDING.answer()

@@ -35,13 +35,6 @@ if INSIDE:
         workflow.deployment_settings.apptainer_args, [ROOT, *configured_paths(config)], Path.cwd()
     )
 
-# Where Snakemake limits how many jobs start in a second (by default 100), each look for jobs that can start sets a timer
-# for another look, and so does each job that ends: of a hundred jobs there are a hundred looks a second, which took a
-# fifth of a core. Without a limit there are no timers. Any other limit is the user's.
-starts = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
-if starts and (starts.max_jobs, starts.timespan) == (100, 1):
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 # A study that the config leaves out has nothing to do.
 config["replication"] = config["replication"] or {
     **{key: [] for key in ("generators", "spaces", "thresholds")},
