@@ -501,15 +501,17 @@ def _gain_parts(study: Study) -> list[Part]:
 
 def _advice_headline(thing: str, given: dict[str, Any]) -> Headline:
     gain = given["measured_gain"]
+    over = gain and gain["over_best"]
+    beaten = over and over["high"] is not None and over["high"] < 0
+    simpler = f"{gain['baseline']} does {'better' if beaten else 'as well'}" if gain else "a simpler method"
     value = {
         "generator": "yes" + (f": {gain['arm']}" if gain else ""),
-        "simpler": "no" + (f": {gain['baseline']} does as well" if gain else ": a simpler method"),
+        "simpler": f"no: {simpler}",
         "leave": "no: leave the set as it is",
         "unknown": "open",
     }[given["recommendation"]]
     if gain is None:
         return Headline(thing or "a generator for rare classes", value, f"class similarity {given['similarity']:.3f}")
-    over = gain["over_best"]
     ends = (
         "one seed, no interval" if over["low"] is None else f"95 % interval {over['low']:+.1f} to {over['high']:+.1f}"
     )
