@@ -61,6 +61,7 @@ FIRST_SEED = STUDY["seeds"][0]
 FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
 NEIGHBOURS = STUDY["neighbours"]
 SHARDS = STUDY["shards"]
+EACH_SPACE = STUDY["spaces"] or ["pixel"]  # rules need one, even where no study asks for them
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 

@@ -51,6 +51,15 @@ def sample_vectors(wildcards, space=None):
     return f"results/features/{space}/{run}.npy"
 
 
+def in_each_space(vectors):
+    """Input function: those vectors in every space of the study, in their order."""
+
+    def files(wildcards):
+        return [vectors(wildcards, space) for space in EACH_SPACE]
+
+    return files
+
+
 def joint_parts(vectors):
     """Input function: for a joint space the vectors of its parts, and of the image set that sets their scales."""
 
@@ -70,9 +79,9 @@ def feature_shards(wildcards):
     return {"shards": [f"results/features/{wildcards.space}/{wildcards.dataset}/shard-{shard}.npy" for shard in shards]}
 
 
-def thresholds_in_space(wildcards):
+def thresholds_in(space):
     """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
-    pixel = config["spaces"][wildcards.space]["kind"] == "pixel"
+    pixel = config["spaces"][space]["kind"] == "pixel"
     return [one for one in STUDY["thresholds"] if pixel or "calibrated" in one]
 
 

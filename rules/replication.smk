@@ -1,4 +1,8 @@
-"""Compare samples with training and held-out images: nearest neighbours, controls, replication, quality."""
+"""Compare samples with training and held-out images: nearest neighbours, controls, replication, quality.
+
+What takes a moment does all spaces in one job, of which the start would take longer than the work; searches in shards
+are long, and each has a job of its own.
+"""
 
 
 rule search_shard:
@@ -41,22 +45,31 @@ use rule search_shard as search_control_shard with:
 
 rule compare_samples:
     input:
-        images=set_vectors,
+        images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
-        samples=sample_vectors,
+        samples=in_each_space(sample_vectors),
         shards=collect(
             "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
+            space=EACH_SPACE,
             shard=EACH_SHARD,
             allow_missing=True,
         ),
     output:
-        neighbours="results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
-        quality="results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+        neighbours=collect(
+            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
+        quality=collect(
+            "results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
     log:
-        "results/logs/compare_samples/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "results/logs/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/compare_samples/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "results/benchmarks/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -72,20 +85,25 @@ rule compare_samples:
 
 rule find_control_neighbours:
     input:
-        images=set_vectors,
+        images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
         shards=collect(
             "results/controls/{space}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
+            space=EACH_SPACE,
             shard=EACH_SHARD,
             allow_missing=True,
         ),
     output:
-        "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
+        collect(
+            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
     log:
-        "results/logs/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.log",
+        "results/logs/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/find_control_neighbours/{space}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "results/benchmarks/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -105,11 +123,15 @@ rule measure_replication:
         controls=rules.find_control_neighbours.output,
         labels=rules.pack_images.output.labels,
     output:
-        "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+        collect(
+            "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
     log:
-        "results/logs/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "results/logs/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/measure_replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "results/benchmarks/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
     container:
         IMAGE
     threads: 1
@@ -117,7 +139,7 @@ rule measure_replication:
         mem_mb=1000,
         runtime=10,
     params:
-        thresholds=thresholds_in_space,
+        thresholds=[thresholds_in(space) for space in EACH_SPACE],
     script:
         "../workflow_scripts/replication/measure_replication.py"
 

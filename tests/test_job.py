@@ -8,10 +8,11 @@ import sys
 import termios
 import time
 
+from workflow_scripts.job import Progress, tracked
+
 import pytest
 
 from tests.conftest import ROOT
-from workflow_scripts.job import Progress, tracked
 
 COUNTING = """
 import sys, time

@@ -4,6 +4,8 @@ import os
 import signal
 from copy import deepcopy
 
+from workflow_scripts.job import Interrupted
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,6 @@ from workflow_scripts.classifiers.training import build_classifier, predict, rat
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.distillation.attention import grad_cam
 from workflow_scripts.files import InputError
-from workflow_scripts.job import Interrupted
 from workflow_scripts.training import Checkpoints
 
 CPU = torch.device("cpu")

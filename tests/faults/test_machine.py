@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow_scripts.job import run
+
 import numpy as np
 import pytest
 import yaml
 
 from tests.conftest import ROOT, digests, not_here, replication_study, run_snakemake, snakemake_command
-from workflow_scripts.job import run
 
 # A job that writes a large array into results/, in a folder that is a disk of its own.
 WRITES = """

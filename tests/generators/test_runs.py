@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from workflow_scripts.job import Interrupted
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,6 @@ from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
-from workflow_scripts.job import Interrupted
 from workflow_scripts.training import Checkpoints
 
 CPU = torch.device("cpu")

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow_scripts.job import Interrupted
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,6 @@ from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings
 from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
-from workflow_scripts.job import Interrupted
 from workflow_scripts.training import BatchOrder, Checkpoints, due
 
 CPU = torch.device("cpu")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from workflow_scripts.job import Interrupted, progress
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,7 +24,6 @@ from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.device import warn_of_emulation
 from workflow_scripts.files import InputError
-from workflow_scripts.job import Interrupted, progress
 from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
 
 logger = logging.getLogger("copycat")

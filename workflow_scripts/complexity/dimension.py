@@ -8,11 +8,12 @@ within a resample are those of its neighbours in the whole set that are present,
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from workflow_scripts.job import progress
 from workflow_scripts.replication.neighbours import nearest_neighbours
 
 LARGEST_SCALE = 100  # neighbours

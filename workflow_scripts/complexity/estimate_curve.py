@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from workflow_scripts.job import progress, run
+
 from workflow_scripts.complexity.dimension import curve_sizes, estimate_dimension, shrink
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.files import read_npy, write_json
-from workflow_scripts.job import progress, run
 
 
 def main(snakemake: Any) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 from workflow_scripts.data.subsets import draw_order
 from workflow_scripts.files import InputError, read_column, write_npy
-from workflow_scripts.job import run
 
 
 def main(snakemake: Any) -> None:

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
 from workflow_scripts.data.sources import Source
 from workflow_scripts.files import InputError, atomic_path
-from workflow_scripts.job import progress
 
 BLOCK = 512  # images decoded at a time
 LARGEST = 2**27  # pixels of an image before it is scaled down; a bigger header is taken for damage or an attack

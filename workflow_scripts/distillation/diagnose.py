@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -10,7 +12,6 @@ from workflow_scripts import figures
 from workflow_scripts.distillation.attention import attention_maps, count_overlaps, pairwise_means
 from workflow_scripts.distillation.diagnosis import choose_subset, describe, diversity
 from workflow_scripts.files import read_column, read_npy, write_json, write_text
-from workflow_scripts.job import run
 
 SHOWN = 6  # images, and at most twice as many teachers
 

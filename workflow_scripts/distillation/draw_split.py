@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 
 from workflow_scripts.files import InputError, read_column, read_json, read_npy, write_npy
-from workflow_scripts.job import run
 from workflow_scripts.rebalancing.imbalance import Exponential, imbalanced_subset
 
 

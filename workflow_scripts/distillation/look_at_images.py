@@ -6,6 +6,8 @@ Rules: look_with_teachers, look_with_students.
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.job import progress, run
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +19,6 @@ from workflow_scripts.classifiers.training import to_float
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.attention import class_activation, grad_cam, rollout_maps
 from workflow_scripts.files import read_npy, write_npy
-from workflow_scripts.job import progress, run
 from workflow_scripts.training import step_seed
 
 BATCH = 512

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,6 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import distillation_loss
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.training import Target, predict, to_float
-from workflow_scripts.job import progress
 from workflow_scripts.training import step_seed
 
 

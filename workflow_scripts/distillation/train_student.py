@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import torch
 
 from workflow_scripts.classifiers.networks import load_classifier
@@ -10,7 +12,6 @@ from workflow_scripts.device import prepare_torch
 from workflow_scripts.distillation.runs import open_split, train_and_save
 from workflow_scripts.distillation.targets import fresh_target, stored_target
 from workflow_scripts.files import read_npy
-from workflow_scripts.job import run
 
 SMOOTHING = 0.1
 

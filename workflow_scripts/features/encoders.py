@@ -8,6 +8,8 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -15,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from workflow_scripts.files import InputError, sha256
-from workflow_scripts.job import progress
 
 BATCH = 128
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from workflow_scripts.job import Interrupted, progress
+
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -14,7 +16,6 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 from workflow_scripts.classifiers.networks import SmallResNet
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
-from workflow_scripts.job import Interrupted, progress
 from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
 
 CURVE_POINTS = 50  # rows of the training curve

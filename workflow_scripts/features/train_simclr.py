@@ -3,6 +3,8 @@
 import shutil
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import torch
 
@@ -10,7 +12,6 @@ from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import save_encoder, train_encoder
 from workflow_scripts.files import fingerprint, read_json, read_npy, write_rows
-from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
 SEED = 0

@@ -7,6 +7,8 @@ spectrally normalised; the hinge loss trains generator and discriminator.
 from itertools import pairwise
 from typing import Any
 
+from workflow_scripts.job import tracked
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,6 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import BigGANSettings
-from workflow_scripts.job import tracked
 from workflow_scripts.training import eager
 
 

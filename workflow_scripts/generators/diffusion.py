@@ -3,6 +3,8 @@
 Conditional models are trained with part of the classes hidden, so that sampling can be guided (Ho and Salimans 2022).
 """
 
+from workflow_scripts.job import progress
+
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -21,7 +23,6 @@ from workflow_scripts.generators.model import (
     to_uint8,
 )
 from workflow_scripts.generators.presets import DiffusionSettings
-from workflow_scripts.job import progress
 from workflow_scripts.training import eager
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
@@ -9,7 +11,6 @@ from matplotlib.figure import Figure
 
 from workflow_scripts import figures
 from workflow_scripts.files import read_csv, read_npy
-from workflow_scripts.job import run
 
 
 def draw_curves(curves: dict[int, list[pd.DataFrame]]) -> Figure:

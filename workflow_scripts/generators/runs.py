@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.job import Interrupted
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -20,7 +22,6 @@ from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
 from workflow_scripts.generators.training import TrainingRecord, train
-from workflow_scripts.job import Interrupted
 from workflow_scripts.training import INITIAL_WEIGHTS, Checkpoints, step_seed
 
 

@@ -10,6 +10,8 @@ import math
 from itertools import pairwise
 from typing import Any, cast
 
+from workflow_scripts.job import tracked
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -27,7 +29,6 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import StyleGAN2Settings
-from workflow_scripts.job import tracked
 from workflow_scripts.training import eager
 
 GAIN = math.sqrt(2)  # restores the variance after leaky ReLU

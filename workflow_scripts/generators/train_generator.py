@@ -3,6 +3,8 @@
 import shutil
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import torch
 
@@ -13,7 +15,6 @@ from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
 from workflow_scripts.gpus import requested_gpus
-from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
 

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from workflow_scripts.job import Interrupted, progress
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,6 @@ from torch.nn.functional import adaptive_avg_pool2d
 from workflow_scripts.device import warn_of_emulation
 from workflow_scripts.files import InputError
 from workflow_scripts.generators.model import Batch, GenerativeModel, from_uint8, rank, world_size
-from workflow_scripts.job import Interrupted, progress
 from workflow_scripts.replication.quality import frechet_distance
 from workflow_scripts.training import BatchOrder, Checkpoints, StopSignal, due, step_seed
 

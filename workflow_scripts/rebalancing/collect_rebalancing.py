@@ -6,11 +6,12 @@ Rule: collect_rebalancing.
 from itertools import product
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import pandas as pd
 
 from workflow_scripts.files import read_json, read_npy, write_csv
-from workflow_scripts.job import run
 from workflow_scripts.rebalancing.gains import improvements, over_baselines, run_rows
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import torch
 
@@ -9,7 +11,6 @@ from workflow_scripts.data.image_set import ImageSet, write_generated_set
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.files import InputError, read_json
 from workflow_scripts.generators.families import load_generator
-from workflow_scripts.job import run
 from workflow_scripts.training import SAMPLES, step_seed
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import pandas as pd
 
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.files import read_column, read_json, read_npy, write_csv
-from workflow_scripts.job import run
 from workflow_scripts.replication.measures import calibrated_threshold, rate
 from workflow_scripts.replication.neighbours import nearest_neighbours
 from workflow_scripts.replication.quality import compare

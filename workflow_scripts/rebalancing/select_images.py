@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 
 from workflow_scripts.data.image_set import ImageSet, open_image_set, write_generated_set
 from workflow_scripts.files import read_json, write_csv
-from workflow_scripts.job import run
 from workflow_scripts.rebalancing.selection import select_by_classifier, select_random
 
 

@@ -7,6 +7,8 @@ import hashlib
 import shutil
 from typing import Any
 
+from workflow_scripts.job import run
+
 import numpy as np
 import torch
 
@@ -16,7 +18,6 @@ from workflow_scripts.classifiers.training import Remedy, build_classifier, trai
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.device import prepare_torch
 from workflow_scripts.files import fingerprint, read_column, read_json, read_npy, sha256, write_npy, write_rows
-from workflow_scripts.job import run
 from workflow_scripts.training import Checkpoints
 
 REMEDIES: dict[str, Remedy] = {

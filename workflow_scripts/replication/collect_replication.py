@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import pandas as pd
 
 from workflow_scripts.files import read_json, write_csv
-from workflow_scripts.job import run
 from workflow_scripts.replication.tables import study_rows
 
 

@@ -1,36 +1,45 @@
-"""Measure replication of one generator on one subset, with its controls. Rule: measure_replication."""
+"""Measure replication of one generator on one subset, with its controls, in every space. Rule: measure_replication."""
 
 from dataclasses import asdict
 from typing import Any
 
+from workflow_scripts.job import run
+
+import numpy as np
+import pandas as pd
+
 from workflow_scripts.config import threshold_label
 from workflow_scripts.files import read_column, read_parquet, write_json
-from workflow_scripts.job import run
 from workflow_scripts.replication import measures
 from workflow_scripts.replication.tables import by_rank
 
 
-def main(snakemake: Any) -> None:
-    neighbours, controls = read_parquet(snakemake.input.neighbours), read_parquet(snakemake.input.controls)
+def measured(
+    neighbours: pd.DataFrame, controls: pd.DataFrame, labels: np.ndarray, given: list[dict[str, float]]
+) -> dict[str, Any]:
+    """Every measure in one space.
+
+    neighbours, controls: as compare_samples and find_control_neighbours wrote them; labels (n,): of all images of the
+    set; given: the study's thresholds.
+    """
     nearest, second = by_rank(neighbours, 1), by_rank(neighbours, 2)
     held_out = by_rank(controls[controls["kind"] == "held_out"], 1)
     training = by_rank(controls[controls["kind"] == "training"], 1)
     samples, chance, within = (table["distance"].to_numpy() for table in (nearest, held_out, training))
 
     thresholds = []
-    for given in snakemake.params.thresholds:
+    for one in given:
         threshold = (
-            measures.calibrated_threshold(chance, given["calibrated"])
-            if "calibrated" in given
-            else measures.Threshold(given["rms"])
+            measures.calibrated_threshold(chance, one["calibrated"])
+            if "calibrated" in one
+            else measures.Threshold(one["rms"])
         )
         found = measures.replication(samples, nearest["index"].to_numpy(), chance, within, threshold.rms)
-        thresholds.append({"label": threshold_label(given), "threshold": asdict(threshold), **asdict(found)})
+        thresholds.append({"label": threshold_label(one), "threshold": asdict(threshold), **asdict(found)})
 
     # Cells of the cellwise test: the class of the nearest training image (one cell where there are no classes).
-    labels = read_column(snakemake.input.labels, "label")
     cells = (labels[table["index"].to_numpy()] for table in (nearest, held_out))
-    result = {
+    return {
         "thresholds": thresholds,
         "lone_neighbour": asdict(measures.lone_neighbour(samples, second["distance"].to_numpy())),
         "authenticity": asdict(measures.authenticity(samples, training["distance"].loc[nearest["index"]].to_numpy())),
@@ -41,7 +50,14 @@ def main(snakemake: Any) -> None:
             "training": measures.quantiles(within),
         },
     }
-    write_json(snakemake.output[0], result)
+
+
+def main(snakemake: Any) -> None:
+    files = snakemake.input
+    labels = read_column(files.labels, "label")
+    spaces = zip(files.neighbours, files.controls, snakemake.params.thresholds, snakemake.output, strict=True)
+    for neighbours, controls, thresholds, path in spaces:
+        write_json(path, measured(read_parquet(neighbours), read_parquet(controls), labels, thresholds))
 
 
 run(main, snakemake)

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from workflow_scripts.device import is_emulated, side_by_side
 from workflow_scripts.files import InputError
-from workflow_scripts.job import progress
 
 # The largest row for which the int8 form's half distances, at most 1.5 * 128^2 a value, fit into 32 bits.
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)

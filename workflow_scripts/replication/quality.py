@@ -7,12 +7,13 @@ Fréchet distance is the FID and the kernel distance the KID; of others they are
 import math
 from dataclasses import dataclass
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from workflow_scripts.files import InputError
-from workflow_scripts.job import progress
 from workflow_scripts.replication.neighbours import Block, Form, each_block, nearest_neighbours, squared_distances
 
 ROWS_AT_A_TIME = 8192  # of a product with itself NumPy mirrors one half afterwards: of few products rather than many

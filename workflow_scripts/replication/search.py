@@ -38,6 +38,12 @@ def find_neighbours(
     return rows[rows["query"] != rows["index"]] if leave_out_self else rows
 
 
+def shards_by_space(paths: Sequence[str], spaces: int) -> list[Sequence[str]]:
+    """The files of the shards of each space in turn, as many for each; none where nothing was searched in shards."""
+    each = len(paths) // spaces
+    return [paths[i * each : (i + 1) * each] for i in range(spaces)]
+
+
 def merge(shards: Sequence[pd.DataFrame], k: int) -> pd.DataFrame:
     """The k nearest of each query over all shards, in order of query and rank; ties by lowest index."""
     rows = pd.concat(shards, ignore_index=True)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from workflow_scripts.job import run
+
 import yaml
 
 from workflow_scripts.files import write_text
-from workflow_scripts.job import run
 
 
 def main(snakemake: Any) -> None:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from workflow_scripts.job import progress
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from workflow_scripts.files import InputError
-from workflow_scripts.job import progress
 from workflow_scripts.similarity.ssim_kernel import C1, C2, RADIUS, WEIGHTS, ssim_of_pairs
 
 SMALLEST = 2 * RADIUS + 1  # px

@@ -90,7 +90,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         shown = (config["distillation"]["training"] or images.count) + (2 + rungs) * held_out
         return start + networks * shown * rates.look[role]
     if rule == "compare_samples":
-        return start + 1.5 * rates.compare
+        return start + 1.5 * rates.compare * len(config["replication"]["spaces"])
     if rule in ("estimate_dimension", "estimate_curve"):
         last = config["complexity"]["neighbours"][1]
         sizes = [int(named["size"])] if "size" in named else curve_sizes(images.count - _held_out(config), last, [])
