@@ -132,19 +132,19 @@ class Form:
             values = torch.from_numpy(np.bitwise_xor(rows, self.centre).view(np.int8)).to(device)
             # Squares are at most 2^14: sums of 512 are exact in float32, which is much faster than in integers.
             padded = torch.nn.functional.pad(values, (0, -values.shape[1] % 512)).view(len(values), -1, 512)
-            squares = (part.float().square_().sum(2).long().sum(1) for part in _in_cache(padded))
-            return Rows(values, torch.cat(list(squares)))
+            squares = [part.square_().sum(2).long().sum(1) for part in _converted(padded, torch.float32)]
+            return Rows(values, torch.cat(squares))
         single = self.dtype != torch.float64 and rows.dtype != np.float64
         with np.errstate(invalid="ignore"):  # infinities are found by their norms, with a message
             wide = np.subtract(rows, self.centre, dtype=np.float32 if single else np.float64)
         given = torch.from_numpy(wide).to(device)
         values = given.to(self.dtype)
         kept = given if self.dtype == torch.bfloat16 else values
-        norms = torch.cat([part.double().square().sum(1) for part in _in_cache(kept)])
+        norms = torch.cat([part.square_().sum(1) for part in _converted(kept, torch.float64)])
         if self.dtype != torch.bfloat16:
             return Rows(values, norms)
-        pairs = zip(_in_cache(given), _in_cache(values), strict=True)
-        differences = torch.cat([torch.linalg.vector_norm(exact - rounded, dim=1) for exact, rounded in pairs])
+        pairs = zip(_in_cache(given), _converted(values, torch.float32), strict=True)
+        differences = torch.cat([torch.linalg.vector_norm(rounded.sub_(exact), dim=1) for exact, rounded in pairs])
         lost = (differences.double() / norms.sqrt()).nan_to_num_(0).amax()
         return Rows(values, norms, 1.001 * float(lost))  # the differences are exact, their norms nearly
 
@@ -353,6 +353,13 @@ def _in_cache(rows: Tensor) -> tuple[Tensor, ...]:
     """Parts of rows (r, ...) that stay in a processor's cache while they are worked on; on a GPU all at once."""
     wanted = CACHED_BYTES // (8 * rows[:1].numel()) if rows.device.type == "cpu" and len(rows) else len(rows)
     return rows.split(max(1, wanted))
+
+
+def _converted(rows: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Those parts in another format, each in the place of the one before: new memory takes ten times as long."""
+    parts = _in_cache(rows)
+    room = torch.empty_like(parts[0], dtype=dtype)
+    return (room[: len(part)].copy_(part) for part in parts)
 
 
 def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dtype]:

@@ -29,6 +29,7 @@ from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.replication.quality import compare
 from workflow_scripts.similarity.ssim import prepare, ssim_pairs
+from workflow_scripts.study.plan import ROOT
 from workflow_scripts.training import Checkpoints
 
 STEPS = 17  # the first one is left out; regularisation every 16 steps falls once among the others
@@ -67,9 +68,7 @@ class Rates:
 def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
     """Rates for a validated config whose studies use one data set of so many classes, with a job's one thread."""
     [device] = prepare_torch(1)
-    rates = Rates(
-        _seconds_of_start("import torch, pandas, pyarrow.parquet"), _seconds_of_start("import pandas, scipy.stats")
-    )
+    rates = Rates(_seconds_of_start("torch, pandas, pyarrow.parquet"), _seconds_of_start("pandas, scipy.stats"))
     about = config["datasets"][dataset]
     shape = (IMAGES, about["resolution"], about["resolution"], 1 if about["color"] == "grey" else 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -142,10 +141,10 @@ def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _seconds_of_start(imports: str) -> float:
+def _seconds_of_start(libraries: str) -> float:
     """Of a new process that imports what jobs import; this one has, so the files are in memory."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", imports], check=True)
+    subprocess.run([sys.executable, "-c", f"import workflow_scripts.job, {libraries}"], check=True, cwd=ROOT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
