@@ -13,8 +13,10 @@ it leaves in doubt is a few more candidates.
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import TypeVar
 
 from workflow_scripts.job import progress
 
@@ -25,9 +27,11 @@ from torch import Tensor
 from workflow_scripts.device import is_emulated, side_by_side
 from workflow_scripts.files import InputError
 
+T = TypeVar("T")
+
 # The largest row for which the int8 form's half distances, at most 1.5 * 128^2 a value, fit into 32 bits.
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)
-ROW_BATCH_BYTES = 256 * 2**20  # queries in float32, references in float32, or candidate lists, held at a time
+ROW_BATCH_BYTES = 256 * 2**20  # float32 queries, each of two blocks of references, or candidate lists, held at a time
 LARGEST_NORM = 1e36  # squared; beyond it float32 overflows
 CACHED_BYTES = 2**20  # rows in double precision that are worked on at a time, in the processor's cache
 MOST_IN_BFLOAT16 = 10  # neighbours: of more, bfloat16 would leave too many in doubt
@@ -207,19 +211,28 @@ def each_block(
     On a CPU with several threads it is called from all of them at once, each time with other queries.
     """
     count = len(queries) if rows is None else len(rows)
-    high, wide = (8192, 65536) if device.type == "cuda" else (1024, 4096)
+    high, wide = (8192, 65536) if device.type == "cuda" else (2560, 2048)
     encoded_rows = ROW_BATCH_BYTES // (4 * queries.shape[1])
     with progress(count * len(references), "pairs", label="search") as bar, side_by_side(device) as (threads, mapped):
         for batch in _batches(count, encoded_rows):
             left = form.encode(queries[batch if rows is None else rows[batch]], device)
             # As many parts for each thread, so that none waits long for another.
             parts = threads * math.ceil(len(left.values) / (threads * high))
-            for columns in _batches(len(references), min(wide, encoded_rows)):
-                right = form.encode(references[columns], device)
+            slices = _batches(len(references), min(wide, encoded_rows))
+            for columns, right in _one_ahead((columns, form.encode(references[columns], device)) for columns in slices):
                 halves = (right.norms >> 1 if form.dtype == torch.int8 else right.norms / 2).to(form.scores)
                 compute = partial(_work_on_block, work, left, batch.start, right, halves, columns)
                 for pairs in mapped(compute, _batches(len(left.values), math.ceil(len(left.values) / parts))):
                     bar.advance(pairs)
+
+
+def _one_ahead(parts: Iterator[T]) -> Iterator[T]:
+    """The parts, of which each is made while the one before is worked on."""
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, parts, None)
+        while (part := following.result()) is not None:
+            following = maker.submit(next, parts, None)
+            yield part
 
 
 def _work_on_block(
