@@ -1,6 +1,7 @@
 """Real jobs on a real SLURM, through profiles/slurm: one node with two GPUs, as .ci/start-slurm makes it."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -32,6 +33,14 @@ rule doomed:
     retries: 0
     resources: mem_mb=300, runtime=5
     shell: "sleep 300; touch {output}"
+"""
+# An accounting database that refuses to say anything six times, once more than the plugin asks by itself.
+SACCT = """#!/bin/sh
+case "$*" in *"--clusters all"*) ;; *) exit 1 ;; esac
+echo asked >> "$ASKED"
+if [ "$(wc -l < "$ASKED")" -le 6 ]; then exit 1; fi
+for name; do :; done
+exec squeue --states=all --noheader --format='%i|%T' --name "$name"
 """
 SEE_GPU = f"""
 import os, sys
@@ -112,6 +121,22 @@ def test_gpus_retries_and_a_cancelled_job(tmp_path: Path) -> None:
     assert f"SLURM-job '{cancelled}' failed" in said
     assert "CANCELLED" in said
     assert not (tmp_path / "results/doomed").exists()
+
+
+def test_a_database_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text('rule all:\n    output: "done"\n    shell: "touch {output}"\n')
+    (tmp_path / "sacct").write_text(SACCT)
+    (tmp_path / "sacct").chmod(0o755)
+    asked = tmp_path / "asked"
+    words = cluster_command(tmp_path, config=None, snakefile=tmp_path / "Snakefile")
+    done = subprocess.run(
+        [*words, "--slurm-status-command=sacct", "--max-status-checks-per-second=2"],
+        capture_output=True, text=True, cwd=ROOT, timeout=300,
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": str(asked)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert len(asked.read_text().split()) >= 7
+    assert (tmp_path / "done").exists()
 
 
 def test_results_of_the_cluster_equal_those_of_this_machine(on_cluster: Path, smoke_run: Path) -> None:
