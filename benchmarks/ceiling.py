@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from workflow_scripts.device import is_emulated
+from workflow_scripts.core.devices import is_emulated
 
 FORMATS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "int8": torch.int8}
 TRIALS = 3

@@ -16,11 +16,11 @@ from benchmarks.training import now
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
-from workflow_scripts.complexity.dimension import shrink
-from workflow_scripts.config import validate
+from workflow_scripts.config.models import validate
+from workflow_scripts.data.resolution import shrink
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.distillation.targets import fresh_target, look_at_views, stored_target
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parent.parent
 TEACHERS, STUDENTS, SEEDS = 3, 16, 10

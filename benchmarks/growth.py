@@ -16,13 +16,13 @@ from PIL import Image
 from benchmarks.alone import alone
 from benchmarks.bench import Bench
 from benchmarks.training import our_generator
-from workflow_scripts.complexity.dimension import estimate_dimension
+from workflow_scripts.core.figures import GENERATORS
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import image_folder
-from workflow_scripts.figures import GENERATORS
 from workflow_scripts.generators.presets import settings_for
-from workflow_scripts.replication.neighbours import nearest_neighbours
-from workflow_scripts.replication.quality import frechet_distance
+from workflow_scripts.metrics.dimension import estimate_dimension
+from workflow_scripts.metrics.neighbours import nearest_neighbours
+from workflow_scripts.metrics.quality import frechet_distance
 from workflow_scripts.similarity.class_similarity import measure_similarity
 
 FIGURE = Path(__file__).parent.parent / "docs" / "images" / "growth.png"

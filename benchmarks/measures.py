@@ -23,12 +23,12 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmarks.bench import Bench
-from workflow_scripts.complexity.dimension import estimate_dimension, maximum_likelihood
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import image_folder
-from workflow_scripts.replication.neighbours import formats, nearest_neighbours
-from workflow_scripts.replication.quality import frechet_distance
-from workflow_scripts.similarity.ssim import prepare, ssim_pairs
+from workflow_scripts.metrics.dimension import estimate_dimension, maximum_likelihood
+from workflow_scripts.metrics.neighbours import formats, nearest_neighbours
+from workflow_scripts.metrics.quality import frechet_distance
+from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 
 TEXT = """## Searches and measures beside their peers
 

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.alone import alone
 from benchmarks.bench import Bench
+from workflow_scripts.core.files import read_npy
 from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.files import read_npy
 from workflow_scripts.replication.search import find_neighbours, merge
 
 SAMPLES, SIDE, SHARDS = 1024, 28, 10

@@ -29,7 +29,7 @@ from torchvision.transforms import v2
 from benchmarks.bench import Bench
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, train_classifier
-from workflow_scripts.device import is_emulated
+from workflow_scripts.core.devices import is_emulated
 from workflow_scripts.generators.biggan import Discriminator, Generator
 from workflow_scripts.generators.diffusion import unet
 from workflow_scripts.generators.families import build_model
@@ -42,7 +42,7 @@ from workflow_scripts.generators.presets import (
     settings_for,
 )
 from workflow_scripts.generators.training import train
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 IMAGES, SIDE, CLASSES, ROUNDS = 2048, 32, 10, 2
 SHAPE = ImageShape(SIDE, 3)

@@ -8,13 +8,13 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
-from workflow_scripts.closing import Ending
-from workflow_scripts.config import require_each_key_once, validate
+from workflow_scripts.engine.ending import Ending
+from workflow_scripts.config.models import require_each_key_once, validate
 from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
 from workflow_scripts.containers.image import image_name
-from workflow_scripts.containers.jobs import configured_paths, prepare_jobs_inside
-from workflow_scripts.files import InputError
-from workflow_scripts.provenance import REVISION, code_revision
+from workflow_scripts.engine.jobs import configured_paths, prepare_jobs_inside
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.provenance import REVISION, code_revision
 
 try:
     for file in workflow.configfiles:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from workflow_scripts.files import sha256
+from workflow_scripts.core.files import sha256
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"

@@ -2,12 +2,11 @@
 
 import re
 
-from workflow_scripts.job import GPU_MEMORY
-
 import pytest
 import yaml
 
 from tests.conftest import ROOT
+from workflow_scripts.core.job import GPU_MEMORY
 
 BLOCKS = re.compile(r"^(?:rule |use rule \w+ as )(\w+)(.*?)(?=^(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
 RULES = {

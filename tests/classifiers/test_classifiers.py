@@ -4,8 +4,6 @@ import os
 import signal
 from copy import deepcopy
 
-from workflow_scripts.job import Interrupted
-
 import numpy as np
 import pytest
 import torch
@@ -17,10 +15,10 @@ from workflow_scripts.classifiers.losses import balanced_softmax, class_weights,
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier
 from workflow_scripts.classifiers.presets import LADDER, WITHOUT_CLASS_MAPS, ClassifierSettings
 from workflow_scripts.classifiers.training import build_classifier, predict, rate_at, train_classifier
+from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.distillation.attention import grad_cam
-from workflow_scripts.files import InputError
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = ClassifierSettings(steps=12, batch=8, width=4, augmentation="strong")

@@ -45,8 +45,8 @@ exec squeue --states=all --noheader --format='%i|%T' --name "$name"
 SEE_GPU = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from workflow_scripts.files import write_json
-from workflow_scripts.gpus import take_devices
+from workflow_scripts.core.files import write_json
+from workflow_scripts.core.gpus import take_devices
 write_json(snakemake.output[0], {{"given": os.environ["CUDA_VISIBLE_DEVICES"], "taken": take_devices(1)}})
 """
 

@@ -19,7 +19,8 @@ from workflow_scripts.containers.image import (
     image_name,
     stage_pip_settings,
 )
-from workflow_scripts.files import InputError, sha256
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import sha256
 
 
 def program(folder: Path, text: str) -> None:
@@ -121,7 +122,7 @@ BUILDS = """
 import sys, time
 from pathlib import Path
 from workflow_scripts.containers import build_image
-from workflow_scripts.files import atomic_path, sha256
+from workflow_scripts.core.files import atomic_path, sha256
 
 def build(root, image, base):
     with atomic_path(image) as temporary:

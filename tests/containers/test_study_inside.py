@@ -14,8 +14,8 @@ from PIL import Image
 
 from tests.conftest import ROOT, assert_same_artifacts, not_here, replication_study, run_snakemake
 from workflow_scripts.containers.image import LOCK, image_name, labels
-from workflow_scripts.files import sha256
-from workflow_scripts.provenance import code_revision
+from workflow_scripts.core.files import sha256
+from workflow_scripts.core.provenance import code_revision
 
 pytestmark = pytest.mark.container
 IMAGE = ROOT / "containers" / image_name(ROOT)
@@ -36,7 +36,7 @@ PROBE_SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from workflow_scripts.containers.check_image import foreign_modules, locked_versions
-from workflow_scripts.files import write_json
+from workflow_scripts.core.files import write_json
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 locked = locked_versions(Path(snakemake.params.lock).read_text())
 variables = dict(os.environ)

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import write_json, write_npy, write_parquet
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.data.packing import Shape, fit_image, pack
 from workflow_scripts.data.sources import Source, array_set, image_folder
-from workflow_scripts.files import InputError, write_json, write_npy, write_parquet
 
 GREY = Shape(8, 1, "crop")
 

@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from tests.conftest import ROOT
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import array_set, image_folder, open_source, read_idx, shipped_set, torchvision_set
-from workflow_scripts.files import InputError
 
 SHIPPED = ROOT / "resources/fashion-mnist-test"
 

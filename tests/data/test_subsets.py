@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.subsets import draw_order, shard_of
-from workflow_scripts.files import InputError
 
 labels_strategy = st.lists(st.integers(-1, 5), min_size=2, max_size=80).map(np.array)
 

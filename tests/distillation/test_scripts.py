@@ -17,10 +17,10 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier, trained_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.classifiers.training import to_float
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.distillation import look_at_images
 from workflow_scripts.distillation.attention import class_activation
 from workflow_scripts.distillation.look_at_images import look, look_at_all
-from workflow_scripts.files import InputError
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)

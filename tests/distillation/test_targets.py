@@ -8,7 +8,7 @@ from workflow_scripts.classifiers.augmentation import draw_view
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
 from workflow_scripts.distillation.targets import fresh_target, look_at_views, stored_target
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 DESIGN = {"alpha": 0.3, "temperature": 4.0, "combination": "losses", "crops": "own"}

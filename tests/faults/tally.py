@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tests.conftest import ROOT
-from workflow_scripts import figures
-from workflow_scripts.files import write_csv
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import write_csv
 
 TABLE, PICTURE = ROOT / "docs/images/faults.csv", ROOT / "docs/images/faults"
 KINDS = {

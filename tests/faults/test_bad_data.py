@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.packing import LARGEST, Shape, pack
 from workflow_scripts.data.sources import image_folder, open_source
 from workflow_scripts.features.encoders import read_weights
-from workflow_scripts.files import InputError
 
 COLOUR, GREY = Shape(8, 3, "crop"), Shape(8, 1, "crop")
 

@@ -14,8 +14,9 @@ import pytest
 import safetensors.numpy
 
 from tests.conftest import digests, run_snakemake
-from workflow_scripts.files import InputError, read_csv, read_json, read_npy, read_parquet, write_text
-from workflow_scripts.provenance import check_inputs, record_of
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_csv, read_json, read_npy, read_parquet, write_text
+from workflow_scripts.core.provenance import check_inputs, record_of
 
 
 def truncated(content: bytes) -> bytes:

@@ -8,21 +8,20 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from workflow_scripts.job import run
-
 import numpy as np
 import pytest
 import yaml
 
 from tests.conftest import ROOT, digests, not_here, replication_study, run_snakemake, snakemake_command
+from workflow_scripts.core.job import run
 
 # A job that writes a large array into results/, in a folder that is a disk of its own.
 WRITES = """
 import sys
 from types import SimpleNamespace
 import numpy as np
-from workflow_scripts.files import write_json, write_npy
-from workflow_scripts.job import run
+from workflow_scripts.core.files import write_json, write_npy
+from workflow_scripts.core.job import run
 def main(job):
     write_npy("results/small.npy", np.zeros(10))
     write_npy("results/large.npy", np.zeros(1_000_000))
@@ -40,7 +39,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
-from workflow_scripts import files, figures, job, training
+from workflow_scripts.core import figures, files, job
+from workflow_scripts.training.checkpoints import Checkpoints
 with open("filler", "wb", buffering=0) as handle, contextlib.suppress(OSError):
     while True:
         handle.write(bytes(4096))
@@ -55,7 +55,7 @@ writers = {
     "json": lambda: files.write_json("results/a.json", numbers.tolist()),
     "weights": weights,
     "figure": lambda: figures.save_figure(Figure(), "results/a.svg", "results/a.png"),
-    "checkpoint": lambda: training.Checkpoints(Path("results/state")).save(1, {"weight": torch.from_numpy(numbers)}),
+    "checkpoint": lambda: Checkpoints(Path("results/state")).save(1, {"weight": torch.from_numpy(numbers)}),
 }
 for name, write in writers.items():
     try:

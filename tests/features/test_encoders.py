@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import sha256
 from workflow_scripts.features.encoders import encode, join, torchvision_encoder
-from workflow_scripts.files import InputError, sha256
-from workflow_scripts.replication.neighbours import nearest_neighbours
+from workflow_scripts.metrics.neighbours import nearest_neighbours
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from workflow_scripts.complexity.dimension import shrink
+from workflow_scripts.data.resolution import shrink
 
 
 class Named(dict):  # type: ignore[type-arg]

@@ -3,17 +3,15 @@
 import os
 import signal
 
-from workflow_scripts.job import Interrupted
-
 import numpy as np
 import pytest
 import torch
 
+from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.features.simclr import contrastive_loss, draw_views, load_encoder, save_encoder, train_encoder
-from workflow_scripts.files import InputError
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 TINY = SimCLRSettings(steps=10, batch=16, width=4, projection=8)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.generators import augmentation
 from workflow_scripts.generators.augmentation import (
     SYM6,

@@ -23,7 +23,7 @@ from workflow_scripts.generators.biggan import (
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings
 from workflow_scripts.generators.training import train
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(steps=1, batch=4, width=4, depth=1, bottleneck=1, latent=6, class_embedding=3, attention_at=8)

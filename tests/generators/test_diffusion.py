@@ -11,7 +11,7 @@ from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.generators.training import train
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = DiffusionSettings(

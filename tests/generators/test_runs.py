@@ -5,18 +5,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from workflow_scripts.job import Interrupted
-
 import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 BIGGAN = BigGANSettings(

@@ -29,7 +29,7 @@ from workflow_scripts.generators.stylegan2 import (
     path_lengths,
 )
 from workflow_scripts.generators.training import train
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 TINY = StyleGAN2Settings(

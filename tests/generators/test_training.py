@@ -6,22 +6,21 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from workflow_scripts.job import Interrupted
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.generators import diffusion
 from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings
 from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
-from workflow_scripts.training import BatchOrder, Checkpoints, due
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.order import BatchOrder, due
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(
@@ -222,7 +221,7 @@ def test_the_earlier_of_two_limits_counts(tmp_path: Path, monkeypatch: pytest.Mo
         config={"training": {"checkpoint_seconds": 5.0, "limit_minutes": 100.0}},
         params=SimpleNamespace(checkpoints=str(tmp_path)),
     )
-    monkeypatch.setattr("workflow_scripts.training._STARTED", 1000.0)
+    monkeypatch.setattr("workflow_scripts.training.run._STARTED", 1000.0)
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
     mine = Checkpoints.of_job(job, "run")
     assert (mine.folder, mine.every_s, mine.stop_at) == (tmp_path / "run", 5.0, 1000 + 6000 - 120)

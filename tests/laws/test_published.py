@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.laws.decay import DIMENSION_AXIS
 from workflow_scripts.laws.pairs import Pair
 from workflow_scripts.laws.published import (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.laws.study import StudyLaws, fit_study, read_table
 
 PUBLISHED = "resources/published/feng2021_replication.csv"

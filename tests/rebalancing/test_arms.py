@@ -6,10 +6,10 @@ import torch
 
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.classifiers.training import build_classifier, train_classifier
+from workflow_scripts.data.imbalance import Exponential, head_middle_tail, imbalanced_subset, lacking_counts
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.rebalancing.gains import improvements, run_rows
-from workflow_scripts.rebalancing.imbalance import Exponential, head_middle_tail, imbalanced_subset, lacking_counts
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 CLASSES = ["T-shirt/top", "Trouser", "Sandal", "Bag"]
 KNOWN = [0, 1, 5, 8]

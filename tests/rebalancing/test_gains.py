@@ -9,7 +9,7 @@ from scipy.stats import t as t_distribution
 from scipy.stats import ttest_rel
 from sklearn import metrics
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.rebalancing.gains import (
     class_recalls,
     confusion,

@@ -9,15 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from workflow_scripts.rebalancing.drawing import (
-    _readable,
-    draw_class_similarity,
-    draw_counts,
-    draw_gain_law,
-    draw_improvements,
-)
+from workflow_scripts.rebalancing.drawing import draw_counts, draw_gain_law, draw_improvements
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
 from workflow_scripts.rebalancing.gains import improvements
+from workflow_scripts.similarity.drawing import _readable, draw_class_similarity
 
 
 def rendered(figure: Figure) -> bytes:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.replication.measures import (
     Rate,
     authenticity,
@@ -14,7 +15,6 @@ from workflow_scripts.replication.measures import (
     rate,
     replication,
 )
-from workflow_scripts.replication.neighbours import nearest_neighbours
 
 SIDE = 16
 

@@ -9,11 +9,11 @@ from pytorch_msssim import ssim as peer_ssim
 from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sprites import draw_factors, render
-from workflow_scripts.files import InputError
+from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups, cluster_order
-from workflow_scripts.similarity.ssim import prepare, ssim_pairs
 
 DEFINITION = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 

@@ -11,11 +11,11 @@ import yaml
 from PIL import Image
 
 from tests.conftest import ROOT
-from workflow_scripts.config import validate
-from workflow_scripts.files import InputError
+from workflow_scripts.config.models import validate
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.inspection import inspect_folder
 from workflow_scripts.study.new import new_config
-from workflow_scripts.study.plan import Job, plan
 from workflow_scripts.study.proposal import Machine
 from workflow_scripts.study.schedule import duration, schedule
 

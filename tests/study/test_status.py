@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, digests, snakemake_command
-from workflow_scripts.study.plan import Job
+from workflow_scripts.engine.plan import Job
 from workflow_scripts.study.status import report
 
 

@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 
 from tests.conftest import ROOT, SMOKE, replication_study, run_snakemake, snakemake_command
-from workflow_scripts.gpus import visible_devices
-from workflow_scripts.provenance import record_of
+from workflow_scripts.core.gpus import visible_devices
+from workflow_scripts.core.provenance import record_of
 
 
 def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:

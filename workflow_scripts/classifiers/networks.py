@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
 from workflow_scripts.classifiers.presets import ClassifierSettings, Rung
-from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import atomic_path, read_json, remake, write_json
 
 HEADS, PATCHES = 4, 8  # of the vision transformer: attention heads, and patches along a side (at most)
 SMALL = 96  # px below which the stem of torchvision's ResNets keeps the resolution, unless the settings say otherwise

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from workflow_scripts.generators.presets import Count, Fraction, NotNegative, Positive, Share
+from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share
 
 # Families of torchvision whose logits are not linear on the mean of their last feature map: no class activation map.
 WITHOUT_CLASS_MAPS = ("alexnet", "convnext", "maxvit", "mobilenet_v3", "squeezenet", "vgg", "vit_")

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workflow_scripts.job import Interrupted, progress
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,9 +20,13 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import balanced_softmax, class_weights
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
-from workflow_scripts.device import warn_of_emulation
-from workflow_scripts.files import InputError
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
+from workflow_scripts.core.devices import warn_of_emulation
+from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.progress import progress
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.optimisers import eager
+from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, due, step_seed
+from workflow_scripts.training.stopping import StopSignal
 
 logger = logging.getLogger("copycat")
 

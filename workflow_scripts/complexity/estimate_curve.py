@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from workflow_scripts.job import progress, run
-
-from workflow_scripts.complexity.dimension import curve_sizes, estimate_dimension, shrink
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_npy, write_json
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, write_json
+from workflow_scripts.core.job import run
+from workflow_scripts.core.progress import progress
+from workflow_scripts.data.resolution import shrink
+from workflow_scripts.metrics.dimension import curve_sizes, estimate_dimension
 
 
 def main(snakemake: Any) -> None:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from workflow_scripts import figures
-from workflow_scripts.files import read_json
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_json
+from workflow_scripts.core.job import run
 from workflow_scripts.laws.size_law import fit_dimension_curve
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from workflow_scripts.job import run
-
 from filelock import FileLock
 
 from workflow_scripts.containers.image import LOCK, build, labels
-from workflow_scripts.files import sha256
+from workflow_scripts.core.files import sha256
+from workflow_scripts.core.job import run
 
 logger = logging.getLogger("copycat")
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from workflow_scripts.files import InputError, atomic_path
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import atomic_path
 
 logger = logging.getLogger("copycat")
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_column, write_npy
+from workflow_scripts.core.job import run
 from workflow_scripts.data.subsets import draw_order
-from workflow_scripts.files import InputError, read_column, write_npy
 
 
 def main(snakemake: Any) -> None:

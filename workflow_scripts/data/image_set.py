@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.files import (
-    InputError,
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import (
     read_column,
     read_json,
     read_npy,

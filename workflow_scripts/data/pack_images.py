@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import logger, run
-
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import sha256, write_json, write_parquet
+from workflow_scripts.core.job import logger, run
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.files import InputError, sha256, write_json, write_parquet
 
 LISTED = 100  # groups of exact duplicates that the manifest lists
 

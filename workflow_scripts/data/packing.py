@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from workflow_scripts.job import progress
-
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import atomic_path
+from workflow_scripts.core.progress import progress
 from workflow_scripts.data.sources import Source
-from workflow_scripts.files import InputError, atomic_path
 
 BLOCK = 512  # images decoded at a time
 ROW = 16  # of them that a thread takes in one go: one by one, threads get in each other's way for a fifth of the time

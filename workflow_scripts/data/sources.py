@@ -16,8 +16,9 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_json, sha256
 from workflow_scripts.data import sprites
-from workflow_scripts.files import InputError, read_json, sha256
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 
 Kind = Literal["balanced", "random"]
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import pandas as pd
 
 from workflow_scripts.classifiers.presets import LADDER
-from workflow_scripts.files import read_json, write_csv
+from workflow_scripts.core.files import read_json, write_csv
+from workflow_scripts.core.job import run
 
 ELSEWHERE = ("agreement", "kl", "iou", "iou_corrected")  # beside the validation images as they are
 

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from workflow_scripts import figures
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_column, read_npy, write_json, write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.distillation.attention import attention_maps, count_overlaps, pairwise_means
 from workflow_scripts.distillation.diagnosis import choose_subset, describe, diversity
-from workflow_scripts.files import read_column, read_npy, write_json, write_text
 
 SHOWN = 6  # images, and at most twice as many teachers
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.files import InputError, read_column, read_json, read_npy, write_npy
-from workflow_scripts.rebalancing.imbalance import Exponential, imbalanced_subset
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_column, read_json, read_npy, write_npy
+from workflow_scripts.core.job import run
+from workflow_scripts.data.imbalance import Exponential, imbalanced_subset
 
 
 def main(snakemake: Any) -> None:

@@ -3,17 +3,16 @@
 from itertools import product
 from typing import Any, Literal
 
-from workflow_scripts.job import run
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from workflow_scripts import figures
 from workflow_scripts.classifiers.presets import LADDER
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_csv, write_csv, write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.distillation.trends import Trend, trend_table, two_factors
-from workflow_scripts.files import read_csv, write_csv, write_text
 
 RESPONSES = {
     "iou": "attention overlap\nof the teachers (IoU)",

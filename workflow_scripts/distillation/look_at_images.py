@@ -6,8 +6,6 @@ Rules: look_with_teachers, look_with_students.
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import progress, run
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,10 +14,12 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.networks import Classifier, load_classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import to_float
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, write_npy
+from workflow_scripts.core.job import run
+from workflow_scripts.core.progress import progress
 from workflow_scripts.distillation.attention import class_activation, grad_cam, rollout_maps
-from workflow_scripts.files import read_npy, write_npy
-from workflow_scripts.training import step_seed
+from workflow_scripts.training.order import step_seed
 
 BATCH = 512
 

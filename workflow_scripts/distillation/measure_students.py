@@ -7,14 +7,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import progress, run
-
 import numpy as np
 
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_column, read_npy, write_json
+from workflow_scripts.core.job import run
+from workflow_scripts.core.progress import progress
 from workflow_scripts.distillation.attention import count_overlaps, overlap_estimates
 from workflow_scripts.distillation.measures import affinity, fidelity, flatten, summary
-from workflow_scripts.files import read_column, read_npy, write_json
 
 
 def main(snakemake: Any) -> None:

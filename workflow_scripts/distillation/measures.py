@@ -14,8 +14,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import log_softmax, logsumexp
 
-from workflow_scripts.intervals import LEVEL, newcombe, wilson
-from workflow_scripts.rebalancing.imbalance import GROUPS, head_middle_tail
+from workflow_scripts.core.intervals import LEVEL, newcombe, wilson
+from workflow_scripts.data.imbalance import GROUPS, head_middle_tail
 
 RESAMPLES = 1000
 BINS = 10  # Guo et al. 2025 and most of the literature

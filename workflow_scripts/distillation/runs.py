@@ -12,9 +12,9 @@ from torch import Tensor
 from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
+from workflow_scripts.core.files import fingerprint, read_npy, sha256, write_rows
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.files import fingerprint, read_npy, sha256, write_rows
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
 

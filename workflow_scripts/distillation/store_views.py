@@ -3,16 +3,15 @@
 from dataclasses import fields
 from typing import Any
 
-from workflow_scripts.job import run
-
 import torch
 from safetensors.torch import save_file
 
 from workflow_scripts.classifiers.augmentation import View
 from workflow_scripts.classifiers.networks import load_classifier
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import atomic_path, read_npy, write_npy
+from workflow_scripts.core.job import run
 from workflow_scripts.distillation.targets import look_at_views, views_to_store
-from workflow_scripts.files import atomic_path, read_npy, write_npy
 
 
 def main(snakemake: Any) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import torch
 
 from workflow_scripts.classifiers.networks import save_classifier, trained_classifier
+from workflow_scripts.core.files import read_npy
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.files import read_npy
 
 
 def main(snakemake: Any) -> None:

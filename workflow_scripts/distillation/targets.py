@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from workflow_scripts.job import progress
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +11,8 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import distillation_loss
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.training import Target, predict, to_float
-from workflow_scripts.training import step_seed
+from workflow_scripts.core.progress import progress
+from workflow_scripts.training.order import step_seed
 
 
 def fresh_target(teachers: list[Classifier], images: Tensor, design: dict[str, Any]) -> Target:

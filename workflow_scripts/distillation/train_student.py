@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import torch
 
 from workflow_scripts.classifiers.networks import load_classifier
 from workflow_scripts.classifiers.training import Target
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy
+from workflow_scripts.core.job import run
 from workflow_scripts.distillation.runs import open_split, train_and_save
 from workflow_scripts.distillation.targets import fresh_target, stored_target
-from workflow_scripts.files import read_npy
 
 SMOOTHING = 0.1
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.job import run
 from workflow_scripts.distillation.runs import open_split, train_and_save
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from workflow_scripts.intervals import LEVEL
+from workflow_scripts.core.intervals import LEVEL
 
 Method = Literal["spearman", "kendall"]
 Verdict = Literal["as published", "opposite", "not settled"]

@@ -8,15 +8,15 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import progress
-
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from workflow_scripts.files import InputError, sha256
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import sha256
+from workflow_scripts.core.progress import progress
 
 BATCH = 128
 

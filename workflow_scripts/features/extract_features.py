@@ -5,16 +5,15 @@ Rules: extract_features, extract_feature_shard, extract_sample_features.
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 from torch import nn
 
-from workflow_scripts.complexity.dimension import shrink
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, write_npy
+from workflow_scripts.core.job import run
+from workflow_scripts.data.resolution import shrink
 from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.device import prepare_torch
 from workflow_scripts.features.encoders import BATCH, encode, join, torchvision_encoder
-from workflow_scripts.files import read_npy, write_npy
 
 
 def main(snakemake: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt
 
-from workflow_scripts.generators.presets import Count, NotNegative, Positive
+from workflow_scripts.core.settings import Count, NotNegative, Positive
 
 AtLeastTwo = Annotated[int, Ge(2)]
 

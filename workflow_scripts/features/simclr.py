@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from workflow_scripts.job import Interrupted, progress
-
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
 from workflow_scripts.classifiers.networks import SmallResNet
+from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.files import atomic_path, read_json, remake, write_json
+from workflow_scripts.core.progress import progress
 from workflow_scripts.features.presets import SimCLRSettings
-from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
-from workflow_scripts.training import INITIAL_WEIGHTS, BatchOrder, Checkpoints, StopSignal, due, eager, step_seed
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.optimisers import eager
+from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, due, step_seed
+from workflow_scripts.training.stopping import StopSignal
 
 CURVE_POINTS = 50  # rows of the training curve
 

@@ -3,16 +3,15 @@
 import shutil
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import torch
 
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import fingerprint, read_json, read_npy, write_rows
+from workflow_scripts.core.job import run
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import save_encoder, train_encoder
-from workflow_scripts.files import fingerprint, read_json, read_npy, write_rows
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 SEED = 0
 

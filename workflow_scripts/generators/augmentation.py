@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from workflow_scripts.files import InputError
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.generators.model import global_randn, rank, world_size
 
 # Symlet of order 6 (Daubechies, Ten Lectures on Wavelets, 1992): the orthogonal low-pass filter that Karras et al. use.

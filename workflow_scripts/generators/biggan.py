@@ -7,13 +7,12 @@ spectrally normalised; the hinge loss trains generator and discriminator.
 from itertools import pairwise
 from typing import Any
 
-from workflow_scripts.job import tracked
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.model import (
     Batch,
     GenerativeModel,
@@ -26,7 +25,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import BigGANSettings
-from workflow_scripts.training import eager
+from workflow_scripts.training.optimisers import eager
 
 
 def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:

@@ -3,8 +3,6 @@
 Conditional models are trained with part of the classes hidden, so that sampling can be guided (Ho and Salimans 2022).
 """
 
-from workflow_scripts.job import progress
-
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -13,6 +11,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
+from workflow_scripts.core.progress import progress
 from workflow_scripts.generators.model import (
     Batch,
     GenerativeModel,
@@ -23,7 +22,7 @@ from workflow_scripts.generators.model import (
     to_uint8,
 )
 from workflow_scripts.generators.presets import DiffusionSettings
-from workflow_scripts.training import eager
+from workflow_scripts.training.optimisers import eager
 
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:

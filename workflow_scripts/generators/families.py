@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from workflow_scripts.files import InputError, atomic_path, read_json, remake, write_json
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import atomic_path, read_json, remake, write_json
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow_scripts import figures
-from workflow_scripts.files import read_csv, read_npy
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_csv, read_npy
+from workflow_scripts.core.job import run
 
 
 def draw_curves(curves: dict[int, list[pd.DataFrame]]) -> Figure:

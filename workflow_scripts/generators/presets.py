@@ -4,17 +4,9 @@
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge, Gt, Le, Lt
-
-# The config check reads these limits.
-Count = Annotated[int, Ge(1)]
-Whole = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Fraction = Annotated[float, Ge(0), Lt(1)]
-Share = Annotated[float, Ge(0), Le(1)]
-NotNegative = Annotated[float, Ge(0)]
+from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, Whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import Interrupted
-
 import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from workflow_scripts.device import be_deterministic
-from workflow_scripts.files import InputError
+from workflow_scripts.core.devices import be_deterministic
+from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
 from workflow_scripts.generators.training import TrainingRecord, train
-from workflow_scripts.training import INITIAL_WEIGHTS, Checkpoints, step_seed
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.order import INITIAL_WEIGHTS, step_seed
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import math
 from itertools import pairwise
 from typing import Any, cast
 
-from workflow_scripts.job import tracked
-
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.augmentation import Augmenter, global_rand
 from workflow_scripts.generators.model import (
     Batch,
@@ -29,7 +28,7 @@ from workflow_scripts.generators.model import (
     world_size,
 )
 from workflow_scripts.generators.presets import StyleGAN2Settings
-from workflow_scripts.training import eager
+from workflow_scripts.training.optimisers import eager
 
 GAIN = math.sqrt(2)  # restores the variance after leaky ReLU
 PATH_LENGTH_DECAY = 0.01  # share of a new batch in the running mean of path lengths

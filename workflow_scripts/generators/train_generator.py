@@ -3,19 +3,18 @@
 import shutil
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import torch
 
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import fingerprint, read_json, read_npy, write_npy, write_rows
+from workflow_scripts.core.gpus import requested_gpus
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_json, read_npy, write_npy, write_rows
 from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
-from workflow_scripts.gpus import requested_gpus
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 
 def main(snakemake: Any) -> None:

@@ -4,18 +4,19 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workflow_scripts.job import Interrupted, progress
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from workflow_scripts.device import warn_of_emulation
-from workflow_scripts.files import InputError
+from workflow_scripts.core.devices import warn_of_emulation
+from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.progress import progress
 from workflow_scripts.generators.model import Batch, GenerativeModel, from_uint8, rank, world_size
-from workflow_scripts.replication.quality import frechet_distance
-from workflow_scripts.training import BatchOrder, Checkpoints, StopSignal, due, step_seed
+from workflow_scripts.metrics.quality import frechet_distance
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.order import BatchOrder, due, step_seed
+from workflow_scripts.training.stopping import StopSignal
 
 logger = logging.getLogger("copycat")
 

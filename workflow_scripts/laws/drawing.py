@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from workflow_scripts import figures
-from workflow_scripts.intervals import wilson
+from workflow_scripts.core import figures
+from workflow_scripts.core.intervals import wilson
 from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Points
 from workflow_scripts.laws.one_shot_study import PairEstimate, measured_excess
 from workflow_scripts.laws.pairs import Pair

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
-from workflow_scripts.figures import save_figure
-from workflow_scripts.files import read_json, write_json, write_text
+from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import read_json, write_json, write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.laws.drawing import draw_one_shot
 from workflow_scripts.laws.one_shot_study import answer, curve_of, estimate_pairs, summarise
 from workflow_scripts.laws.published import read_replication

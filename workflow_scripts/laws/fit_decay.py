@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
-from workflow_scripts.figures import save_figure
-from workflow_scripts.files import write_csv, write_json
+from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import write_csv, write_json
+from workflow_scripts.core.job import run
 from workflow_scripts.laws import drawing
 from workflow_scripts.laws.study import fit_study, read_table
 

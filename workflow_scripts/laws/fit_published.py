@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from workflow_scripts.job import run
-
-from workflow_scripts.figures import save_figure
-from workflow_scripts.files import read_csv, write_csv
+from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import read_csv, write_csv
+from workflow_scripts.core.job import run
 from workflow_scripts.laws import drawing
 from workflow_scripts.laws.decay import DIMENSION_AXIS
 from workflow_scripts.laws.pairs import fit_pairs

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.intervals import wilson
+from workflow_scripts.core.intervals import wilson
 from workflow_scripts.laws.decay import (
     DIMENSION_AXIS,
     LARGEST_BACKGROUND,

@@ -17,7 +17,8 @@ import pandas as pd
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from workflow_scripts.files import InputError, read_csv
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_csv
 from workflow_scripts.laws.decay import (
     DIMENSION_AXIS,
     DecayFit,

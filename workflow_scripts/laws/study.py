@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.files import InputError, read_csv
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_csv
 from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, why_uninformative
 from workflow_scripts.laws.exponential import Method
 from workflow_scripts.laws.pairs import Pair, fit_hierarchical, fit_pairs, fit_shared, level_prior

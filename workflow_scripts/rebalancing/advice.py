@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from workflow_scripts.intervals import wilson
+from workflow_scripts.core.intervals import wilson
+from workflow_scripts.data.imbalance import head_middle_tail, lacking_counts
 from workflow_scripts.rebalancing.gain_law import GainLaw, Prediction
 from workflow_scripts.rebalancing.gains import ORIGINAL
-from workflow_scripts.rebalancing.imbalance import head_middle_tail, lacking_counts
 
 Recommendation = Literal["generator", "simpler", "leave", "unknown"]
 BALANCED = 1.5  # ratio of the largest to the smallest class below which there is little to rebalance

@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.complexity.dimension import shrink
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_json, write_json
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import InputError, read_json, write_json
+from workflow_scripts.data.resolution import shrink
 from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups
 

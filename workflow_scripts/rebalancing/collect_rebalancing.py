@@ -6,12 +6,11 @@ Rule: collect_rebalancing.
 from itertools import product
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.files import read_json, read_npy, write_csv
+from workflow_scripts.core.files import read_json, read_npy, write_csv
+from workflow_scripts.core.job import run
 from workflow_scripts.rebalancing.gains import improvements, over_baselines, run_rows
 
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import torch
 
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_json
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import ImageSet, write_generated_set
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import InputError, read_json
 from workflow_scripts.generators.families import load_generator
-from workflow_scripts.training import SAMPLES, step_seed
+from workflow_scripts.training.order import SAMPLES, step_seed
 
 
 def main(snakemake: Any) -> None:

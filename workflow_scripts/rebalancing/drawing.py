@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,14 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from workflow_scripts import figures
-from workflow_scripts.intervals import LEVEL
+from workflow_scripts.core import figures
+from workflow_scripts.core.intervals import LEVEL
+from workflow_scripts.data.imbalance import GROUPS
 from workflow_scripts.rebalancing.gain_law import GainLaw
 from workflow_scripts.rebalancing.gains import ORIGINAL
-from workflow_scripts.rebalancing.imbalance import GROUPS
 
 GAIN = "gain over the original set (points)"
 LAW, REAL, SYNTHETIC = "#222222", "#0072B2", "#E69F00"
@@ -27,7 +25,6 @@ COLUMNS = {  # of the figure of gains: measure and part, and its title
     ("macro_f1", ""): "macro F1",
     **{("group_recall", name): f"recall, {name}" for name in GROUPS},
 }
-MOST_WRITTEN = 14  # classes up to which the cells of the heat map carry numbers
 
 
 def draw_gain_law(law: GainLaw) -> Figure:
@@ -142,41 +139,6 @@ def draw_counts(classes: Sequence[str], real: np.ndarray, synthetic: np.ndarray,
     return figure
 
 
-def draw_class_similarity(
-    matrix: np.ndarray, classes: Sequence[str], order: Sequence[int], superclass: Sequence[str] | None = None
-) -> Figure:
-    """Heat map of the similarity of class pairs.
-
-    matrix: (C, C), NaN where unknown. order: indices of the classes from top to bottom. superclass: of each class;
-    lines part those that follow each other in the order.
-    """
-    values = np.asarray(matrix, dtype=float)[np.ix_(order, order)]
-    names = [classes[one] for one in order]
-    count = len(names)
-    side = max(3.4, 0.34 * count if count <= MOST_WRITTEN else 0.19 * count) if count <= 60 else 11.0
-    figure = Figure(figsize=(side + 2.2, side + 1.2), layout="constrained")
-    axes = figure.subplots()
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#e4e4e4")
-    image = axes.imshow(values, cmap=colours, interpolation="none")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    size = 8 if count <= 30 else (6 if count <= 60 else 4)
-    axes.set_xticks(range(count), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(count), names, fontsize=size)
-    axes.tick_params(length=0)
-    if count <= MOST_WRITTEN:
-        for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                axes.text(
-                    column, row, f"{value:.2f}", ha="center", va="center", fontsize=7 if count <= 10 else 6.5,
-                    color=_readable(colours(image.norm(value))),
-                )  # fmt: skip
-    if superclass is not None:
-        _part(axes, [superclass[one] for one in order], side / count)
-    figure.colorbar(image, ax=axes, label="mean SSIM of image pairs", shrink=0.8)
-    return figure
-
-
 def _dot(axes: Axes, place: int, row: np.ndarray, style: figures.Style) -> None:
     """Draw one gain and its interval, in points."""
     gain, low, high = row
@@ -186,30 +148,3 @@ def _dot(axes: Axes, place: int, row: np.ndarray, style: figures.Style) -> None:
         [gain], [place], xerr=bars, fmt=style.marker, color=style.colour, elinewidth=1.1, capsize=2, zorder=3,
         markerfacecolor=style.colour if known else "white",
     )  # fmt: skip
-
-
-def _part(axes: Axes, superclass: Sequence[str], cell: float) -> None:
-    """Lines between neighbouring super-classes, and their names above, slanted where one is too long for its columns.
-
-    cell: width of a column, in inches.
-    """
-    count = len(superclass)
-    changes = [i for i in range(1, count) if superclass[i] != superclass[i - 1]]
-    for at in changes:
-        axes.axhline(at - 0.5, color="white", linewidth=2.0)
-        axes.axvline(at - 0.5, color="white", linewidth=2.0)
-    spans = list(zip([0, *changes], [*changes, count], strict=True))
-    slanted = any(0.08 * len(superclass[first]) > (last - first) * cell for first, last in spans)
-    for first, last in spans:
-        axes.annotate(
-            superclass[first], ((first + last - 1) / 2, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 4),
-            textcoords="offset points", ha="left" if slanted else "center", va="bottom", fontsize=8,
-            rotation=40 if slanted else 0, rotation_mode="anchor",
-        )  # fmt: skip
-
-
-def _readable(colour: ArrayLike) -> str:
-    """Black or white, whichever stands out against an RGBA colour (WCAG's relative luminance)."""
-    channels = np.asarray(colour, dtype=float)[:3]
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return "black" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "white"

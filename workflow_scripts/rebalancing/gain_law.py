@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workflow_scripts.intervals import LEVEL
+from workflow_scripts.core.intervals import LEVEL
 
 Law = Literal["exponential", "linear", "constant"]
 PARAMETERS: dict[Law, int] = {"exponential": 2, "linear": 2, "constant": 1}

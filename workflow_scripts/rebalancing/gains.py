@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workflow_scripts.files import InputError
-from workflow_scripts.intervals import LEVEL
-from workflow_scripts.rebalancing.imbalance import GROUPS
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.intervals import LEVEL
+from workflow_scripts.data.imbalance import GROUPS
 
 ORIGINAL = "original"
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.files import read_column, read_csv, read_json, write_json, write_text
+from workflow_scripts.core.files import read_column, read_csv, read_json, write_json, write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.rebalancing.advice import advise, copied_share, measured_gain
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
 

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import pandas as pd
 
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_column, read_json, read_npy, write_csv
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_column, read_json, read_npy, write_csv
+from workflow_scripts.core.job import run
+from workflow_scripts.metrics.neighbours import nearest_neighbours
+from workflow_scripts.metrics.quality import compare
 from workflow_scripts.replication.measures import calibrated_threshold, rate
-from workflow_scripts.replication.neighbours import nearest_neighbours
-from workflow_scripts.replication.quality import compare
 
 MEASURES = ("frechet", "precision", "recall", "density", "coverage")
 SHARE = 0.01  # of the test images would count as copies at the threshold

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.figures import save_figure
-from workflow_scripts.files import read_csv, read_json
+from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import read_csv, read_json
+from workflow_scripts.core.job import run
 from workflow_scripts.rebalancing.drawing import draw_counts, draw_improvements
 
 

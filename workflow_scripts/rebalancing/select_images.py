@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
+from workflow_scripts.core.files import read_json, write_csv
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import ImageSet, open_image_set, write_generated_set
-from workflow_scripts.files import read_json, write_csv
 from workflow_scripts.rebalancing.selection import select_by_classifier, select_random
 
 
@@ -20,7 +19,7 @@ def main(snakemake: Any) -> None:
     else:
         from workflow_scripts.classifiers.networks import load_classifier
         from workflow_scripts.classifiers.training import predict
-        from workflow_scripts.device import prepare_torch
+        from workflow_scripts.core.devices import prepare_torch
 
         [device] = prepare_torch(snakemake.threads)
         classifier = load_classifier(files.weights, files.network, device)

@@ -7,18 +7,17 @@ import hashlib
 import shutil
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import torch
 
 from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import fingerprint, read_column, read_json, read_npy, sha256, write_npy, write_rows
+from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import fingerprint, read_column, read_json, read_npy, sha256, write_npy, write_rows
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.training.checkpoints import Checkpoints
 
 REMEDIES: dict[str, Remedy] = {
     "class-weights": "class-weights",

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import pandas as pd
 
-from workflow_scripts.files import read_json, write_csv
+from workflow_scripts.core.files import read_json, write_csv
+from workflow_scripts.core.job import run
 from workflow_scripts.replication.tables import study_rows
 
 

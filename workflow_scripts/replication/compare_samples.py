@@ -7,13 +7,12 @@ Rule: compare_samples.
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_npy, read_parquet, write_json, write_parquet
-from workflow_scripts.replication.quality import compare, frechet_distance, vectors
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, read_parquet, write_json, write_parquet
+from workflow_scripts.core.job import run
+from workflow_scripts.metrics.quality import compare, frechet_distance, vectors
 from workflow_scripts.replication.search import find_neighbours, merge, shards_by_space
 
 

@@ -5,12 +5,11 @@ In every space of the study; with shards, they are found already, shard by shard
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_npy, read_parquet, write_parquet
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, read_parquet, write_parquet
+from workflow_scripts.core.job import run
 from workflow_scripts.replication.search import find_controls, merge_controls, shards_by_space
 
 

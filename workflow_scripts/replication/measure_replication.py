@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.config import threshold_label
-from workflow_scripts.files import read_column, read_parquet, write_json
+from workflow_scripts.config.models import threshold_label
+from workflow_scripts.core.files import read_column, read_parquet, write_json
+from workflow_scripts.core.job import run
 from workflow_scripts.replication import measures
 from workflow_scripts.replication.tables import by_rank
 

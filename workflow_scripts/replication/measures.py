@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.intervals import newcombe, quantile_interval, wilson
+from workflow_scripts.core.intervals import newcombe, quantile_interval, wilson
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 LONE_RATIO = 1 / 3  # Yoon et al. 2023

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from workflow_scripts import figures
-from workflow_scripts.files import read_json, read_npy, read_parquet
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_json, read_npy, read_parquet
+from workflow_scripts.core.job import run
 from workflow_scripts.replication.tables import by_rank
 
 COLUMNS = 12

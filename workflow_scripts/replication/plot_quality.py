@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from workflow_scripts import figures
-from workflow_scripts.files import read_csv
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.job import run
 
 ROWS = {  # label of the axis, and the column of its line and of its control
     "Fréchet distance\nto held-out images": ("frechet", "frechet_control"),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workflow_scripts.replication.neighbours import Neighbours, nearest_neighbours
+from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 from workflow_scripts.replication.tables import neighbour_rows
 
 

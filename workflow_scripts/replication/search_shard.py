@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.files import read_npy, write_parquet
+from workflow_scripts.core.job import run
 from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.device import prepare_torch
-from workflow_scripts.files import read_npy, write_parquet
 from workflow_scripts.replication.search import find_controls, find_neighbours
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:  # it imports torch, which most of this module's users do without
-    from workflow_scripts.replication.neighbours import Neighbours
+    from workflow_scripts.metrics.neighbours import Neighbours
 
 
 def neighbour_rows(found: "Neighbours", queries: np.ndarray, references: np.ndarray) -> pd.DataFrame:

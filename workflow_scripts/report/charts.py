@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts import figures
 from workflow_scripts.classifiers.presets import LADDER
+from workflow_scripts.core import figures
+from workflow_scripts.core.intervals import wilson
 from workflow_scripts.distillation.find_trends import BASELINES, RESPONSES
-from workflow_scripts.intervals import wilson
 from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.drawing import PERCENTAGE, X_LABELS, apart, control_line, law_caption, law_line
 from workflow_scripts.laws.pairs import Pair

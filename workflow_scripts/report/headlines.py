@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.intervals import wilson
+from workflow_scripts.core.intervals import wilson
 from workflow_scripts.report.tables import Cell, Table, cell, interval
 
 

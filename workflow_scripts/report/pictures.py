@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from workflow_scripts import figures
-from workflow_scripts.files import read_npy, read_parquet
+from workflow_scripts.core import figures
+from workflow_scripts.core.files import read_npy, read_parquet
 from workflow_scripts.replication.plot_gallery import choose
 from workflow_scripts.replication.tables import by_rank
 from workflow_scripts.report.study import Study

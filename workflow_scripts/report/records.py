@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.files import read_json
-from workflow_scripts.provenance import RECORDS, RESULTS
+from workflow_scripts.core.files import read_json
+from workflow_scripts.core.provenance import RECORDS, RESULTS
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import yaml
 
-from workflow_scripts.files import write_text
+from workflow_scripts.core.files import write_text
+from workflow_scripts.core.job import run
 
 
 def main(snakemake: Any) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from workflow_scripts.core.files import read_csv
 from workflow_scripts.distillation.find_trends import RESPONSES, WORDS
-from workflow_scripts.files import read_csv
 from workflow_scripts.laws.decay import DecayFit
 from workflow_scripts.laws.pairs import Pair, fit_pairs
 from workflow_scripts.laws.study import points_by_pair, study_axes

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from workflow_scripts.files import InputError, read_csv, read_json
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_csv, read_json
 
 
 class Study:

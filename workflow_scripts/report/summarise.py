@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import run
-
-from workflow_scripts.files import read_csv, read_json, write_text
+from workflow_scripts.core.files import read_csv, read_json, write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.report import headlines
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.job import run
-
-from workflow_scripts.files import write_text
+from workflow_scripts.core.files import write_text
+from workflow_scripts.core.job import run
 from workflow_scripts.report.page import write_page
 
 

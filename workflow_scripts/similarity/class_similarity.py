@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from workflow_scripts.similarity.ssim import Channels, prepare, ssim_pairs
+from workflow_scripts.metrics.ssim import Channels, prepare, ssim_pairs
 
 FIRST_PAIRS = 4000  # of a sample; it is doubled until the standard error is small enough
 FEWEST_PAIRS = 2  # of each pair of classes: one alone says nothing of their variance

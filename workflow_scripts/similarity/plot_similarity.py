@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from workflow_scripts.job import run
-
 import numpy as np
 
-from workflow_scripts.figures import save_figure
-from workflow_scripts.files import read_json
-from workflow_scripts.rebalancing.drawing import draw_class_similarity
+from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import read_json
+from workflow_scripts.core.job import run
+from workflow_scripts.similarity.drawing import draw_class_similarity
 from workflow_scripts.similarity.ordering import cluster_order
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from workflow_scripts.config import validate
+from workflow_scripts.config.models import validate
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.files import InputError
+from workflow_scripts.engine.plan import ROOT, plan
 from workflow_scripts.study.estimate import Images, estimate, size
-from workflow_scripts.study.plan import ROOT, plan
 from workflow_scripts.study.proposal import Machine, this_machine
 from workflow_scripts.study.rates import measure_rates
 

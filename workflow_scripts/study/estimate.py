@@ -7,10 +7,10 @@ from typing import Any
 
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import EVALUATIONS
-from workflow_scripts.complexity.dimension import curve_sizes
+from workflow_scripts.engine.plan import Job
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.generators.presets import settings_for
-from workflow_scripts.study.plan import Job
+from workflow_scripts.metrics.dimension import curve_sizes
 from workflow_scripts.study.rates import IMAGES, Rates
 from workflow_scripts.study.schedule import duration, schedule
 

@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow_scripts.job import progress
-
 import numpy as np
 from PIL import Image
 
+from workflow_scripts.core.files import sha256
+from workflow_scripts.core.progress import progress
 from workflow_scripts.data.packing import BLOCK, GREY_MODES, Shape, fit_image
 from workflow_scripts.data.sources import image_folder
-from workflow_scripts.files import sha256
 
 MOST = 20_000  # images that are looked at; of more, a sample at even places
 LOOKED_AT = Shape(64, 3, "pad")  # how large an image is decoded for it

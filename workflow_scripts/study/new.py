@@ -8,8 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from workflow_scripts.config import NAME
-from workflow_scripts.files import InputError, write_text
+from workflow_scripts.config.models import NAME
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import write_text
 from workflow_scripts.study.inspection import Inspection, inspect_folder
 from workflow_scripts.study.proposal import Machine, Proposal, propose, this_machine
 

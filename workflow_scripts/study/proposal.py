@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from workflow_scripts.config import validate
-from workflow_scripts.files import InputError
-from workflow_scripts.gpus import machine_devices
+from workflow_scripts.config.models import validate
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.gpus import machine_devices
 from workflow_scripts.study.inspection import Inspection
 
 FEWEST = 24  # images of which a study can be made: two training sets, and as many images held out

@@ -20,17 +20,18 @@ import torch
 
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
-from workflow_scripts.complexity.dimension import estimate_dimension, shrink
-from workflow_scripts.device import prepare_torch
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.data.resolution import shrink
+from workflow_scripts.engine.plan import ROOT
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import train_encoder
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import settings_for
-from workflow_scripts.replication.quality import compare
-from workflow_scripts.similarity.ssim import prepare, ssim_pairs
-from workflow_scripts.study.plan import ROOT
-from workflow_scripts.training import Checkpoints
+from workflow_scripts.metrics.dimension import estimate_dimension
+from workflow_scripts.metrics.quality import compare
+from workflow_scripts.metrics.ssim import prepare, ssim_pairs
+from workflow_scripts.training.checkpoints import Checkpoints
 
 STEPS = 17  # the first one is left out; regularisation every 16 steps falls once among the others
 LONGEST_S = 6.0  # for the steps of one network
@@ -144,7 +145,7 @@ def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _seconds_of_start(libraries: str) -> float:
     """Of a new process that imports what jobs import; this one has, so the files are in memory."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", f"import workflow_scripts.job, {libraries}"], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", f"import workflow_scripts.core.job, {libraries}"], check=True, cwd=ROOT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

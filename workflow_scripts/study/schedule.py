@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it imports Snakemake
-    from workflow_scripts.study.plan import Job
+    from workflow_scripts.engine.plan import Job
 
 
 def schedule(jobs: "Sequence[Job]", seconds: dict[int, float], cores: int) -> tuple[float, int]:

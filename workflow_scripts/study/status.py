@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from workflow_scripts.files import InputError
-from workflow_scripts.study.plan import Job, plan
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.schedule import duration, schedule
 
 # As `job.Progress` writes it.

@@ -1,0 +1,75 @@
+"""What a run says last: the answers that were asked for, or what failed, why, where its log is and what to do."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import run_snakemake
+from workflow_scripts.engine.ending import cause_in
+
+
+@pytest.fixture
+def finished(smoke_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished smoke study, that a test may change."""
+    shutil.copytree(smoke_run, tmp_path / "run", symlinks=True)
+    return tmp_path / "run"
+
+
+def test_a_target_that_answers_a_question_ends_with_the_answer(finished: Path) -> None:
+    (finished / "results/diagnosis/fashion-mnist.md").unlink()
+    done = run_snakemake(finished, "--quiet", "all", "--", "diagnosis")
+    assert done.returncode == 0, done.stderr
+    answer = (finished / "results/diagnosis/fashion-mnist.md").read_text().splitlines()
+    assert 3 <= len(answer) <= 8
+    assert done.stdout.split("fashion-mnist:\n")[1].splitlines()[: len(answer)] == answer
+    assert done.stdout.rstrip().endswith("(results/diagnosis/fashion-mnist.md, results/diagnosis/fashion-mnist.json)")
+
+
+def test_answers_that_are_there_are_said_again_and_only_those_asked_for(smoke_run: Path) -> None:
+    done = run_snakemake(smoke_run, "one_shot", "advice")
+    for target in ("one_shot", "advice"):
+        answer = (smoke_run / f"results/{target}/fashion-mnist.md").read_text()
+        assert 3 <= len(answer.splitlines()) <= 8
+        assert answer in done.stdout
+    assert "diagnosis" not in done.stdout
+    planned = run_snakemake(smoke_run, "one_shot", "--dry-run", "--forcerun", "estimate_one_shot")
+    assert "results/one_shot/fashion-mnist.json)" not in planned.stdout
+    whole = run_snakemake(smoke_run)
+    assert whole.stdout.strip() == "The whole story: results/summary.md, results/report.html"
+
+
+def test_after_a_failure_the_last_lines_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/0.png").write_bytes(b"not an image")
+    dataset = {"source": "imagefolder", "path": str(tmp_path / "images"), "resolution": 16}
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump({"datasets": {"mine": dataset}, "similarity": {"datasets": ["mine"]}}))
+    done = run_snakemake(tmp_path, "--", "advice", config=study)
+    assert done.returncode != 0
+    last = done.stderr.rstrip()[done.stderr.rindex("1 job failed.") :]
+    words = " ".join(last.split())
+    assert "rule pack_images cause: 0.png in images: not a readable image" in words
+    assert "log: results/logs/pack_images/mine.log" in words
+    assert words.endswith("to do: correct that, and run the same snakemake command again; finished jobs are kept.")
+    shutil.rmtree(tmp_path / "images")
+    missing = run_snakemake(tmp_path, "--", "advice", config=study)
+    assert str(tmp_path / "images") in missing.stderr
+    assert missing.stderr.rstrip().splitlines()[-1].startswith("To do: put the files there")
+
+
+@pytest.mark.parametrize(
+    ("log", "cause", "advice"),
+    [
+        ("10:00:00 Error in rule a: old\n10:00:02 Error in rule a: b: bad\n  - why\n", "b: bad - why", "correct"),
+        ("10:00:00 Unexpected error in rule a; x\nTraceback\n  y\nValueError: odd\n", "ValueError: odd", "report it"),
+        ("10:00:00 computing on the CPU\n", "without a word", "memory"),
+        ("", "without a word", "memory"),
+        ("FATAL: no such image\n", "FATAL: no such image", "see the log"),
+    ],
+)  # fmt: skip
+def test_the_cause_is_the_last_that_a_log_names(log: str, cause: str, advice: str) -> None:
+    found = cause_in(log)
+    assert cause in found[0]
+    assert advice in found[1]

@@ -1,0 +1,55 @@
+"""What jobs inside the image are given of the machine."""
+
+import shlex
+from pathlib import Path
+
+from workflow_scripts.engine.jobs import configured_paths, mount, outside, prepare_jobs_inside
+
+
+def test_every_path_of_a_config_is_found() -> None:
+    config = {
+        "datasets": {
+            "a": {"source": "imagefolder", "path": "/data/a"},
+            "b": {"source": "idx", "images": "/data/b/images", "labels": None},
+            "c": {"source": "torchvision", "root": "/data/c"},
+            "d": {"source": "shipped", "name": "fashion-mnist-test"},
+        },
+        "spaces": {"pixel": {"kind": "pixel"}, "r": {"kind": "torchvision", "weights": "/weights/r.pth"}},
+        "rebalancing": None,
+        "distillation": {
+            "checkpoints": {"mine": {"architecture": "resnet18", "weights": "/weights/mine.pth"}},
+            "teacher": {"preset": "tiny", "overrides": {"weights": "/weights/start.pth"}},
+            "student": {"preset": "tiny", "overrides": {}},
+        },
+    }
+    expected = ["/data/a", "/data/b/images", "/data/c", "/weights/r.pth", "/weights/mine.pth", "/weights/start.pth"]
+    assert list(configured_paths(config)) == expected
+
+
+def test_what_lies_outside_is_bound_once_with_what_links_lead_to(tmp_path: Path) -> None:
+    work, data, disk = tmp_path / "work", tmp_path / "data", tmp_path / "disk"
+    for folder in (work / "results", data / "part", disk / "images"):
+        folder.mkdir(parents=True)
+    (data / "file.npz").touch()
+    (data / "link").symlink_to(disk / "images")
+    assert outside([work / "results", "results", "relative/missing"], work) == []
+    assert outside([data / "file.npz", data / "part", data / "part/not/there"], work) == [data]
+    assert outside([data / "link"], work) == [data / "link", disk / "images"]
+    assert outside(["../data/part"], work) == [data / "part"]
+    assert outside(["/no-such-folder-at-all/x"], work) == []
+
+
+def test_any_folder_name_can_be_mounted() -> None:
+    assert mount(Path("/a b")) == "--mount 'type=bind,source=/a b,destination=/a b'"
+    [_, fields] = shlex.split(mount(Path('/a,"b')))
+    assert fields == 'type=bind,"source=/a,""b","destination=/a,""b"'
+
+
+def test_chosen_variables_pass_and_a_second_call_changes_nothing(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1,2", "APPTAINERENV_SLURM_JOB_ID": "of a parent"}
+    given = prepare_jobs_inside("--nv", [tmp_path], tmp_path / "work", environment)
+    assert given.startswith("--nv --cleanenv --env ")
+    assert f"source={tmp_path}," in given
+    assert environment["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
+    assert "APPTAINERENV_SLURM_JOB_ID" not in environment
+    assert prepare_jobs_inside(given, [tmp_path], tmp_path / "work", environment) == given

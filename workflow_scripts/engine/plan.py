@@ -1,0 +1,100 @@
+"""The jobs of a study as Snakemake plans them, done ones too: read without running anything and without a lock."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, StorageSettings
+
+from workflow_scripts.core.errors import InputError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned job.
+
+    needed: whether it is still to be done. started: whether Snakemake has marked it as begun and not as ended.
+    needs: places, in the plan, of the jobs whose files it reads. Paths are relative to the folder of the study.
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    outputs: tuple[str, ...]
+    log: str | None
+    benchmark: str | None
+    threads: int
+    mem_mb: int
+    needed: bool
+    started: bool
+    needs: tuple[int, ...]
+
+
+def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) -> list[Job]:
+    """The jobs of `targets` (none: the default one) for a study's config, in `folder`; targets are no jobs themselves.
+
+    Raises InputError, with Snakemake's own words, if there is no plan.
+    """
+    configs = [config.resolve()] if config else []
+    with _inside(folder), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow_api = api.workflow(
+            resource_settings=ResourceSettings(cores=cores),
+            config_settings=ConfigSettings(configfiles=configs),
+            storage_settings=StorageSettings(),
+            snakefile=ROOT / "Snakefile",
+        )
+        try:
+            dag_api = workflow_api.dag(DAGSettings(targets=frozenset(targets)))
+            workflow = dag_api.workflow_api._workflow
+            # As `snakemake --summary` does, which gives less.
+            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+            workflow._build_dag()
+        except Exception as cause:
+            from snakemake.exceptions import format_exception_to_string
+
+            raise InputError(format_exception_to_string(cause, workflow_api._workflow.linemaps).strip()) from cause
+        dag = workflow.dag
+        jobs = [job for job in dag.jobs if job.output]
+        place = {job: i for i, job in enumerate(jobs)}
+        begun = workflow.persistence
+        return [
+            Job(
+                rule=job.rule.name,
+                wildcards={key: str(value) for key, value in job.wildcards_dict.items()},
+                outputs=tuple(map(str, job.output)),
+                log=str(job.log[0]) if job.log else None,
+                benchmark=str(job.benchmark) if job.benchmark else None,
+                threads=job.threads,
+                mem_mb=int(job.resources.get("mem_mb", 0) or 0),
+                needed=bool(dag.needrun(job)),
+                started=bool(begun._filter_incomplete_keys([begun._get_key(file) for file in job.output])),
+                needs=tuple(sorted(place[one] for one in dag.dependencies[job] if one in place)),
+            )
+            for job in jobs
+        ]
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """As if the command snakemake ran in `folder`: files are looked for there, and it is the Python of that command.
+
+    Rules that start Python have its path as a parameter, and under another name of it they would be done again.
+    """
+    before, python = Path.cwd(), sys.executable
+    command = Path(sys.prefix) / "bin/snakemake"
+    with suppress(OSError, ValueError):
+        first = command.read_text(encoding="utf-8").splitlines()[0]
+        if first.startswith("#!/"):
+            sys.executable = first.removeprefix("#!")
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        sys.executable = python
