@@ -19,6 +19,11 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+
+
+container: IMAGE  # of every rule that does not opt out, where jobs run inside it
+
+
 include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/complexity.smk"

@@ -11,9 +11,6 @@ rule estimate_dimension:
         "results/logs/estimate_dimension/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/estimate_dimension/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -34,8 +31,6 @@ rule estimate_curve:
         "results/logs/estimate_curve/{dataset}.log",
     benchmark:
         "results/benchmarks/estimate_curve/{dataset}.tsv"
-    container:
-        IMAGE
     threads: 2
     resources:
         mem_mb=4000,
@@ -63,12 +58,6 @@ rule plot_curve:
         "results/logs/plot_curve/{dataset}.log",
     benchmark:
         "results/benchmarks/plot_curve/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         neighbours=lookup(dpath="complexity/neighbours", within=config),
     script:

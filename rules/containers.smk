@@ -12,6 +12,7 @@ rule build_image:
     benchmark:
         "results/benchmarks/build_image.tsv"
     localrule: True
+    container: None
     # Another program does the work, outside any container, on all cores.
     handover: True
     params:

@@ -12,8 +12,6 @@ rule pack_images:
         "results/logs/pack_images/{dataset}.log",
     benchmark:
         "results/benchmarks/pack_images/{dataset}.tsv"
-    container:
-        IMAGE
     threads: 2
     resources:
         mem_mb=2000,
@@ -35,12 +33,6 @@ rule draw_subsets:
         "results/logs/draw_subsets/{dataset}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/draw_subsets/{dataset}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
         kind=lookup(dpath="datasets/{dataset}/subsets", within=config),

@@ -19,12 +19,6 @@ rule draw_split:
         "results/logs/draw_split/{dataset}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/draw_split/{dataset}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         size=lookup(dpath="distillation/training", within=config, default=None),
         imbalance=lookup(dpath="distillation/imbalance", within=config, default=None),
@@ -50,9 +44,6 @@ rule train_teacher:
         "results/benchmarks/train_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
     wildcard_constraints:
         teacher="(none|weak|strong|stronger)-[0-9]+",
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
@@ -80,9 +71,6 @@ rule take_teacher:
         "results/benchmarks/take_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
     wildcard_constraints:
         teacher=f"({'|'.join(CHECKPOINTS) or '(?!)'})-1",
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=20,
@@ -105,9 +93,6 @@ rule store_views:
         "results/logs/store_views/{dataset}/seed-{seed}/{teacher}.log",
     benchmark:
         "results/benchmarks/store_views/{dataset}/seed-{seed}/{teacher}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -135,9 +120,6 @@ rule train_student:
         "results/logs/train_student/{dataset}/seed-{seed}/{student}.log",
     benchmark:
         "results/benchmarks/train_student/{dataset}/seed-{seed}/{student}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
@@ -174,9 +156,6 @@ rule look_with_teachers:
         "results/logs/look_with_teachers/{dataset}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/look_with_teachers/{dataset}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -218,9 +197,6 @@ rule measure_students:
         "results/logs/measure_students/{dataset}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/measure_students/{dataset}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -247,12 +223,6 @@ rule collect_distillation:
         "results/logs/collect_distillation.log",
     benchmark:
         "results/benchmarks/collect_distillation.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     params:
         runs=[(dataset, seed) for dataset in DISTILLATION["datasets"] for seed in DISTILLATION["seeds"]],
         ensembles=ENSEMBLES,
@@ -279,12 +249,6 @@ rule find_trends:
         "results/logs/find_trends.log",
     benchmark:
         "results/benchmarks/find_trends.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     script:
         "../workflow_scripts/distillation/find_trends.py"
 
@@ -320,9 +284,6 @@ rule diagnose:
         "results/logs/diagnose/{dataset}.log",
     benchmark:
         "results/benchmarks/diagnose/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,

@@ -13,9 +13,6 @@ rule train_simclr:
         "results/logs/train_simclr/{space}/{dataset}.log",
     benchmark:
         "results/benchmarks/train_simclr/{space}/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
@@ -37,9 +34,6 @@ rule extract_feature_shard:
         "results/logs/extract_feature_shard/{space}/{dataset}/{shard}.log",
     benchmark:
         "results/benchmarks/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
@@ -63,9 +57,6 @@ rule extract_features:
         "results/logs/extract_features/{space}/{dataset}.log",
     benchmark:
         "results/benchmarks/extract_features/{space}/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,

@@ -16,9 +16,6 @@ rule train_generator:
         "results/logs/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
@@ -42,9 +39,6 @@ rule draw_samples:
         "results/logs/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -88,12 +82,6 @@ rule plot_training:
         "results/logs/plot_training/{generator}/{dataset}.log",
     benchmark:
         "results/benchmarks/plot_training/{generator}/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
         seeds=lookup(dpath="replication/seeds", within=config),

@@ -25,9 +25,6 @@ rule fit_decay:
         "results/logs/fit_decay.log",
     benchmark:
         "results/benchmarks/fit_decay.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -57,9 +54,6 @@ rule estimate_one_shot:
         "results/logs/estimate_one_shot/{dataset}.log",
     benchmark:
         "results/benchmarks/estimate_one_shot/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -105,9 +99,6 @@ rule fit_published:
         "results/logs/fit_published.log",
     benchmark:
         "results/benchmarks/fit_published.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

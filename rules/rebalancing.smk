@@ -19,8 +19,6 @@ rule choose_groups:
         "results/logs/choose_groups/{dataset}.log",
     benchmark:
         "results/benchmarks/choose_groups/{dataset}.tsv"
-    container:
-        IMAGE
     threads: 2
     resources:
         mem_mb=4000,
@@ -48,12 +46,6 @@ rule draw_imbalance:
         "results/logs/draw_imbalance/{dataset}/{group}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         imbalance=lookup(dpath="rebalancing/imbalance", within=config, default=None),
         budget=lookup(dpath="rebalancing/selection/budget", within=config, default=None),
@@ -94,9 +86,6 @@ rule draw_candidates:
         "results/logs/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
         "results/benchmarks/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -121,9 +110,6 @@ rule select_images:
         "results/logs/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
     benchmark:
         "results/benchmarks/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -151,9 +137,6 @@ rule measure_synthetic:
         "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
         "results/benchmarks/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -182,9 +165,6 @@ rule train_baselines:
         "results/logs/train_baselines/{dataset}/{group}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/train_baselines/{dataset}/{group}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
@@ -242,12 +222,6 @@ rule collect_rebalancing:
         "results/logs/collect_rebalancing.log",
     benchmark:
         "results/benchmarks/collect_rebalancing.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         runs=REBALANCED,
         arms=ARMS,
@@ -281,12 +255,6 @@ rule plot_rebalancing:
         "results/logs/plot_rebalancing/{dataset}/{group}.log",
     benchmark:
         "results/benchmarks/plot_rebalancing/{dataset}/{group}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         arms=ARMS,
         baselines=BASELINES,
@@ -312,12 +280,6 @@ rule fit_gain_law:
         "results/logs/fit_gain_law.log",
     benchmark:
         "results/benchmarks/fit_gain_law.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     params:
         datasets=REBALANCING["datasets"],
         arms=SYNTHETIC_ARMS,
@@ -341,12 +303,6 @@ rule give_advice:
         "results/logs/give_advice/{dataset}.log",
     benchmark:
         "results/benchmarks/give_advice/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     params:
         generators=REBALANCING["generators"],
     script:

@@ -16,9 +16,6 @@ rule search_shard:
         "results/logs/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.log",
     benchmark:
         "results/benchmarks/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -70,9 +67,6 @@ rule compare_samples:
         "results/logs/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -104,9 +98,6 @@ rule find_control_neighbours:
         "results/logs/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -132,12 +123,6 @@ rule measure_replication:
         "results/logs/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         thresholds=[thresholds_in(space) for space in EACH_SPACE],
     script:
@@ -161,12 +146,6 @@ rule collect_replication:
         "results/logs/collect_replication.log",
     benchmark:
         "results/benchmarks/collect_replication.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         runs=RUNS,
     script:
@@ -188,12 +167,6 @@ rule plot_quality:
         "results/logs/plot_quality/{space}.log",
     benchmark:
         "results/benchmarks/plot_quality/{space}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     script:
         "../workflow_scripts/replication/plot_quality.py"
 
@@ -236,12 +209,6 @@ rule plot_gallery:
         "results/logs/plot_gallery/{space}/{generator}/{dataset}.log",
     benchmark:
         "results/benchmarks/plot_gallery/{space}/{generator}/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
     script:

@@ -9,8 +9,6 @@ rule save_config:
     log:
         "results/logs/save_config.log",
     localrule: True
-    container:
-        IMAGE
     params:
         config=config,
     script:
@@ -33,12 +31,6 @@ rule summarise:
         "results/logs/summarise.log",
     benchmark:
         "results/benchmarks/summarise.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     script:
         "../workflow_scripts/report/summarise.py"
 
@@ -61,6 +53,7 @@ rule write_workflow_report:
         "results/logs/write_workflow_report.log",
     localrule: True
     # Its job is another run of Snakemake, outside any container.
+    container: None
     handover: True
     params:
         python=sys.executable,
@@ -105,9 +98,6 @@ rule write_report:
     benchmark:
         "results/benchmarks/write_report.tsv"
     localrule: True
-    container:
-        IMAGE
-    threads: 1
     resources:
         mem_mb=2000,
     # It also reads what the jobs above have left beside their outputs: benchmarks and records.

@@ -12,8 +12,6 @@ rule measure_similarity:
         "results/logs/measure_similarity/{dataset}.log",
     benchmark:
         "results/benchmarks/measure_similarity/{dataset}.tsv"
-    container:
-        IMAGE
     threads: 2
     resources:
         mem_mb=4000,
@@ -41,11 +39,5 @@ rule plot_similarity:
         "results/logs/plot_similarity/{dataset}.log",
     benchmark:
         "results/benchmarks/plot_similarity/{dataset}.tsv"
-    container:
-        IMAGE
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     script:
         "../workflow_scripts/similarity/plot_similarity.py"
