@@ -12,9 +12,10 @@ rule build_image:
     benchmark:
         "results/benchmarks/build_image.tsv"
     localrule: True
-    container: None
     # Another program does the work, outside any container, on all cores.
     handover: True
+    container:
+        None
     params:
         python=sys.executable,
     shell:

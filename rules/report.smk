@@ -52,9 +52,10 @@ rule write_workflow_report:
     log:
         "results/logs/write_workflow_report.log",
     localrule: True
-    # Its job is another run of Snakemake, outside any container.
-    container: None
     handover: True
+    # Its job is another run of Snakemake, outside any container.
+    container:
+        None
     params:
         python=sys.executable,
         snakefile=ROOT / "Snakefile",
