@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new estimate status image bench test test-faults docs lint format lock schema clean
+.PHONY: help install demo new estimate status image bench test test-faults coverage docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: $(INSTALLED) ## run the benchmarks after make demo, and keep their tables
 # It also measures the memory that 100,000 images take. The cluster's kills need SLURM (.ci/start-slurm); without one they are skipped, and say so.
 test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keeps the tally for docs/reliability.md
 	$(BIN)/pytest tests/faults --kills 36 --tally
+
+# ROOMS=: those of tests/coverage to run (none: all); QUICK=1: two minutes, and docs/coverage.md stays as it is.
+coverage: $(INSTALLED) ## simulate every interval and p-value with known truth; writes docs/coverage.md (hours)
+	$(BIN)/python -m tests.coverage $(if $(QUICK),--quick) $(ROOMS)
 
 docs: $(INSTALLED) ## build the site of the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

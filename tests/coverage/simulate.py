@@ -1,0 +1,171 @@
+"""Simulations that keep the product's statistics honest: does a 95 % interval hold the truth in 95 % of studies?
+
+Each file of this folder is a room of the code and has a list `SIMULATIONS`. `python -m tests.coverage` runs them.
+"""
+
+import multiprocessing
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from workflow_scripts.core.intervals import wilson
+
+COVERAGE = (0.92, 0.98)  # of a nominal 95 % interval
+LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be wrong in at most 5 % of studies
+CHUNK = 8  # repeats that a process does at a time
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A published interval, p-value or decision, and studies with known truth to try it on.
+
+    name: unique; it seeds the random numbers. claim: what is simulated, for the table; simulations with the same claim
+    stand together. kind: `interval`, a nominal 95 % interval; `p-value`, a test at 0.05 whose null hypothesis is true;
+    `decision`, a statement that may be wrong in at most 5 % of studies. draw: simulates one study. It returns whether
+    the interval covered the truth (`interval`), the test rejected (`p-value`) or the statement was wrong (`decision`),
+    or None where the product gives no answer. repeats: studies of a full run. settings: the conditions, for the table.
+    """
+
+    name: str
+    claim: str
+    kind: Literal["interval", "p-value", "decision"]
+    draw: Callable[[np.random.Generator], bool | None]
+    repeats: int = 1000
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What the studies of a simulation gave: how many were true (see `Simulation.draw`), false and refused."""
+
+    simulation: Simulation
+    true: int = 0
+    false: int = 0
+    refused: int = 0
+
+    @property
+    def answered(self) -> int:
+        return self.true + self.false
+
+    @property
+    def share(self) -> float:
+        """Coverage, or rate of errors, among the studies that got an answer; NaN if none did."""
+        return self.true / self.answered if self.answered else np.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share."""
+        low, high = wilson(self.true, self.answered)
+        return float(low), float(high)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the share is within its bounds, or outside by no more than the simulation's own error."""
+        low, high = self.interval
+        if self.simulation.kind == "interval":
+            return high >= COVERAGE[0] and low <= COVERAGE[1]
+        return low <= LARGEST_ERROR
+
+
+def simulate(
+    simulations: Sequence[Simulation], processes: int | None = None, seconds: float = np.inf
+) -> Iterator[Result]:
+    """Run simulations in parallel and yield each result as it is complete.
+
+    processes: all CPUs that this process may use, by default. seconds: no study is started later than this, so that
+    each simulation gets as many repeats as fit. Raises ValueError where two simulations have one name.
+    """
+    names = [simulation.name for simulation in simulations]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two simulations have one name: {sorted({name for name in names if names.count(name) > 1})}")
+    deadline = time.monotonic() + seconds
+    # In rounds, so that a run that stops early has studies of every simulation.
+    most = max((simulation.repeats for simulation in simulations), default=0)
+    chunks = [
+        (simulation, start)
+        for start in range(0, most, CHUNK)
+        for simulation in simulations
+        if start < simulation.repeats
+    ]
+    if np.isinf(seconds):
+        chunks.sort(key=lambda chunk: names.index(chunk[0].name))  # results come one after the other
+    waiting = {name: sum(simulation.name == name for simulation, _ in chunks) for name in names}
+    results = {simulation.name: Result(simulation) for simulation in simulations}
+    with _workers(chunks, processes or len(os.sched_getaffinity(0)), deadline) as answers:
+        for index, (true, false, refused) in answers:
+            name = chunks[index][0].name
+            result = results[name]
+            result.true, result.false, result.refused = (
+                result.true + true,
+                result.false + false,
+                result.refused + refused,
+            )
+            waiting[name] -= 1
+            if not waiting[name]:
+                yield result
+
+
+class _workers:
+    """Forked processes: what a simulation draws with may be a closure, which no pickle takes."""
+
+    def __init__(self, chunks: Sequence[tuple[Simulation, int]], processes: int, deadline: float) -> None:
+        self._arguments, self._processes, self._count = (chunks, deadline), processes, len(chunks)
+
+    def __enter__(self) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        self._pool = multiprocessing.get_context("fork").Pool(self._processes, _start, self._arguments)
+        return self._pool.imap_unordered(_run, range(self._count))
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.terminate()
+
+
+_chunks: Sequence[tuple[Simulation, int]] = ()
+_deadline = np.inf
+
+
+def _start(chunks: Sequence[tuple[Simulation, int]], deadline: float) -> None:
+    global _chunks, _deadline
+    _chunks, _deadline = chunks, deadline
+
+
+def _run(index: int) -> tuple[int, tuple[int, int, int]]:
+    """Counts of true, false and refused in one chunk."""
+    simulation, start = _chunks[index]
+    answers = []
+    for repeat in range(start, min(start + CHUNK, simulation.repeats)):
+        if time.monotonic() > _deadline:
+            break
+        answer = simulation.draw(np.random.default_rng([zlib.crc32(simulation.name.encode()), repeat]))
+        answers.append(None if answer is None else bool(answer))
+    return index, (answers.count(True), answers.count(False), answers.count(None))
+
+
+def table(results: Sequence[Result]) -> str:
+    """A Markdown table for each claim: the settings, the share with its interval, and how many got no answer."""
+    parts = []
+    for claim in dict.fromkeys(result.simulation.claim for result in results):
+        chosen = [result for result in results if result.simulation.claim == claim]
+        kind = chosen[0].simulation.kind
+        share = {"interval": "coverage", "p-value": "type I error", "decision": "wrong"}[kind]
+        keys = list(dict.fromkeys(key for result in chosen for key in result.simulation.settings))
+        lines = [
+            f"**{claim[0].upper()}{claim[1:]}** ({kind})",
+            "",
+            "| " + " | ".join([*keys, share, "95 % interval", "no answer", "studies", ""]) + " |",
+            "|" + "---|" * (len(keys) + 5),
+        ]
+        for result in chosen:
+            low, high = result.interval
+            numbers = [f"{result.share:.3f}", f"{low:.3f} to {high:.3f}"] if result.answered else ["–", "–"]
+            studies = result.answered + result.refused
+            refused = f"{100 * result.refused / studies:.0f} %" if studies else "–"
+            settings = [str(result.simulation.settings.get(key, "")) for key in keys]
+            verdict = "" if result.holds else "**outside**"
+            lines.append("| " + " | ".join([*settings, *numbers, refused, str(studies), verdict]) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,55 @@
+"""The harness of the coverage simulations: it tells a good interval from a bad one."""
+
+import numpy as np
+import pytest
+
+from tests.coverage.simulate import Simulation, simulate, table
+
+
+def _mean(half_width: float) -> Simulation:
+    """An interval of the mean of sixteen standard normal values, of +- half_width standard errors; an eighth is
+    refused."""
+
+    def draw(random: np.random.Generator) -> bool | None:
+        return None if random.random() < 0.125 else abs(random.standard_normal(16).mean()) * 4 <= half_width
+
+    return Simulation(f"{half_width}", "the mean", "interval", draw, 400, {"half-width": half_width})
+
+
+def test_a_good_interval_passes_and_a_narrow_or_wide_one_fails() -> None:
+    results = {result.simulation.name: result for result in simulate([_mean(1.96), _mean(1.3), _mean(4.0)], 2)}
+    assert {name: result.holds for name, result in results.items()} == {"1.96": True, "1.3": False, "4.0": False}
+    for result in results.values():
+        assert result.answered + result.refused == 400
+        assert 25 < result.refused < 80
+    text = table(list(results.values()))
+    assert text.count("**outside**") == 2
+    assert "| 1.96 | 0.9" in text
+
+
+@pytest.mark.parametrize("kind", ["p-value", "decision"])
+def test_errors_beyond_six_in_a_hundred_fail(kind: str) -> None:
+    rates = (0.0, 0.05, 0.12)
+    cases = [Simulation(f"{rate}", "a test", kind, lambda random, r=rate: random.random() < r, 800) for rate in rates]  # type: ignore[arg-type,misc]
+    assert {result.simulation.name: result.holds for result in simulate(cases, 2)} == {
+        "0.0": True,
+        "0.05": True,
+        "0.12": False,
+    }
+
+
+def test_the_numbers_do_not_depend_on_the_processes() -> None:
+    [alone], [together] = (list(simulate([_mean(1.96)], processes)) for processes in (1, 2))
+    assert (alone.true, alone.false) == (together.true, together.false)
+
+
+def test_without_answers_nothing_is_claimed() -> None:
+    [result] = simulate([Simulation("none", "a law", "interval", lambda _: None, 10)], 1)
+    assert result.holds
+    assert "| – | – | 100 % | 10 |" in table([result])
+
+
+def test_a_run_that_must_end_soon_still_gives_every_result() -> None:
+    results = list(simulate([_mean(1.96), _mean(1.3)], 1, seconds=0.0))
+    assert len(results) == 2
+    assert all(result.answered == 0 for result in results)
