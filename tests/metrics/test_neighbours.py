@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.metrics import neighbours
+from workflow_scripts.metrics.neighbours import nearest_neighbours
 
 
 def direct(queries, references, k, exclude_self=False):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 from workflow_scripts.metrics import ssim as module
+from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 
 DEFINITION = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 
