@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new estimate status image bench test test-faults coverage docs lint format lock schema clean
+.PHONY: help install demo new estimate status image bench test test-all test-faults coverage docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,11 @@ status: $(INSTALLED) ## what of a study is done, running, left: make status CONF
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
 	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/snakemake build_image --quiet rules
 
-# TESTS=: which of them, and other arguments of pytest.
-test: $(INSTALLED) ## run the tests
+# TESTS=: which of them, and other arguments of pytest. Each core tests on its own, with one thread.
+test: $(INSTALLED) ## run the quick tests (needs Python, git and make alone)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses=auto --dist=loadscope $(TESTS)
+
+test-all: $(INSTALLED) ## run all tests: also containers, a cluster, a browser, kills and long runs, where the machine has them
 	$(BIN)/pytest $(TESTS)
 
 bench: $(INSTALLED) ## run the benchmarks after make demo, and keep their tables as docs/performance.md (on an idle machine)

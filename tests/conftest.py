@@ -101,13 +101,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tally", action="store_true", help="write what was killed to docs/faults.csv")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a container, a cluster, a cloud's plugins or a browser is no part of the quick suite."""
+    for item in items:
+        if {"browser", "chromium"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("browser")
+        if any(item.get_closest_marker(kind) for kind in ("container", "cluster", "cloud", "browser")):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a complete run of the smoke study, which tests read and copy, and leave as it is.
 
-    Where COPYCAT_TEST_RUNS names a folder, the processes of pytest that run at once share the run: the first makes it.
+    Processes of pytest that run at once share the run, which the first one makes: the workers of pytest-xdist, whose
+    folders lie side by side, and all those for which COPYCAT_TEST_RUNS names one folder.
     """
-    folder = Path(os.environ.get("COPYCAT_TEST_RUNS") or tmp_path_factory.mktemp("runs")) / "smoke"
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("COPYCAT_TEST_RUNS") or shared) / "smoke"
     finished = folder.with_name("smoke-finished")
     with FileLock(folder.with_name("smoke.lock")):
         if not finished.exists():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 from PIL import Image
 
 from tests.conftest import ROOT, assert_same_artifacts, not_here, replication_study, run_snakemake
+from tests.workflow.test_module import outer_workflow, snakemake
 from workflow_scripts.containers.image import LOCK, image_name, labels
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.provenance import code_revision
@@ -134,6 +136,16 @@ def test_data_outside_the_working_directory_is_bound(inside: Path, tmp_path: Pat
     done = run_snakemake(tmp_path, *words, config=config)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert json.loads((tmp_path / "results/data/mine/manifest.json").read_text())["count"] == 6
+
+
+def test_as_a_module_its_jobs_run_in_its_image_and_other_rules_in_theirs(inside: Path, tmp_path: Path) -> None:
+    folder = outer_workflow(tmp_path, "as copycat_*")
+    plan = snakemake(folder, "--dry-run", "--sdm=apptainer")
+    [inputs] = re.findall(r"^rule count_images:\n +input: (.*)$", plan, re.MULTILINE)
+    assert inputs == "results/data/fashion-mnist/manifest.json"
+    snakemake(folder, "--sdm=apptainer", inputs)
+    record = json.loads((folder / "results/provenance/data/fashion-mnist/manifest.json.json").read_text())
+    assert record["versions"]["python"] == labels(IMAGE, ["python"])["python"]
 
 
 def test_results_inside_equal_those_outside(inside: Path, smoke_run: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, SMOKE
-from workflow_scripts.containers.image import image_name
 
 OUTER = f"""
 configfile: "study.yaml"
@@ -60,11 +59,8 @@ def test_a_rule_of_another_workflow_gets_its_input_from_the_module(tmp_path: Pat
 @pytest.mark.parametrize("prefix", ["", "copycat_"])
 def test_the_whole_study_is_planned_from_outside(prefix: str, tmp_path: Path) -> None:
     folder = outer_workflow(tmp_path, f"as {prefix}*" if prefix else "")
-    plan = snakemake(folder, "--dry-run", "--sdm=apptainer", f"{prefix}all", "count_images")
+    plan = snakemake(folder, "--dry-run", f"{prefix}all", "count_images")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", plan, re.MULTILINE))
     assert jobs[f"{prefix}train_generator"] == "2"
     assert jobs[f"{prefix}write_report"] == "1"
-    there = (ROOT / "containers" / image_name(ROOT)).exists()  # an earlier test may have built the image
-    assert jobs.get(f"{prefix}build_image") == (None if there else "1")
-    [inputs] = re.findall(r"^rule count_images:\n +input: (.*)$", plan, re.MULTILINE)
-    assert inputs == "results/data/fashion-mnist/manifest.json"  # and not the image of Copycat's own rules
+    assert jobs["count_images"] == "1"
