@@ -54,6 +54,7 @@ rule plot_curve:
             labels={"figure": "intrinsic dimension", "data set": "{dataset}"},
         ),
         png="results/figures/dimension/{dataset}.png",
+        csv="results/figures/dimension/{dataset}.csv",
     log:
         "results/logs/plot_curve/{dataset}.log",
     benchmark:

@@ -245,6 +245,7 @@ rule find_trends:
             labels={"figure": "what goes with augmentation"},
         ),
         png="results/figures/trends.png",
+        csv="results/figures/trends.csv",
     log:
         "results/logs/find_trends.log",
     benchmark:
@@ -280,6 +281,7 @@ rule diagnose:
             labels={"figure": "attention of the teachers", "data set": "{dataset}"},
         ),
         png="results/figures/attention/{dataset}.png",
+        csv="results/figures/attention/{dataset}.csv",
     log:
         "results/logs/diagnose/{dataset}.log",
     benchmark:

@@ -71,6 +71,7 @@ rule plot_training:
             labels={"generator": "{generator}", "data set": "{dataset}", "figure": "training curves"},
         ),
         curves_png="results/figures/training_curves/{generator}/{dataset}.png",
+        curves_csv="results/figures/training_curves/{generator}/{dataset}.csv",
         snapshots=report(
             "results/figures/training_samples/{generator}/{dataset}.svg",
             caption="../report/training_samples.rst",
@@ -78,6 +79,7 @@ rule plot_training:
             labels={"generator": "{generator}", "data set": "{dataset}", "figure": "samples over training"},
         ),
         snapshots_png="results/figures/training_samples/{generator}/{dataset}.png",
+        snapshots_csv="results/figures/training_samples/{generator}/{dataset}.csv",
     log:
         "results/logs/plot_training/{generator}/{dataset}.log",
     benchmark:

@@ -14,6 +14,7 @@ rule fit_decay:
             labels={"figure": "decay law, training-set size"},
         ),
         size_png="results/figures/decay_with_size.png",
+        size_csv="results/figures/decay_with_size.csv",
         dimension=report(
             "results/figures/decay_with_dimension.svg",
             caption="../report/decay_with_dimension.rst",
@@ -21,6 +22,7 @@ rule fit_decay:
             labels={"figure": "decay law, intrinsic dimension"},
         ),
         dimension_png="results/figures/decay_with_dimension.png",
+        dimension_csv="results/figures/decay_with_dimension.csv",
     log:
         "results/logs/fit_decay.log",
     benchmark:
@@ -50,6 +52,7 @@ rule estimate_one_shot:
             labels={"figure": "smallest safe size", "data set": "{dataset}"},
         ),
         png="results/figures/one_shot/{dataset}.png",
+        csv="results/figures/one_shot/{dataset}.csv",
     log:
         "results/logs/estimate_one_shot/{dataset}.log",
     benchmark:
@@ -81,6 +84,7 @@ rule fit_published:
             labels={"figure": "decay law, intrinsic dimension"},
         ),
         law_png="results/figures/published_law.png",
+        law_csv="results/figures/published_law.csv",
         left_out=report(
             "results/figures/published_leave_one_out.svg",
             caption="../report/published_leave_one_out.rst",
@@ -88,6 +92,7 @@ rule fit_published:
             labels={"figure": "one-shot predictions"},
         ),
         left_out_png="results/figures/published_leave_one_out.png",
+        left_out_csv="results/figures/published_leave_one_out.csv",
         quality=report(
             "results/figures/published_quality.svg",
             caption="../report/published_quality.rst",
@@ -95,6 +100,7 @@ rule fit_published:
             labels={"figure": "image quality"},
         ),
         quality_png="results/figures/published_quality.png",
+        quality_csv="results/figures/published_quality.csv",
     log:
         "results/logs/fit_published.log",
     benchmark:

@@ -244,6 +244,7 @@ rule plot_rebalancing:
             labels={"figure": "gains", "data set": "{dataset}", "classes": "{group}"},
         ),
         gains_png="results/figures/rebalancing/{dataset}/{group}/gains.png",
+        gains_csv="results/figures/rebalancing/{dataset}/{group}/gains.csv",
         counts=report(
             "results/figures/rebalancing/{dataset}/{group}/counts.svg",
             caption="../report/counts.rst",
@@ -251,6 +252,7 @@ rule plot_rebalancing:
             labels={"figure": "images of each class", "data set": "{dataset}", "classes": "{group}"},
         ),
         counts_png="results/figures/rebalancing/{dataset}/{group}/counts.png",
+        counts_csv="results/figures/rebalancing/{dataset}/{group}/counts.csv",
     log:
         "results/logs/plot_rebalancing/{dataset}/{group}.log",
     benchmark:
@@ -276,6 +278,7 @@ rule fit_gain_law:
             labels={"figure": "gain against class similarity"},
         ),
         png="results/figures/gain_law.png",
+        csv="results/figures/gain_law.csv",
     log:
         "results/logs/fit_gain_law.log",
     benchmark:

@@ -163,6 +163,7 @@ rule plot_quality:
             labels={"figure": "image quality", "space": "{space}"},
         ),
         png="results/figures/quality/{space}.png",
+        csv="results/figures/quality/{space}.csv",
     log:
         "results/logs/plot_quality/{space}.log",
     benchmark:
@@ -205,6 +206,7 @@ rule plot_gallery:
             },
         ),
         png="results/figures/gallery/{space}/{generator}/{dataset}.png",
+        csv="results/figures/gallery/{space}/{generator}/{dataset}.csv",
     log:
         "results/logs/plot_gallery/{space}/{generator}/{dataset}.log",
     benchmark:

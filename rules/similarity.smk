@@ -35,6 +35,7 @@ rule plot_similarity:
             labels={"figure": "class similarity", "data set": "{dataset}"},
         ),
         png="results/figures/similarity/{dataset}.png",
+        csv="results/figures/similarity/{dataset}.csv",
     log:
         "results/logs/plot_similarity/{dataset}.log",
     benchmark:

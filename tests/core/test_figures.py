@@ -1,14 +1,16 @@
 """The plotting style: files that repeat byte for byte, and colours and markers that are always the same."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from workflow_scripts.core import figures
+from workflow_scripts.core import figures, svg
 
 
 def draw() -> Figure:
@@ -24,10 +26,28 @@ def draw() -> Figure:
 
 def test_the_same_figure_is_the_same_bytes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figures.save_figure(draw(), tmp_path / f"{name}.svg", tmp_path / f"{name}.png")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert len(list(tmp_path.iterdir())) == 4
+        figures.save_figure(draw(), tmp_path / f"{name}.svg", pd.DataFrame({"size": [1.5]}), "Three points.")
+    for kind in ("svg", "png", "csv"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert (tmp_path / "a.csv").read_text() == "size\n1.5\n"
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_an_svg_says_what_it_shows_and_what_is_written_in_it_stays_text(tmp_path: Path) -> None:
+    figure = draw()
+    figure.axes[0].set_title("<script>alert(1)</script>")
+    figures.save_figure(figure, tmp_path / "a.svg", pd.DataFrame(), "Points < 5 & <b>markup</b>.")
+    root = ElementTree.parse(tmp_path / "a.svg").getroot()
+    assert root.get("role") == "img"
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == "Points < 5 & <b>markup</b>."
+    assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_every_colour_stands_out_on_a_dark_page_as_it_does_on_a_light_one(channels: tuple[int, int, int]) -> None:
+    colour = "#{:02x}{:02x}{:02x}".format(*channels)
+    on_light = svg.contrast(colour, svg.PAPER)
+    assert svg.contrast(svg.on_dark(colour), svg.DARK_PAPER) >= 0.95 * min(on_light, svg.CONTRAST)
 
 
 def test_a_family_keeps_its_colour_and_marker_in_any_company() -> None:

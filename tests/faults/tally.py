@@ -9,9 +9,8 @@ from matplotlib.lines import Line2D
 
 from tests.conftest import ROOT
 from workflow_scripts.core import figures
-from workflow_scripts.core.files import write_csv
 
-TABLE, PICTURE = ROOT / "docs/images/faults.csv", ROOT / "docs/images/faults"
+PICTURE = ROOT / "docs/images/faults"
 KINDS = {
     "script": figures.Style("#0072b2", "o"),
     "script, SIGTERM": figures.Style("#009e73", "^"),
@@ -29,7 +28,6 @@ LABELS = {
 def keep(rows: Sequence[dict[str, Any]]) -> None:
     """Write the table of kills and draw it: when each job was killed, and that nothing was lost."""
     table = pd.DataFrame(rows)
-    write_csv(TABLE, table)
     rules = sorted(table["rule"].unique(), reverse=True)
     figure = Figure(figsize=(6.4, 0.9 + 0.19 * len(rules)), layout="constrained")
     axes = figure.subplots()
@@ -47,5 +45,6 @@ def keep(rows: Sequence[dict[str, Any]]) -> None:
         if how in set(table["killed"])
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    figures.save_figure(figure, f"{PICTURE}.svg", f"{PICTURE}.png")
+    description = f"When each of {tried} jobs was killed, by rule; {lost} results were lost."
+    figures.save_figure(figure, f"{PICTURE}.svg", table, description)
     PICTURE.with_suffix(".svg").unlink()

@@ -54,7 +54,7 @@ writers = {
     "csv": lambda: files.write_csv("results/a.csv", pd.DataFrame({"a": numbers})),
     "json": lambda: files.write_json("results/a.json", numbers.tolist()),
     "weights": weights,
-    "figure": lambda: figures.save_figure(Figure(), "results/a.svg", "results/a.png"),
+    "figure": lambda: figures.save_figure(Figure(), "results/b.svg", pd.DataFrame(), "nothing"),
     "checkpoint": lambda: Checkpoints(Path("results/state")).save(1, {"weight": torch.from_numpy(numbers)}),
 }
 for name, write in writers.items():

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
@@ -53,9 +54,23 @@ def draw_curve(points: list[dict[str, Any]], first: int, last: int) -> Figure:
     return figure
 
 
+def curve_table(points: list[dict[str, Any]]) -> pd.DataFrame:
+    """What is drawn: a row for each size (dimension, interval, TwoNN), and a row for each size and scale k."""
+    averages = [{key: point[key] for key in ("size", "dimension", "low", "high", "two_nn")} for point in points]
+    scales = [
+        {"size": point["size"], "k": int(k), "dimension": value}
+        for point in points
+        if point["dimension"] is not None
+        for k, value in point["by_scale"].items()
+    ]
+    return pd.DataFrame([*averages, *scales], columns=["size", "k", "dimension", "low", "high", "two_nn"])
+
+
 def main(snakemake: Any) -> None:
-    figure = draw_curve(read_json(snakemake.input[0])["points"], *snakemake.params.neighbours)
-    figures.save_figure(figure, snakemake.output.svg, snakemake.output.png)
+    points = read_json(snakemake.input[0])["points"]
+    description = "Intrinsic dimension of the training images against their number and against the scale (neighbours)."
+    figure = draw_curve(points, *snakemake.params.neighbours)
+    figures.save_figure(figure, snakemake.output.svg, curve_table(points), description)
 
 
 run(main, snakemake)

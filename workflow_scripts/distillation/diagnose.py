@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
@@ -34,6 +35,18 @@ def draw_overlays(images: np.ndarray, maps: list[np.ndarray], names: list[str], 
     return figure
 
 
+def attention_table(maps: list[np.ndarray], names: list[str], rows: np.ndarray, threshold: float) -> pd.DataFrame:
+    """How much of each shown image each network looks at: a row for each, with the share of its pixels in the mask.
+
+    rows: (n,) places of the shown images in the data set. maps and threshold: as drawn.
+    """
+    return pd.DataFrame(
+        {"image": int(row), "network": name, "attended_share": float((attention[place] > threshold).mean())}
+        for name, attention in zip(names, maps, strict=True)
+        for place, row in enumerate(rows)
+    )
+
+
 def main(snakemake: Any) -> None:
     files, augmentations = snakemake.input, snakemake.params.augmentations
     names = list(augmentations)
@@ -61,7 +74,12 @@ def main(snakemake: Any) -> None:
     picked = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)
     maps = [attention_maps(torch.from_numpy(np.array(one[picked])), size).numpy() for one in raw[: 2 * SHOWN]]
     figure = draw_overlays(images[rows[picked]], maps, names[: 2 * SHOWN], snakemake.params.threshold)
-    figures.save_figure(figure, snakemake.output.svg, snakemake.output.png)
+    table = attention_table(maps, names[: 2 * SHOWN], rows[picked], snakemake.params.threshold)
+    description = (
+        f"{len(picked)} validation images, and for each of {len(maps)} networks a map of where it looks; an outline "
+        "marks the part above the threshold."
+    )
+    figures.save_figure(figure, snakemake.output.svg, table, description)
 
 
 if __name__ == "__main__":

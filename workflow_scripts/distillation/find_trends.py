@@ -77,6 +77,12 @@ def draw_trends(table: pd.DataFrame, trends: list[Trend]) -> Figure:
     return figure
 
 
+def drawn_students(table: pd.DataFrame) -> pd.DataFrame:
+    """What the figure shows: a row for each student, those without teachers included, with every response."""
+    columns = ["dataset", "seed", "ensemble", "view", "strength", *RESPONSES]
+    return table.rename(columns={"teachers_iou": "iou"})[columns]
+
+
 def factor_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Effects of the teachers' and of the student's view on every response, over all distilled students."""
     students = table[table["teachers"] > 0].rename(columns={"teachers_iou": "iou"})
@@ -126,7 +132,11 @@ def main(snakemake: Any) -> None:
     write_csv(snakemake.output.trends, pd.DataFrame(rows))
     write_csv(snakemake.output.factors, factor_rows(table))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in answer(trends, runs)) + "\n")
-    figures.save_figure(draw_trends(table, trends), snakemake.output.svg, snakemake.output.png)
+    description = (
+        f"{len(RESPONSES)} panels: how measurements of the students change with the augmentation of their teachers, "
+        "a point for each student and a line through the means."
+    )
+    figures.save_figure(draw_trends(table, trends), snakemake.output.svg, drawn_students(table), description)
 
 
 if __name__ == "__main__":

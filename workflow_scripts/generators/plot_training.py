@@ -53,9 +53,21 @@ def main(snakemake: Any) -> None:
     sizes, seeds = snakemake.params.sizes, snakemake.params.seeds
     tables = iter(snakemake.input.curves)
     curves = {size: [read_csv(next(tables)) for _ in seeds] for size in sizes}
-    figures.save_figure(draw_curves(curves), snakemake.output.curves, snakemake.output.curves_png)
+    losses = pd.concat(
+        table.assign(training_set=size, seed=seed)
+        for size, group in curves.items()
+        for seed, table in zip(seeds, group, strict=True)
+    )
+    description = "Losses during training against the images seen, a line for each training set and seed."
+    figures.save_figure(draw_curves(curves), snakemake.output.curves, losses, description)
     snapshots = {size: read_npy(path) for size, path in zip(sizes, snakemake.input.snapshots, strict=True)}
-    figures.save_figure(draw_snapshots(snapshots), snakemake.output.snapshots, snakemake.output.snapshots_png)
+    shown = pd.DataFrame(
+        {"training_set": size, "moment": moment + 1, "of_moments": len(moments), "samples_shown": min(16, len(images))}
+        for size, moments in snapshots.items()
+        for moment, images in enumerate(moments)
+    )
+    description = "Generated images at evenly spaced moments of training, a row for each size of the training set."
+    figures.save_figure(draw_snapshots(snapshots), snakemake.output.snapshots, shown, description)
 
 
 run(main, snakemake)

@@ -123,7 +123,15 @@ def draw_left_out(pairs: Mapping[Pair, Points], shots: Mapping[Pair, OneShot]) -
         for name, style in styles.items()
     ]
     handles.append(
-        Line2D([], [], color=figures.CONTROL, marker="D", markerfacecolor="white", linestyle="none", label="predicted")
+        Line2D(
+            [],
+            [],
+            color=figures.CONTROL,
+            marker="D",
+            markerfacecolor=figures.PAPER,
+            linestyle="none",
+            label="predicted",
+        )
     )
     handles.append(
         Line2D(
@@ -221,6 +229,80 @@ def _with_zeros(axes: Axes, at: np.ndarray, value: np.ndarray, style: figures.St
     for some, hollow in ((~none, False), (none, True)):
         middle, low, high = np.maximum(value[some], lowest).T
         figures.points_with_bars(axes, at[some], middle, low, high, style, hollow=hollow)
+
+
+COLUMNS = ["generator", "dataset", "kind", "x", "percentage", "low", "high"]
+
+
+def law_table(fits: Mapping[Pair, DecayFit]) -> pd.DataFrame:
+    """The numbers of `draw_laws`: measured points with their intervals and residuals, laws with bands, the control.
+
+    Columns generator, dataset, kind (measured, law, control), x (images or dimension), percentage, low, high, and of
+    measured points the residual in standard deviations.
+    """
+    columns = [*COLUMNS, "residual"]
+    parts = []
+    for (generator, dataset), fit in fits.items():
+        ends = wilson(fit.points.replicas, fit.points.samples)
+        residual = fit.residuals() if np.isfinite(fit.level) else np.nan
+        curves = [("measured", (fit.points.value, fit.points.percentage, *(100.0 * end for end in ends)), residual)]
+        if fit.identified:
+            curves.append(("law", law_line(fit), np.nan))
+        for kind, values, left in curves:
+            part = pd.DataFrame(dict(zip(COLUMNS[3:], values, strict=True)))
+            parts.append(part.assign(generator=generator, dataset=dataset, kind=kind, residual=left))
+    for dataset in dict.fromkeys(dataset for _, dataset in fits):
+        control = control_line({pair: fit for pair, fit in fits.items() if pair[1] == dataset})
+        if control is not None:
+            value, low, mean, high = control
+            part = pd.DataFrame({"x": value, "percentage": mean, "low": low, "high": high})
+            parts.append(part.assign(generator="", dataset=dataset, kind="control", residual=np.nan))
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def describe_laws(fits: Mapping[Pair, DecayFit]) -> str:
+    """What the figure of laws shows, in words: the rate of each law, or that none is identified."""
+    axis = X_LABELS[next(iter(fits.values())).axis.name]
+    laws = "; ".join(f"{dataset}, {law_caption(generator, fit)}" for (generator, dataset), fit in fits.items())
+    return f"Percentage of samples that are replicas against the {axis}. {laws}."
+
+
+def left_out_table(pairs: Mapping[Pair, Points], shots: Mapping[Pair, OneShot]) -> pd.DataFrame:
+    """The numbers of `draw_left_out`: columns as in `law_table`, kinds measured and predicted."""
+    parts = []
+    for (generator, dataset), points in pairs.items():
+        shot = shots[generator, dataset]
+        low, high = (100.0 * end for end in wilson(points.replicas, points.samples))
+        for kind, values in (
+            ("measured", (points.value, points.percentage, low, high)),
+            ("predicted", (points.value, shot.fit.percentage(points.value), *shot.interval(points.value))),
+        ):
+            part = pd.DataFrame(dict(zip(COLUMNS[3:], values, strict=True)))
+            parts.append(part.assign(generator=generator, dataset=dataset, kind=kind))
+    return pd.concat(parts)[COLUMNS]
+
+
+def one_shot_table(found: Mapping[str, PairEstimate]) -> pd.DataFrame:
+    """The numbers of `draw_one_shot`: columns generator, kind, size, percentage (copies beyond chance), low, high.
+
+    Kinds: measured, law, safe size, and predictions from the smallest size and from all other sizes.
+    """
+    columns = ["generator", "kind", "size", "percentage", "low", "high"]
+    parts = []
+    for generator, pair in found.items():
+        sizes = np.unique(pair.points.size)
+        measured = [measured_excess(pair.points.select(pair.points.size == size)) for size in sizes]
+        rows = [("measured", sizes, np.array(measured))]
+        if not pair.estimate.reason:
+            shot = pair.estimate
+            rows.append(("law", shot.sizes, np.stack([shot.percentage, shot.low, shot.high], axis=1)))
+        for trial, kind in (("one_shot", "predicted from the smallest size"), ("leave_one_out", "from other sizes")):
+            part = pair.predictions(trial)
+            rows.append((kind, part["size"].to_numpy(), part[["predicted", "low", "high"]].to_numpy(float)))
+        for kind, size, value in rows:
+            table = pd.DataFrame(value.reshape(-1, 3), columns=columns[3:]).assign(size=size, kind=kind)
+            parts.append(table.assign(generator=generator))
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def draw_nothing(message: str) -> Figure:

@@ -5,7 +5,7 @@ from typing import Any
 from workflow_scripts.core.figures import save_figure
 from workflow_scripts.core.files import read_json, write_json, write_text
 from workflow_scripts.core.job import run
-from workflow_scripts.laws.drawing import draw_one_shot
+from workflow_scripts.laws.drawing import draw_one_shot, one_shot_table
 from workflow_scripts.laws.one_shot_study import answer, curve_of, estimate_pairs, summarise
 from workflow_scripts.laws.published import read_replication
 from workflow_scripts.laws.study import read_table
@@ -24,7 +24,11 @@ def main(snakemake: Any) -> None:
     write_json(snakemake.output.estimate, summarise(found, curve, points, about))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")
     figure = draw_one_shot(found, wanted, f"space {leading['space']}, threshold {leading['threshold']}")
-    save_figure(figure, snakemake.output.svg, snakemake.output.png)
+    description = (
+        f"Percentage of copies against the number of training images, measured and predicted, for {', '.join(found)}, "
+        f"and the size at which {wanted:g} % are copies."
+    )
+    save_figure(figure, snakemake.output.svg, one_shot_table(found), description)
 
 
 run(main, snakemake)

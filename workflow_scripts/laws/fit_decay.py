@@ -18,10 +18,13 @@ def main(snakemake: Any) -> None:
     threshold = f"space {leading['space']}, threshold {leading['threshold']}"
     for axis, name in (("ln_size", "size"), ("dimension", "dimension")):
         if axis in study.leading:
-            figure = drawing.draw_laws(study.leading[axis], threshold)
+            fits = study.leading[axis]
+            figure, numbers = drawing.draw_laws(fits, threshold), drawing.law_table(fits)
+            description = drawing.describe_laws(fits)
         else:
-            figure = drawing.draw_nothing("The intrinsic dimension of the training sets was not measured.")
-        save_figure(figure, snakemake.output[name], snakemake.output[f"{name}_png"])
+            description = "The intrinsic dimension of the training sets was not measured."
+            figure, numbers = drawing.draw_nothing(description), drawing.law_table({})
+        save_figure(figure, snakemake.output[name], numbers, description)
 
 
 run(main, snakemake)

@@ -39,12 +39,17 @@ def main(snakemake: Any) -> None:
         "law (maximum likelihood)", {pair: fit.percentage for pair, fit in counts.items() if fit.identified}
     )
     law = drawing.draw_laws(fits, f"within L2 {threshold} (RMS {threshold_rms(threshold):.4f})", likelihood)
-    save_figure(law, snakemake.output.law, snakemake.output.law_png)
+    save_figure(law, snakemake.output.law, drawing.law_table(fits), drawing.describe_laws(fits))
     shots = {pair: predict_left_out(pairs, bounded, pair) for pair in pairs}
     left_out = drawing.draw_left_out(pairs, shots)
-    save_figure(left_out, snakemake.output.left_out, snakemake.output.left_out_png)
-    quality = drawing.draw_quality(read_csv(snakemake.input.quality))
-    save_figure(quality, snakemake.output.quality, snakemake.output.quality_png)
+    description = (
+        "Published percentages of replicas, a panel for each generator and data set, beside those predicted from the "
+        "other pairs and the smallest set."
+    )
+    save_figure(left_out, snakemake.output.left_out, drawing.left_out_table(pairs, shots), description)
+    published_quality = read_csv(snakemake.input.quality)
+    description = "Published Fréchet distances and human ratings against the size of the training set."
+    save_figure(drawing.draw_quality(published_quality), snakemake.output.quality, published_quality, description)
 
 
 run(main, snakemake)

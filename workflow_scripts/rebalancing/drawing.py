@@ -69,6 +69,26 @@ def draw_gain_law(law: GainLaw) -> Figure:
     return figure
 
 
+def gain_law_table(law: GainLaw) -> pd.DataFrame:
+    """The numbers of `draw_gain_law`: columns kind (measured, law), dataset, similarity, gain, low, high (points)."""
+    points, reach = law.points, norm.ppf((1 + LEVEL) / 2)
+    measured = {"similarity": points.similarity, "gain": points.gain}
+    measured |= {"low": points.gain - reach * points.gain_se, "high": points.gain + reach * points.gain_se}
+    parts = [pd.DataFrame({"kind": "measured", "dataset": points.datasets, **measured})]
+    if law.identified:
+        at = np.linspace(points.similarity.min(), points.similarity.max(), 121)
+        low, high = law.band(at)
+        curve = {"similarity": at, "gain": law.gain(at), "low": low, "high": high}
+        parts.append(pd.DataFrame({"kind": "law", "dataset": "", **curve}))
+    return pd.concat(parts)
+
+
+def describe_gain_law(law: GainLaw) -> str:
+    """What the figure of the law of gains shows, in words."""
+    end = f"gains fall as {law.p:.3g} exp(-{law.q:.3g} S) points" if law.identified else f"no law: {law.reason}"
+    return f"Gain over the original set against the similarity S of the classes; {end}."
+
+
 def draw_improvements(found: pd.DataFrame, augmentations: Sequence[str], title: str = "") -> Figure:
     """A row for each arm, a column for each measure and group of classes; dots with the 95 % intervals of the pairs.
 
@@ -146,5 +166,5 @@ def _dot(axes: Axes, place: int, row: np.ndarray, style: figures.Style) -> None:
     bars = [[gain - low], [high - gain]] if known else None
     axes.errorbar(
         [gain], [place], xerr=bars, fmt=style.marker, color=style.colour, elinewidth=1.1, capsize=2, zorder=3,
-        markerfacecolor=style.colour if known else "white",
+        markerfacecolor=style.colour if known else figures.PAPER,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pandas as pd
 from workflow_scripts.core.figures import save_figure
 from workflow_scripts.core.files import read_csv, read_json, write_csv, write_json
 from workflow_scripts.core.job import run
-from workflow_scripts.rebalancing.drawing import draw_gain_law
+from workflow_scripts.rebalancing.drawing import describe_gain_law, draw_gain_law, gain_law_table
 from workflow_scripts.rebalancing.gain_law import GainPoints, fit_gain_law
 
 MEASURE = "balanced_accuracy"
@@ -51,7 +51,8 @@ def main(snakemake: Any) -> None:
     leading = snakemake.params.arms[-1]
     about = {"measure": MEASURE, "leading": leading, "laws": {arm: law.summary() for arm, law in laws.items()}}
     write_json(snakemake.output.law, about)
-    save_figure(draw_gain_law(laws[leading]), snakemake.output.svg, snakemake.output.png)
+    law = laws[leading]
+    save_figure(draw_gain_law(law), snakemake.output.svg, gain_law_table(law), describe_gain_law(law))
 
 
 run(main, snakemake)

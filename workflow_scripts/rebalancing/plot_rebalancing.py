@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workflow_scripts.core.figures import save_figure
 from workflow_scripts.core.files import read_csv, read_json
@@ -16,11 +17,19 @@ def main(snakemake: Any) -> None:
     found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"].fillna({"part": ""})
     augmented = [arm for arm in snakemake.params.arms if arm not in snakemake.params.baselines]
     figure = draw_improvements(found, augmented, f"{wildcards.dataset}, {wildcards.group}")
-    save_figure(figure, output.gains, output.gains_png)
+    description = (
+        f"Gains in accuracy over the original set on {wildcards.dataset}, {wildcards.group}, with 95 % intervals: "
+        "a row for each remedy, a column for each measure."
+    )
+    save_figure(figure, output.gains, found, description)
     counts, chosen = read_json(snakemake.input.counts), read_csv(snakemake.input.report)
     real, wanted = np.array(counts["counts"]), np.array(counts["wanted"])
     figure = draw_counts(counts["classes"], real, chosen["found"].to_numpy(), wanted)
-    save_figure(figure, output.counts, output.counts_png)
+    table = pd.DataFrame(
+        {"class": counts["classes"], "real": real, "synthetic": chosen["found"].to_numpy(), "wanted": wanted}
+    )
+    description = f"Real and synthetic training images of each of {len(real)} classes, the largest class first."
+    save_figure(figure, output.counts, table, description)
 
 
 run(main, snakemake)

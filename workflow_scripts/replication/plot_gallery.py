@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -58,6 +59,21 @@ def draw_gallery(rows: list[Pairs], label: str) -> Figure:
     return figure
 
 
+def gallery_table(rows: list[Pairs]) -> pd.DataFrame:
+    """The distances under the pictures: a row for each pair, closest first, and whether it counts as a replica."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "training_images": pairs.size,
+                "place": np.arange(1, len(pairs.distance) + 1),
+                "distance": pairs.distance,
+                "replica": pairs.replica,
+            }
+        )
+        for pairs in rows
+    )
+
+
 def main(snakemake: Any) -> None:
     images = read_npy(snakemake.input.images)
     rows = []
@@ -85,7 +101,9 @@ def main(snakemake: Any) -> None:
                 threshold=threshold,
             )
         )
-    figures.save_figure(draw_gallery(rows, leading["label"]), snakemake.output.svg, snakemake.output.png)
+    copies = ", ".join(f"{pairs.percentage:.1f} % with {pairs.size:,} training images" for pairs in rows)
+    description = f"Generated samples, and below each its nearest training image. Replicas: {copies}."
+    figures.save_figure(draw_gallery(rows, leading["label"]), snakemake.output.svg, gallery_table(rows), description)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,10 @@ def main(snakemake: Any) -> None:
     table = read_csv(snakemake.input[0])
     table = table[table["space"] == snakemake.wildcards.space]
     one_threshold = table.drop_duplicates(["generator", "dataset", "size", "seed"])
-    figures.save_figure(draw_quality(one_threshold), snakemake.output.svg, snakemake.output.png)
+    shown = [name for columns in ROWS.values() for name in columns if name]
+    numbers = one_threshold[["generator", "dataset", "size", "seed", *shown]]
+    description = "Quality and variety of the samples against the number of training images, a panel for each measure."
+    figures.save_figure(draw_quality(one_threshold), snakemake.output.svg, numbers, description)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -44,6 +45,13 @@ def draw_class_similarity(
         _part(axes, [superclass[one] for one in order], side / count)
     figure.colorbar(image, ax=axes, label="mean SSIM of image pairs", shrink=0.8)
     return figure
+
+
+def similarity_table(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """The numbers of the heat map: a row for each pair of classes, each class with itself included."""
+    rows, columns = np.triu_indices(len(classes))
+    names = np.array(classes, dtype=object)
+    return pd.DataFrame({"class": names[rows], "other": names[columns], "similarity": matrix[rows, columns]})
 
 
 def _part(axes: Axes, superclass: Sequence[str], cell: float) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from workflow_scripts.core.figures import save_figure
 from workflow_scripts.core.files import read_json
 from workflow_scripts.core.job import run
-from workflow_scripts.similarity.drawing import draw_class_similarity
+from workflow_scripts.similarity.drawing import draw_class_similarity, similarity_table
 from workflow_scripts.similarity.ordering import cluster_order
 
 
@@ -18,7 +18,8 @@ def main(snakemake: Any) -> None:
     place = {one: name for name, some in supers.items() for one in some}
     superclass = [place[one] for one in found["classes"]] if len(supers) > 1 else None
     figure = draw_class_similarity(matrix, found["classes"], cluster_order(matrix).tolist(), superclass)
-    save_figure(figure, snakemake.output.svg, snakemake.output.png)
+    description = f"Heat map of the mean structural similarity (SSIM) between images of {len(matrix)} classes."
+    save_figure(figure, snakemake.output.svg, similarity_table(matrix, found["classes"]), description)
 
 
 run(main, snakemake)
