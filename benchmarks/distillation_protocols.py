@@ -16,7 +16,7 @@ from benchmarks.training import now
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
-from workflow_scripts.config.models import validate
+from workflow_scripts.config.validation import validate
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.distillation.targets import fresh_target, look_at_views, stored_target
@@ -59,7 +59,7 @@ def look(teachers: list[Classifier], images: torch.Tensor, views: int) -> np.nda
 
 def study_table(bench: Bench) -> str:
     seeds = bench.size(SEEDS, 2)
-    study = validate(yaml.safe_load((ROOT / "config.yaml").read_text())).model_dump(mode="json")
+    study = validate(yaml.safe_load((ROOT / "config.yaml").read_text()))
     design, name = study["distillation"], study["distillation"]["datasets"][0]
     dataset = study["datasets"][name]
     source = open_source(dataset, ROOT / "resources")
@@ -140,7 +140,7 @@ def published_table(bench: Bench) -> str:
 
 
 def measure(bench: Bench) -> str:
-    study = validate(yaml.safe_load((ROOT / "config.yaml").read_text())).model_dump(mode="json")
+    study = validate(yaml.safe_load((ROOT / "config.yaml").read_text()))
     design = study["distillation"]
     settings = classifier_settings(design["student"]["preset"], design["student"]["overrides"])
     table, published = (

@@ -9,17 +9,18 @@ sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
 from workflow_scripts.engine.ending import Ending
-from workflow_scripts.config.models import require_each_key_once, validate
+from workflow_scripts.config.validation import configured_paths, require_each_key_once, validate
 from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
 from workflow_scripts.containers.image import image_name
-from workflow_scripts.engine.jobs import configured_paths, prepare_jobs_inside
+from workflow_scripts.engine.jobs import prepare_jobs_inside
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.provenance import REVISION, code_revision
+from workflow_scripts.replication.thresholds import thresholds_in
 
 try:
     for file in workflow.configfiles:
         require_each_key_once(file)
-    config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config").model_dump(mode="json")
+    config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -35,33 +36,26 @@ if INSIDE:
         workflow.deployment_settings.apptainer_args, [ROOT, *configured_paths(config)], Path.cwd()
     )
 
-# A study that the config leaves out has nothing to do.
-config["replication"] = config["replication"] or {
-    **{key: [] for key in ("generators", "spaces", "thresholds")},
-    "datasets": {},
-    "seeds": [0],
-    "samples": 0,
-    "neighbours": 2,
-    "shards": 1,
-    "wanted_percentage": 1.0,
-}
-STUDY = config["replication"]
+# The sections of the study. One that the config leaves out has no data sets.
+REPLICATION, SIMILARITY, REBALANCING, DISTILLATION = (
+    config[section] for section in ("replication", "similarity", "rebalancing", "distillation")
+)
 
 # One entry for each generator trained on one subset, and for each space that it is searched in.
 RUNS = [
     {"space": space, "generator": generator, "dataset": dataset, "size": size, "seed": seed}
-    for space in STUDY["spaces"]
-    for generator in STUDY["generators"]
-    for dataset, chosen in STUDY["datasets"].items()
+    for space in REPLICATION["spaces"]
+    for generator in REPLICATION["generators"]
+    for dataset, chosen in REPLICATION["datasets"].items()
     for size in chosen["sizes"]
-    for seed in STUDY["seeds"]
+    for seed in REPLICATION["seeds"]
 ]
 PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
-FIRST_SEED = STUDY["seeds"][0]
+FIRST_SEED = REPLICATION["seeds"][0]
 FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
-NEIGHBOURS = STUDY["neighbours"]
-SHARDS = STUDY["shards"]
-EACH_SPACE = STUDY["spaces"] or ["pixel"]  # rules need one, even where no study asks for them
+NEIGHBOURS = REPLICATION["neighbours"]
+SHARDS = REPLICATION["shards"]
+EACH_SPACE = REPLICATION["spaces"]
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 

@@ -20,8 +20,8 @@ rule draw_split:
     benchmark:
         "results/benchmarks/draw_split/{dataset}/seed-{seed}.tsv"
     params:
-        size=lookup(dpath="distillation/training", within=config, default=None),
-        imbalance=lookup(dpath="distillation/imbalance", within=config, default=None),
+        size=lookup(dpath="distillation/training", within=config),
+        imbalance=lookup(dpath="distillation/imbalance", within=config),
     script:
         "../workflow_scripts/distillation/draw_split.py"
 
@@ -33,7 +33,7 @@ rule train_teacher:
         manifest=rules.pack_images.output.manifest,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
-        initial=initial_weights("distillation", "teacher"),
+        initial=initial_weights(DISTILLATION["teacher"]),
     output:
         weights=f"{CELL_OF_SEED}/teachers/{{teacher}}/weights.safetensors",
         network=f"{CELL_OF_SEED}/teachers/{{teacher}}/network.json",
@@ -49,7 +49,7 @@ rule train_teacher:
         runtime=720,
         gpu=1,
     params:
-        classifier=lookup(dpath="distillation/teacher", within=config, default=None),
+        classifier=lookup(dpath="distillation/teacher", within=config),
         checkpoints="results/checkpoints/distillation/{dataset}/seed-{seed}/teachers/{teacher}",
     script:
         "../workflow_scripts/distillation/train_teacher.py"
@@ -98,7 +98,7 @@ rule store_views:
         runtime=120,
         gpu=1,
     params:
-        views=lookup(dpath="distillation/stored_views", within=config, default=None),
+        views=lookup(dpath="distillation/stored_views", within=config),
     script:
         "../workflow_scripts/distillation/store_views.py"
 
@@ -111,7 +111,7 @@ rule train_student:
         manifest=rules.pack_images.output.manifest,
         training=rules.draw_split.output.training,
         validation=rules.draw_split.output.validation,
-        initial=initial_weights("distillation", "student"),
+        initial=initial_weights(DISTILLATION["student"]),
     output:
         weights=f"{CELL_OF_SEED}/students/{{student}}/weights.safetensors",
         network=f"{CELL_OF_SEED}/students/{{student}}/network.json",
@@ -161,9 +161,9 @@ rule look_with_teachers:
         runtime=60,
         gpu=1,
     params:
-        attention=lookup(dpath="distillation/attention/method", within=config, default=None),
+        attention=lookup(dpath="distillation/attention/method", within=config),
         rungs=RUNGS,
-        student=lookup(dpath="distillation/student", within=config, default=None),
+        student=lookup(dpath="distillation/student", within=config),
     script:
         "../workflow_scripts/distillation/look_at_images.py"
 
@@ -205,7 +205,7 @@ rule measure_students:
         ensembles=ENSEMBLES,
         students=STUDENTS,
         rungs=RUNGS,
-        threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
+        threshold=lookup(dpath="distillation/attention/threshold", within=config),
     script:
         "../workflow_scripts/distillation/measure_students.py"
 
@@ -291,6 +291,6 @@ rule diagnose:
         runtime=30,
     params:
         augmentations=AUGMENTATIONS,
-        threshold=lookup(dpath="distillation/attention/threshold", within=config, default=None),
+        threshold=lookup(dpath="distillation/attention/threshold", within=config),
     script:
         "../workflow_scripts/distillation/diagnose.py"

@@ -1,8 +1,5 @@
 """What the rules ask for: the combinations of each study, and functions that choose a job's inputs. No rules."""
 
-SIMILARITY = config["similarity"] or {"datasets": []}
-
-
 def source_files(wildcards):
     """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin.
 
@@ -79,29 +76,21 @@ def feature_shards(wildcards):
     return {"shards": [f"results/features/{wildcards.space}/{wildcards.dataset}/shard-{shard}.npy" for shard in shards]}
 
 
-def thresholds_in(space):
-    """The thresholds of the study: fixed distances are distances between pixels, calibrated ones go anywhere."""
-    pixel = config["spaces"][space]["kind"] == "pixel"
-    return [one for one in STUDY["thresholds"] if pixel or "calibrated" in one]
-
-
-REBALANCING = config["rebalancing"] or {"datasets": [], "generators": [], "seeds": [], "arms": []}
-
 BASELINES = ["original", "class-weights", "repetition", "balanced-softmax"]
 
 
 def group_names():
     """The groups of classes that the pipeline runs on: all of them, and those chosen by their similarity."""
-    wanted = REBALANCING.get("groups") or {}
-    return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(wanted.get(kind, 0)))]
+    groups = REBALANCING["groups"]
+    return ["all", *(f"{kind}-{i + 1}" for kind in ("alike", "unlike", "random") for i in range(groups[kind]))]
 
 
 # How synthetic images are selected; the last way leads.
-CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING.get("selection", {}).get("steps", 0)))]
+CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING["selection"]["steps"]))]
 SYNTHETIC_ARMS = [f"{generator}.{choice}" for generator in REBALANCING["generators"] for choice in CHOICES]
 ARMS = [*BASELINES, *SYNTHETIC_ARMS]
 LEADING_ARM = ARMS[-1]
-FIRST_REBALANCING_SEED = (REBALANCING["seeds"] or [0])[0]
+FIRST_REBALANCING_SEED = REBALANCING["seeds"][0]
 REBALANCED = [
     {"dataset": dataset, "group": group, "seed": seed}
     for dataset in REBALANCING["datasets"]
@@ -136,14 +125,13 @@ def synthetic_of(wildcards):
     return {"synthetic": f"{folder}/images.npy", "synthetic_labels": f"{folder}/labels.parquet"}
 
 
-def initial_weights(study, role):
+def initial_weights(classifier):
     """The file that a classifier's training starts from, if the config names one."""
-    path = ((config[study] or {}).get(role) or {"overrides": {}})["overrides"].get("weights")
+    path = classifier["overrides"].get("weights")
     return [local(path)] if path else []
 
 
-DISTILLATION = config["distillation"] or {"datasets": [], "ensembles": [], "views": [], "seeds": []}
-CHECKPOINTS = DISTILLATION.get("checkpoints", {})  # trained networks of the user's own
+CHECKPOINTS = DISTILLATION["checkpoints"]  # trained networks of the user's own
 CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
 ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
 
@@ -194,7 +182,7 @@ def teachers_of(wildcards):
 
 ENDING = Ending(
     answers={
-        "one_shot": [f"results/one_shot/{dataset}.md" for dataset in STUDY["datasets"]],
+        "one_shot": [f"results/one_shot/{dataset}.md" for dataset in REPLICATION["datasets"]],
         "advice": [f"results/advice/{dataset}.md" for dataset in SIMILARITY["datasets"]],
         "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
     },

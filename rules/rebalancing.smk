@@ -25,8 +25,8 @@ rule choose_groups:
         runtime=60,
         gpu=1,
     params:
-        groups=lookup(dpath="rebalancing/groups", within=config, default=None),
-        settings=lookup(dpath="similarity", within=config, default=None),
+        groups=lookup(dpath="rebalancing/groups", within=config),
+        settings=lookup(dpath="similarity", within=config),
     script:
         "../workflow_scripts/rebalancing/choose_groups.py"
 
@@ -47,8 +47,8 @@ rule draw_imbalance:
     benchmark:
         "results/benchmarks/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
     params:
-        imbalance=lookup(dpath="rebalancing/imbalance", within=config, default=None),
-        budget=lookup(dpath="rebalancing/selection/budget", within=config, default=None),
+        imbalance=lookup(dpath="rebalancing/imbalance", within=config),
+        budget=lookup(dpath="rebalancing/selection/budget", within=config),
     script:
         "../workflow_scripts/rebalancing/draw_imbalance.py"
 
@@ -115,7 +115,7 @@ rule select_images:
         runtime=60,
         gpu=1,
     params:
-        threshold=lookup(dpath="rebalancing/selection/threshold", within=config, default=None),
+        threshold=lookup(dpath="rebalancing/selection/threshold", within=config),
     script:
         "../workflow_scripts/rebalancing/select_images.py"
 
@@ -155,7 +155,7 @@ rule train_baselines:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
-        initial=initial_weights("rebalancing", "classifier"),
+        initial=initial_weights(REBALANCING["classifier"]),
     output:
         weights=expand(f"{CELL}/arms/{{arm}}/weights.safetensors", arm=BASELINES, allow_missing=True),
         networks=expand(f"{CELL}/arms/{{arm}}/network.json", arm=BASELINES, allow_missing=True),
@@ -171,7 +171,7 @@ rule train_baselines:
         gpu=1,
     params:
         arms=BASELINES,
-        classifier=lookup(dpath="rebalancing/classifier", within=config, default=None),
+        classifier=lookup(dpath="rebalancing/classifier", within=config),
         checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/baselines",
     script:
         "../workflow_scripts/rebalancing/train_arm.py"
@@ -186,7 +186,7 @@ use rule train_baselines as train_arm with:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
-        initial=initial_weights("rebalancing", "classifier"),
+        initial=initial_weights(REBALANCING["classifier"]),
     output:
         weights=[f"{CELL}/arms/{{arm}}/weights.safetensors"],
         networks=[f"{CELL}/arms/{{arm}}/network.json"],
@@ -202,7 +202,7 @@ use rule train_baselines as train_arm with:
         gpu=1,
     params:
         arms=["{arm}"],
-        classifier=lookup(dpath="rebalancing/classifier", within=config, default=None),
+        classifier=lookup(dpath="rebalancing/classifier", within=config),
         checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/arms/{arm}",
 
 

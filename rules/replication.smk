@@ -124,7 +124,7 @@ rule measure_replication:
     benchmark:
         "results/benchmarks/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
     params:
-        thresholds=[thresholds_in(space) for space in EACH_SPACE],
+        thresholds=[thresholds_in(config["spaces"][space], REPLICATION["thresholds"]) for space in EACH_SPACE],
     script:
         "../workflow_scripts/replication/measure_replication.py"
 

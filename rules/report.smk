@@ -22,7 +22,7 @@ rule summarise:
         advice=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
         trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
         diagnosis=collect("results/diagnosis/{dataset}.md", dataset=DISTILLATION["datasets"]),
-        one_shot=collect("results/one_shot/{dataset}.md", dataset=STUDY["datasets"]),
+        one_shot=collect("results/one_shot/{dataset}.md", dataset=REPLICATION["datasets"]),
         published=rules.fit_published.output.fits,
         leave_one_out=rules.fit_published.output.leave_one_out,
     output:
@@ -70,7 +70,7 @@ rule write_report:
         rules.write_workflow_report.input,
         rules.one_shot.input,
         rules.distillation.input,
-        collect("results/complexity/{dataset}/curve.json", dataset=STUDY["datasets"]),
+        collect("results/complexity/{dataset}/curve.json", dataset=REPLICATION["datasets"]),
         collect("results/similarity/{dataset}.json", dataset=SIMILARITY["datasets"]),
         collect(
             f"results/rebalancing/{{run[dataset]}}/{{run[group]}}/seed-{FIRST_REBALANCING_SEED}/counts.json",

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from workflow_scripts.config import reference as config_reference
-from workflow_scripts.config.models import ROOT, Config, require_each_key_once, schema, threshold_label, validate
+from workflow_scripts.config.models import Config, schema
 from workflow_scripts.config.reference import example, reference_text, schema_text
+from workflow_scripts.config.types import ROOT
+from workflow_scripts.config.validation import configured_paths, require_each_key_once, validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.generators.presets import PRESETS
+from workflow_scripts.replication.thresholds import threshold_label
 
 REBALANCING = {
     "datasets": ["drawn"],
@@ -98,20 +101,20 @@ def problems(config: Any) -> list[str]:
 def test_the_studies_of_the_repository_are_right(path: Path) -> None:
     raw = yaml.safe_load(path.read_text())
     jsonschema.validate(raw, schema().root)
-    effective = validate(raw).model_dump(mode="json")
+    effective = validate(raw)
     jsonschema.validate(effective, schema().root)
 
 
 def test_the_effective_config_has_every_default_and_is_a_config_itself() -> None:
     least = changed({"complexity": GONE, "law": GONE})
     least["replication"] = {key: least["replication"][key] for key in ("datasets", "generators")}
-    effective = validate(least).model_dump(mode="json")
+    effective = validate(least)
     assert effective["complexity"] == {"resolution": 32, "neighbours": [10, 20], "bootstraps": 100}
     assert effective["law"] == {"fit": "binomial"}
     assert effective["replication"]["thresholds"] == [{"calibrated": 0.01}, {"rms": 0.1415}]
     assert effective["datasets"]["photos"]["tree"] == "auto"
     assert effective["generators"]["gan"]["overrides"] == {}
-    assert validate(yaml.safe_load(yaml.safe_dump(effective))).model_dump(mode="json") == effective
+    assert validate(yaml.safe_load(yaml.safe_dump(effective))) == effective
 
 
 def test_validation_leaves_the_given_config_as_it_is() -> None:
@@ -122,9 +125,9 @@ def test_validation_leaves_the_given_config_as_it_is() -> None:
 
 def test_a_path_may_hold_spaces_and_any_letters_and_begins_at_home_with_a_tilde() -> None:
     given_path = changed({"datasets.photos.path": "data/Ünï cødé (1)/图片"})
-    assert validate(given_path).model_dump()["datasets"]["photos"]["path"] == "data/Ünï cødé (1)/图片"
+    assert validate(given_path)["datasets"]["photos"]["path"] == "data/Ünï cødé (1)/图片"
     at_home = changed({"datasets.photos.path": "~/images"})
-    assert validate(at_home).model_dump()["datasets"]["photos"]["path"] == str(Path.home() / "images")
+    assert validate(at_home)["datasets"]["photos"]["path"] == str(Path.home() / "images")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +146,20 @@ def test_calibration_needs_just_one_expected_held_out_replica(share: float, need
     short = problems(changed(enough | thresholds | {"datasets.drawn.held_out": needed - 1}))
     assert len(short) == 1
     assert f"expected at least {needed}:" in short[0]
+
+
+def test_every_path_of_a_config_is_known() -> None:
+    config = changed(
+        {
+            "datasets.idx": {"source": "idx", "images": "/data/images", "resolution": 16},
+            "datasets.set": {"source": "torchvision", "name": "SVHN", "root": "/data/root", "resolution": 16},
+            "spaces.net": {"kind": "torchvision", "model": "resnet18", "weights": "/data/net.pth"},
+            "distillation": DISTILLATION | {"teacher": {"overrides": {"weights": "/data/start.pth"}}},
+        }
+    )
+    photos, *others = configured_paths(validate(config))
+    assert photos == config["datasets"]["photos"]["path"]
+    assert set(others) == {"/data/images", "/data/root", "/data/net.pth", "/data/own.pth", "/data/start.pth"}
 
 
 # Wrong configs --------------------------------------------------------------------------------------------------------
@@ -168,8 +185,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     # What is missing
     ({"datasets": GONE}, "datasets", "missing, expected a mapping of names (data sets by name)"),
     ({"generators": GONE}, "replication.generators", '"gan" is not defined under `generators`'),
-    ({"replication": GONE}, "the config", "no study given, expected at least one of the keys replication, similarity"),
+    (
+        {"replication": GONE},
+        "the config",
+        "nothing to do, expected data sets under at least one",
+    ),
     ({"replication.datasets": GONE}, "replication.datasets", "missing"),
+    ({"replication.datasets": {}}, "the config", "nothing to do"),
     ({"replication.generators": GONE}, "replication.generators", "missing, expected a list"),
     ({"replication.datasets.drawn.sizes": GONE}, "replication.datasets.drawn.sizes", "missing, expected a list"),
     ({"datasets.drawn.resolution": GONE}, "datasets.drawn.resolution", "missing, expected a whole number from 8 to"),
@@ -203,7 +225,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"complexity.neighbours": 10}, "complexity.neighbours", "expected a list of 2"),
     ({"law": "binomial"}, "law", "expected a mapping"),
     # Ranges
-    ({"datasets": {}, "replication.datasets": {}}, "datasets", "{} given"),
+    ({"datasets": {}}, "datasets", "{} given"),
     ({"datasets.drawn.resolution": 7}, "datasets.drawn.resolution", "7 given, expected a whole number from 8 to 512"),
     ({"datasets.drawn.resolution": 1024}, "datasets.drawn.resolution", "from 8 to 512"),
     ({"datasets.drawn.held_out": -1}, "datasets.drawn.held_out", "from 0 to 100 000 000"),
@@ -284,7 +306,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "none, weak, strong, stronger",
     ),
     ({"distillation": DISTILLATION | {"ensembles": [["weakk"]]}}, "distillation.ensembles", 'did you mean "weak"?'),
-    ({"distillation": DISTILLATION | {"ensembles": [["own", "own"]]}}, "distillation.ensembles", "there 2 times"),
+    ({"distillation": DISTILLATION | {"ensembles": [["own", "own"]]}}, "distillation.ensembles", "listed 2 times"),
     (
         {"distillation": DISTILLATION | {"checkpoints": {"weak": DISTILLATION["checkpoints"]["own"]}}},
         "distillation.checkpoints.weak",
@@ -320,11 +342,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replication.datasets.drwan": {"sizes": [32]}}, "replication.datasets.drwan", 'did you mean "drawn"?'),
     ({"replication.generators": ["gam"]}, "replication.generators", '"gam" is not defined under `generators`; did you'),
     ({"replication.generators": ["diffusion"]}, "replication.generators", "known are class-gan, gan, large-gan"),
-    ({"replication.generators": ["gan", "gan"]}, "replication.generators", '"gan" stands there 2 times'),
-    ({"replication.seeds": [1, 0, 1]}, "replication.seeds", "1 stands there 2 times"),
-    ({"replication.spaces": ["pixel", "pixel"]}, "replication.spaces", '"pixel" stands there 2 times'),
-    ({"replication.thresholds": [{"rms": 0.1}, {"rms": 0.1}]}, "replication.thresholds", "rms-0.1 stands there 2"),
-    ({"replication.thresholds": [{"rms": 0.1}, {"rms": 0.1 + 1e-9}]}, "replication.thresholds", "rms-0.1 stands"),
+    ({"replication.generators": ["gan", "gan"]}, "replication.generators", '"gan" is listed 2 times'),
+    ({"replication.seeds": [1, 0, 1]}, "replication.seeds", "1 is listed 2 times"),
+    ({"replication.spaces": ["pixel", "pixel"]}, "replication.spaces", '"pixel" is listed 2 times'),
+    ({"replication.thresholds": [{"rms": 0.1}, {"rms": 0.1}]}, "replication.thresholds", "rms-0.1 is listed 2"),
+    ({"replication.thresholds": [{"rms": 0.1}, {"rms": 0.1 + 1e-9}]}, "replication.thresholds", "rms-0.1 is listed"),
     ({"replication.datasets.drawn.sizes": [64, 32]}, "replication.datasets.drawn.sizes", "rising order"),
     ({"replication.datasets.drawn.sizes": [32, 32]}, "replication.datasets.drawn.sizes", "each size once"),
     ({"replication.datasets.drawn.sizes": [1501]}, "replication.datasets.drawn.sizes", "expected at most 1500"),
@@ -337,17 +359,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"datasets.photos.held_out": GONE}, "datasets.photos.held_out", "0 given, expected at least 100"),
     ({"datasets.drawn.resolution": 24}, "datasets.drawn.resolution", "power of two from 8 to 256"),
-    ({"datasets.photos.resolution": 8}, "datasets.photos.resolution", 'from 16 to 256 for the generator "large-gan"'),
-    ({"datasets.photos.resolution": 512}, "datasets.photos.resolution", "power of two from 16 to 256"),
+    ({"datasets.photos.resolution": 48}, "datasets.photos.resolution", 'for the generator "large-gan" (biggan, paper)'),
+    ({"datasets.photos.resolution": 512}, "datasets.photos.resolution", "power of two from 8 to 256"),
     ({"complexity.neighbours": [10, 10]}, "complexity.neighbours", "expected the second number to be the larger one"),
     ({"complexity.neighbours": [20, 10]}, "complexity.neighbours", "expected the second number to be the larger one"),
-    ({"generators.gan.overrides.accumulate": 3}, "generators.gan.overrides", "a batch of 32 in 3 micro-batches"),
-    ({"generators.gan.overrides.width": 1}, "generators.gan.overrides", "a width of 1, expected at least the bottlen"),
+    ({"generators.gan.overrides.accumulate": 3}, "generators.gan.overrides.batch", "32 given, expected a multiple of"),
+    ({"generators.gan.overrides.width": 1}, "generators.gan.overrides.width", "1 given, expected at least `bottlen"),
     ({"generators.gan.overrides.attention_at": 12}, "generators.gan.overrides.attention_at", "power of two"),
     (
         {"generators.gan": {**STYLE, "overrides": {"transition": [9, 5], "conditional": True}}},
         "generators.gan.overrides.transition",
-        "[9, 5] given, expected the second number to be no smaller",
+        "[9, 5] given, expected the second number to be at least the first",
     ),
     (
         {"generators.gan": {**STYLE, "overrides": {"transition": [5, 9]}}},
@@ -361,8 +383,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"generators.gan": {**STYLE, "overrides": {"channels": 24}}},
-        "generators.gan.overrides.channels",
-        'expected at least 32, the resolution of the data set "photos"',
+        "datasets.photos.resolution",
+        "32 given, expected at most 24 (its `channels`)",
     ),
     ({"datasets.x": {**IMAGES, "subsets": "balanced"}}, "datasets.x.subsets", "no classes (labels: null)"),
     (
@@ -371,13 +393,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "no classes (tree: flat)",
     ),
     ({"datasets.x": {**IMAGES, "superclasses": {"a": ["1"]}}}, "datasets.x.superclasses", "expected null"),
-    ({"datasets.photos.superclasses": {"a": ["1"], "b": ["1"]}}, "datasets.photos.superclasses", '"1" stands there 2'),
+    ({"datasets.photos.superclasses": {"a": ["1"], "b": ["1"]}}, "datasets.photos.superclasses", '"1" is listed 2'),
     ({"datasets.drawn.superclasses": {"a": ["elipse", "rectangle"]}}, "datasets.drawn.superclasses", '"ellipse"?'),
-    ({"datasets.drawn.superclasses": {"a": ["ellipse"]}}, "datasets.drawn.superclasses", 'without "rectangle"'),
+    ({"datasets.drawn.superclasses": {"a": ["ellipse"]}}, "datasets.drawn.superclasses", '"rectangle" missing'),
     (
         {"datasets.x": {"source": "torchvision", "name": "SVHN", "root": "r", "splits": ["a", "a"], "resolution": 16}},
         "datasets.x.splits",
-        '"a" stands there 2 times',
+        '"a" is listed 2 times',
     ),
     (
         {
@@ -536,7 +558,7 @@ def damaged_studies(draw: st.DrawFn) -> dict[str, Any]:
 
 def accepted(config: Any) -> bool:
     try:
-        assert isinstance(validate(config), Config)
+        validate(config)
     except InputError as error:
         str(error).encode()
         return False
@@ -626,5 +648,5 @@ def test_the_reference_gives_the_value_of_every_setting_in_every_preset() -> Non
 
 
 def test_checking_a_config_does_not_import_torch() -> None:
-    code = "import sys; import workflow_scripts.config.models; sys.exit('torch' in sys.modules)"
+    code = "import sys; import workflow_scripts.config.validation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -3,27 +3,7 @@
 import shlex
 from pathlib import Path
 
-from workflow_scripts.engine.jobs import configured_paths, mount, outside, prepare_jobs_inside
-
-
-def test_every_path_of_a_config_is_found() -> None:
-    config = {
-        "datasets": {
-            "a": {"source": "imagefolder", "path": "/data/a"},
-            "b": {"source": "idx", "images": "/data/b/images", "labels": None},
-            "c": {"source": "torchvision", "root": "/data/c"},
-            "d": {"source": "shipped", "name": "fashion-mnist-test"},
-        },
-        "spaces": {"pixel": {"kind": "pixel"}, "r": {"kind": "torchvision", "weights": "/weights/r.pth"}},
-        "rebalancing": None,
-        "distillation": {
-            "checkpoints": {"mine": {"architecture": "resnet18", "weights": "/weights/mine.pth"}},
-            "teacher": {"preset": "tiny", "overrides": {"weights": "/weights/start.pth"}},
-            "student": {"preset": "tiny", "overrides": {}},
-        },
-    }
-    expected = ["/data/a", "/data/b/images", "/data/c", "/weights/r.pth", "/weights/mine.pth", "/weights/start.pth"]
-    assert list(configured_paths(config)) == expected
+from workflow_scripts.engine.jobs import mount, outside, prepare_jobs_inside
 
 
 def test_what_lies_outside_is_bound_once_with_what_links_lead_to(tmp_path: Path) -> None:

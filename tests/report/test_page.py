@@ -277,9 +277,9 @@ def partly(results: Path, folder: Path, **sections: Any) -> Path:
 
 NOTHING = {
     "replication": {"generators": [], "datasets": {}},
-    "similarity": None,
-    "rebalancing": None,
-    "distillation": None,
+    "similarity": {"datasets": []},
+    "rebalancing": {"datasets": []},
+    "distillation": {"datasets": []},
 }
 SECTIONS = {"replication", "rebalancing", "distillation", "gallery", "training", "published", "cost", "provenance"}
 

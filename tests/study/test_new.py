@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from tests.conftest import ROOT
-from workflow_scripts.config.models import validate
+from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.inspection import inspect_folder
@@ -44,7 +44,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def proposed(folder: Path, tmp_path: Path, machine: Machine = CPU) -> dict[str, Any]:
     path, _, proposal = new_config(str(folder), "mine", tmp_path / "config", machine)
-    config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)).model_dump(mode="json")
+    config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     assert config == proposal.config
     return config
 
@@ -85,7 +85,7 @@ def test_the_choices_follow_the_machine_and_the_colours(tmp_path: Path) -> None:
     assert config["datasets"]["mine"]["resolution"] == 64
     assert config["datasets"]["mine"]["color"] == "grey"  # mixed: the only common kind
     assert config["replication"]["datasets"]["mine"]["sizes"] == [22, 45]  # the preset's begin above what there is
-    assert config["rebalancing"] is config["distillation"] is None
+    assert config["rebalancing"]["datasets"] == config["distillation"]["datasets"] == []
 
 
 def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: Path) -> None:

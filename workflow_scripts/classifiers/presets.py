@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share
+from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, WeightsFile
 
 # Families of torchvision whose logits are not linear on the mean of their last feature map: no class activation map.
 WITHOUT_CLASS_MAPS = ("alexnet", "convnext", "maxvit", "mobilenet_v3", "squeezenet", "vgg", "vit_")
@@ -39,7 +39,7 @@ class ClassifierSettings:
     smallest_crop: Share = 0.2  # smallest share of the area that a crop shows
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
     compile: bool = False  # torch.compile the network; needs a C++ compiler
-    weights: str | None = None  # file of initial weights, .pth or .safetensors, of one of torchvision.models
+    weights: WeightsFile | None = None  # file of initial weights, .pth or .safetensors, of one of torchvision.models
 
 
 PRESETS = {

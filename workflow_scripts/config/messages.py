@@ -3,7 +3,8 @@
 import difflib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Node = dict[str, Any]
@@ -145,6 +146,13 @@ def quoted(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):  # keys that are no text, values that hold themselves
         text = repr(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def repeated(where: str, values: Iterable[Any], quote: Callable[[Any], str] = quoted) -> Iterator[str]:
+    """A line for each value that a list has more than once."""
+    for value, count in Counter(map(quote, values)).items():
+        if count > 1:
+            yield f"{where}: {value} is listed {count} times, expected once"
 
 
 def did_you_mean(given: Any, known: Iterable[Any]) -> str:

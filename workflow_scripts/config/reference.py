@@ -12,8 +12,11 @@ from typing import Any
 import yaml
 
 from workflow_scripts.classifiers import presets as classifier_presets
+from workflow_scripts.config.checks import NAMED
+from workflow_scripts.config.datasets import Dataset
 from workflow_scripts.config.messages import Node
-from workflow_scripts.config.models import BY_KIND, ROOT, Dataset, schema
+from workflow_scripts.config.models import schema
+from workflow_scripts.config.types import ROOT
 from workflow_scripts.core.files import write_text
 from workflow_scripts.features import presets as encoder_presets
 from workflow_scripts.generators import presets
@@ -22,7 +25,7 @@ SCHEMA, REFERENCE = Path("schemas/config.schema.json"), Path("docs/config.md")
 INTRODUCTION = """\
 # Config reference
 
-*Written by `make schema` from the models in `workflow_scripts/config/models.py`; changes here are lost.*
+*Written by `make schema` from the models in `workflow_scripts/config/`; changes here are lost.*
 
 A study is one YAML file. `snakemake` runs `config.yaml`; `snakemake --configfile mine.yaml` runs `mine.yaml` in its
 place. Several files after `--configfile` are merged, the later ones win. What a study leaves out has the default given
@@ -83,7 +86,7 @@ def _sections() -> Iterator[str]:
         yield _yaml({"spaces": {"my-space": example(node)}})
 
     for key, found in root["properties"].items():
-        if key in BY_KIND:
+        if key in NAMED:
             continue
         node = schema().resolve(found)
         yield from _section(f"## `{key}`", node["description"], node)
@@ -156,7 +159,11 @@ def _meanings(module: ModuleType) -> dict[str, str]:
 
 
 def _default(node: Node, required: bool) -> str:
-    return "required" if required else _code(node["default"]) if "default" in node else "–"
+    if required:
+        return "required"
+    if "properties" in schema().resolve(node):
+        return "see below"
+    return _code(node["default"]) if "default" in node else "–"
 
 
 def _code(value: Any) -> str:
@@ -190,7 +197,7 @@ def _yaml(value: Any) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.config.models", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.config", description=__doc__)
     parser.add_argument("what", choices=["schema", "reference"])
     if parser.parse_args(arguments).what == "schema":
         write_text(ROOT / SCHEMA, schema_text())

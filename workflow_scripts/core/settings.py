@@ -10,3 +10,4 @@ Positive = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 NotNegative = Annotated[float, Ge(0)]
+WeightsFile = Annotated[str, "a file"]  # a path, which jobs inside the image must see

@@ -2,9 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
 
 # Nothing of the host's environment passes but this: which GPUs a job has, and how the network is reached.
 PASSED = (
@@ -18,21 +17,6 @@ PASSED = (
 )
 # Snakemake sets it for each job, after the command below was made: the job's shell fills it in.
 THREADS = '--env "OMP_NUM_THREADS=$OMP_NUM_THREADS"'
-# The keys of a study's config that name files or folders.
-PATH_KEYS = ("path", "root", "images", "labels", "weights")
-
-
-def configured_paths(config: Any) -> Iterator[str]:
-    """Every file and folder that a validated config names: of data sets, and weights of networks."""
-    distillation, rebalancing = (config.get(study) or {} for study in ("distillation", "rebalancing"))
-    networks = [distillation.get("teacher"), distillation.get("student"), rebalancing.get("classifier")]
-    for settings in (
-        *(config.get("datasets") or {}).values(),
-        *(config.get("spaces") or {}).values(),
-        *distillation.get("checkpoints", {}).values(),
-        *(one["overrides"] for one in networks if one),
-    ):
-        yield from (settings[key] for key in PATH_KEYS if isinstance(settings.get(key), str))
 
 
 def outside(paths: Sequence[str | os.PathLike[str]], folder: Path) -> list[Path]:

@@ -3,10 +3,14 @@
 `tiny` trains in minutes on a CPU, `small` in minutes on one GPU, `paper` holds the published settings.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, Whole
+
+LARGEST = 256  # px, the side of the largest images
+Conflict = tuple[tuple[str, ...], str]  # the settings that contradict each other, the one to change first; how
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,27 @@ class TrainingSettings:
     ema_half_life: Positive = 10_000.0  # images after which the averaged weights have moved half-way
     keep: Literal["last", "best"] = "last"  # best: the averaged weights whose samples were nearest to the training set
     evaluations: Count = 20  # times, at even intervals, that this Fréchet distance (of pixels) is measured for `best`
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Every contradiction between settings that are each within their limits."""
+        if self.batch % self.accumulate:
+            yield (
+                ("batch", "accumulate"),
+                f"{self.batch} given, expected a multiple of `accumulate` ({self.accumulate})",
+            )
+
+    def expected_resolution(self, resolution: int) -> str:
+        """Which image sides (px) this generator can learn, in words; empty if `resolution` is one of them."""
+        return (
+            "" if 8 <= resolution <= LARGEST and resolution.bit_count() == 1 else f"a power of two from 8 to {LARGEST}"
+        )
+
+
+def _transition_conflicts(transition: tuple[int, int] | None, conditional: bool) -> Iterator[Conflict]:
+    if transition and list(transition) != sorted(transition):
+        yield ("transition",), f"{list(transition)} given, expected the second number to be at least the first"
+    if transition and not conditional:
+        yield ("transition", "conditional"), "given without `conditional`, expected `conditional: true` as well"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +70,14 @@ class BigGANSettings(TrainingSettings):
     orthogonal: NotNegative = 0.0  # strength of orthogonal regularisation of the generator
     truncation: NotNegative = 0.0  # resample |z| above this when sampling; 0: no truncation
     standing_batches: Count = 16  # batches that give the batch-norm statistics for sampling
+
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        if self.width < self.bottleneck:
+            yield ("width", "bottleneck"), f"{self.width} given, expected at least `bottleneck` ({self.bottleneck})"
+        if self.attention_at and (self.attention_at.bit_count() != 1 or self.attention_at < 4):
+            yield ("attention_at",), f"{self.attention_at} given, expected 0 (none) or a power of two, at least 4"
+        yield from _transition_conflicts(self.transition, self.conditional)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +108,15 @@ class StyleGAN2Settings(TrainingSettings):
     ada_images: Count = 500_000  # images in which adaptive augmentation can go from never to always
     truncation: Share = 1.0  # psi: how far w keeps from its mean when sampling; 1: no truncation
 
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        yield from _transition_conflicts(self.transition, self.conditional)
+
+    def expected_resolution(self, resolution: int) -> str:
+        if resolution > self.channels:
+            return f"at most {self.channels} (its `channels`)"
+        return super().expected_resolution(resolution)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionSettings(TrainingSettings):
@@ -95,6 +137,15 @@ class DiffusionSettings(TrainingSettings):
     sampler: Literal["ddim", "dpm_solver"] = "ddim"  # Song et al. 2021; Lu et al. 2022 (DPM-Solver++, second order)
     sampling_steps: Count = 50  # evaluations of the network a sample
     guidance: NotNegative = 1.0  # classifier-free guidance scale; 1: none
+
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        if odd := [width for width in self.widths if width % self.groups]:
+            yield ("widths", "groups"), f"{odd[0]} given, expected multiples of `groups` ({self.groups})"
+
+    def expected_resolution(self, resolution: int) -> str:
+        unit = max(8, 2 ** (len(self.widths) - 1))  # each width but the first halves the image
+        return "" if resolution % unit == 0 and resolution <= LARGEST else f"a multiple of {unit} up to {LARGEST}"
 
 
 Settings = BigGANSettings | StyleGAN2Settings | DiffusionSettings

@@ -15,11 +15,9 @@ from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups
 
 
-def chosen_groups(matrix: np.ndarray, classes: list[str], wanted: dict[str, int] | None) -> dict[str, list[str]]:
+def chosen_groups(matrix: np.ndarray, classes: list[str], wanted: dict[str, int]) -> dict[str, list[str]]:
     """The classes of each group by its name, `all` the first. Raises InputError if there are too few for the others."""
     groups = {"all": classes}
-    if wanted is None:
-        return groups
     if wanted["size"] > len(classes):
         raise InputError(f"rebalancing.groups.size: {wanted['size']} given, but there are {len(classes)} classes")
     for kind in ("alike", "unlike", "random"):

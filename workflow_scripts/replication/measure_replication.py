@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.config.models import threshold_label
 from workflow_scripts.core.files import read_column, read_parquet, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.replication import measures
 from workflow_scripts.replication.tables import by_rank
+from workflow_scripts.replication.thresholds import threshold_label
 
 
 def measured(
@@ -28,11 +28,7 @@ def measured(
 
     thresholds = []
     for one in given:
-        threshold = (
-            measures.calibrated_threshold(chance, one["calibrated"])
-            if "calibrated" in one
-            else measures.Threshold(one["rms"])
-        )
+        threshold = measures.distance_threshold(one, chance)
         found = measures.replication(samples, nearest["index"].to_numpy(), chance, within, threshold.rms)
         thresholds.append({"label": threshold_label(one), "threshold": asdict(threshold), **asdict(found)})
 

@@ -88,6 +88,12 @@ def calibrated_threshold(held_out: np.ndarray, share: float) -> Threshold:
     return Threshold(float(np.partition(held_out, rank - 1)[rank - 1]), low, high)
 
 
+def distance_threshold(threshold: dict[str, float], held_out: np.ndarray) -> Threshold:
+    """The distance of a threshold as the config has it; held_out (h,): nearest distances of held-out images."""
+    ((kind, number),) = threshold.items()
+    return calibrated_threshold(held_out, number) if kind == "calibrated" else Threshold(number)
+
+
 def replication(
     samples: np.ndarray, nearest: np.ndarray, held_out: np.ndarray, training: np.ndarray, threshold: float
 ) -> Replication:

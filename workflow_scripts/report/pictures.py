@@ -36,7 +36,7 @@ class Gallery:
 
 
 def gallery(study: Study) -> Gallery:
-    about = study.part("replication")
+    about = study.config["replication"]
     chosen = [
         (dataset, generator, space, size)
         for dataset in study.replicated

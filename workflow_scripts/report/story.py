@@ -154,7 +154,7 @@ def leading_laws(study: Study) -> dict[str, dict[Pair, DecayFit]]:
 def replication(study: Study) -> Story | None:
     if not study.replicated:
         return None
-    settings, table, laws = study.part("replication"), study.replication, study.laws
+    settings, table, laws = study.config["replication"], study.replication, study.laws
     estimates = {name: study.json(f"one_shot/{name}.json") for name in study.replicated}
     found = headlines.copies(table, laws)
     fits = leading_laws(study)
@@ -285,7 +285,7 @@ def _trial_table(generator: str, about: dict[str, Any]) -> Table:
 def _certainty_of_copies(
     study: Study, estimates: dict[str, Any], fits: dict[str, dict[Pair, DecayFit]]
 ) -> tuple[str, ...]:
-    settings = study.part("replication")
+    settings = study.config["replication"]
     every = fits["ln_size"].values()
     identified = sum(fit.identified for fit in every)
     lines = [
@@ -313,7 +313,7 @@ def _seeds(seeds: int, samples: int) -> str:
 
 
 def _following_copies(study: Study, estimates: dict[str, Any]) -> tuple[str, ...]:
-    settings, lines = study.part("replication"), []
+    settings, lines = study.config["replication"], []
     if len(settings["seeds"]) < 3:
         lines.append("Run three seeds (config key replication.seeds): the trainings that exist are kept.")
     for name, estimate in estimates.items():
@@ -367,7 +367,7 @@ def rebalancing(study: Study) -> Story | None:
         if one.startswith("How sure: ")
     ]
     if study.rebalanced:
-        settings = study.part("rebalancing")
+        settings = study.config["rebalancing"]
         picture = (Choice("measure and classes", tuple(_gain_figures(study))), *picture)
         arms = list(dict.fromkeys(study.improvements["arm"]))
         measured.append(
@@ -469,7 +469,7 @@ def _gain_parts(study: Study) -> list[Part]:
     )  # fmt: skip
     counted = []
     choice = study.synthetic_arms[-1].replace(".", "/", 1)
-    seed = study.part("rebalancing")["seeds"][0]
+    seed = study.config["rebalancing"]["seeds"][0]
     for dataset, group in dict.fromkeys(tuple(name.split("/", 1)) for name in study.improvements["group"]):
         cell_of = f"rebalancing/{dataset}/{group}/seed-{seed}"
         counts, chosen = study.json(f"{cell_of}/counts.json"), study.csv(f"{cell_of}/synthetic/{choice}/report.csv")
@@ -539,7 +539,7 @@ def _following_advice(name: str, given: dict[str, Any]) -> str:
 def distillation(study: Study) -> Story | None:
     if not study.distilled:
         return None
-    settings = study.part("distillation")
+    settings = study.config["distillation"]
     diagnoses = {name: study.json(f"diagnosis/{name}.json") for name in study.distilled}
     tests = study.csv("distillation/trends.csv")
     verdicts = {
@@ -678,7 +678,7 @@ def published(study: Study) -> Part:
 
 def training(study: Study) -> Part | None:
     """Samples over training, and the losses."""
-    settings = study.part("replication")
+    settings = study.config["replication"]
     strips, losses = [], []
     for name in study.replicated:
         sizes = settings["datasets"][name]["sizes"]

@@ -38,26 +38,22 @@ class Study:
         lines = (self.folder / path).read_text(encoding="utf-8").splitlines()
         return [line.removeprefix("- ") for line in lines if line.strip()]
 
-    def part(self, name: str) -> dict[str, Any]:
-        """A section of the config that may be left out."""
-        return self.config[name] or {}
-
     @cached_property
     def replicated(self) -> list[str]:
-        """Data sets whose replication was measured; none if no generator was trained for it."""
-        return list(self.part("replication").get("datasets", {})) if self.part("replication").get("generators") else []
+        """Data sets whose replication was measured."""
+        return list(self.config["replication"]["datasets"])
 
     @cached_property
     def similar(self) -> list[str]:
-        return list(self.part("similarity").get("datasets", []))
+        return self.config["similarity"]["datasets"]
 
     @cached_property
     def rebalanced(self) -> list[str]:
-        return list(self.part("rebalancing").get("datasets", []))
+        return self.config["rebalancing"]["datasets"]
 
     @cached_property
     def distilled(self) -> list[str]:
-        return list(self.part("distillation").get("datasets", []))
+        return self.config["distillation"]["datasets"]
 
     @cached_property
     def replication(self) -> pd.DataFrame:
@@ -87,4 +83,4 @@ class Study:
 
     def run_of(self, generator: str, dataset: str, size: int) -> str:
         """The part of a path that names a generator trained on a subset, first seed."""
-        return f"{generator}/{dataset}/size-{size}/seed-{self.part('replication')['seeds'][0]}"
+        return f"{generator}/{dataset}/size-{size}/seed-{self.config['replication']['seeds'][0]}"

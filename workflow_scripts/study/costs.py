@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from workflow_scripts.config.models import validate
+from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.engine.plan import ROOT, plan
@@ -36,13 +36,13 @@ def cost_lines(
     busy, lines = os.getloadavg()[0], []
     if busy > machine.cores / 2:
         lines += ["", f"The machine is busy now (load {busy:.1f} on {machine.cores} cores); this is for an idle one."]
-    for target, (question, study) in QUESTIONS.items():
+    for target, (question, section) in QUESTIONS.items():
         lines += ["", question]
-        if config[study]:
+        if config[section]["datasets"]:
             cost = estimate(plan(path, [target], Path.cwd(), machine.cores), config, images, rates, machine.cores)
             lines += [f"  {engine} {target} --configfile {path}", f"  {cost}"]
         else:
-            reason = (left_out or {}).get(target, f"{path} has no section `{study}`")
+            reason = (left_out or {}).get(target, f"{path} has no section `{section}`")
             lines.append(f"  not answered: {reason}")
     free = size(shutil.disk_usage(".").free / 1e6)
     return [
@@ -60,7 +60,7 @@ def main() -> None:
     try:
         if not path.is_file():
             raise InputError(f"CONFIG: there is no file {path}")
-        config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)).model_dump(mode="json")
+        config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
         source = open_source(next(iter(config["datasets"].values())), ROOT / "resources")
         images = Images(source.count, len(source.classes), DECODE_S)
         print("\n".join(cost_lines(path, config, images, this_machine())))

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from workflow_scripts.config.models import NAME
+from workflow_scripts.config.types import NAME
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import write_text
 from workflow_scripts.study.inspection import Inspection, inspect_folder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from workflow_scripts.config.models import validate
+from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import machine_devices
 from workflow_scripts.study.inspection import Inspection
@@ -81,7 +81,7 @@ def propose(found: Inspection, name: str, machine: Machine) -> Proposal:
     if sizes[0] < 40:
         parts.append("complexity:\n  neighbours: [3, 5] # the published 10 to 20 need larger training sets\n")
     text = "\n".join(parts)
-    return Proposal(text, validate(yaml.safe_load(text), name).model_dump(mode="json"), left_out)
+    return Proposal(text, validate(yaml.safe_load(text), name), left_out)
 
 
 def _head(found: Inspection, machine: Machine) -> str:

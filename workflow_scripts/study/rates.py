@@ -75,11 +75,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     images = torch.from_numpy(pixels).to(device)
     labels = torch.arange(IMAGES, device=device) % max(classes, 1)
-    used = [
-        *((config["replication"] or {}).get("generators", ())),
-        *((config["rebalancing"] or {}).get("generators", ())),
-    ]
-    for name in dict.fromkeys(used):
+    for name in dict.fromkeys(config["replication"]["generators"] + config["rebalancing"]["generators"]):
         settings = settings_for(**config["generators"][name])
         known = ImageShape(shape[1], shape[3], classes if settings.conditional else 0)
         model = build_model(settings, known, device)
@@ -92,7 +88,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
     with tempfile.TemporaryDirectory() as folder:
         no_checkpoints = Checkpoints(Path(folder), every_s=1e9)
         for name, space in config["spaces"].items():
-            if space["kind"] == "simclr" and name in (config["replication"] or {}).get("spaces", ()):
+            if space["kind"] == "simclr" and name in config["replication"]["spaces"]:
                 encoder = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
                 rates.step[name] = _of_loop(
                     lambda done: train_encoder(images, encoder, 0, no_checkpoints, done), rates, device  # noqa: B023
@@ -106,7 +102,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
             )  # fmt: skip
             no_checkpoints.remove()
             rates.look[name] = _once(lambda: predict(network, images), device) / IMAGES  # noqa: B023
-    if config["replication"]:
+    if config["replication"]["datasets"]:
         held_out = pixels[np.arange(min(config["datasets"][dataset]["held_out"], 1024)) % IMAGES]
         samples = np.random.default_rng(1).integers(
             0, 256, (min(config["replication"]["samples"], 1024), *shape[1:]), np.uint8
@@ -122,7 +118,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
             for count in (IMAGES, 4 * IMAGES)
         )
         rates.dimension, rates.dimension_growth = few, min(max(float(np.log(many / few) / np.log(4)), 1.0), 2.0)
-    if config["similarity"]:
+    if config["similarity"]["datasets"]:
         small = shrink(pixels, config["similarity"]["resolution"])
         prepared = prepare(small, config["similarity"]["channels"], device)
         pairs = torch.from_numpy(np.stack(np.triu_indices(IMAGES, 1))).to(device)
@@ -135,9 +131,9 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
 def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The classifiers of a config, by the names under which their rates stand."""
     found = {}
-    if config["rebalancing"]:
+    if config["rebalancing"]["datasets"]:
         found["arm"] = config["rebalancing"]["classifier"]
-    if config["distillation"]:
+    if config["distillation"]["datasets"]:
         found |= {role: config["distillation"][role] for role in ("teacher", "student")}
     return found
 

@@ -1,0 +1,211 @@
+"""The section `datasets`: where images come from, one model for each source."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from workflow_scripts.config.messages import did_you_mean_or_list, path, quoted, repeated
+from workflow_scripts.config.sound import Sound, where_sound
+from workflow_scripts.config.types import IDENTIFIER, MOST, ROOT, FilePath, Model, Seed, Text, one_of
+from workflow_scripts.core.files import read_json
+from workflow_scripts.data.sprites import FACTORS, SHAPES
+
+SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
+
+
+class Dataset(Model):
+    """What every data set has, whatever its source."""
+
+    source: str = Field(description="where the images come from")
+    resolution: int = Field(ge=8, le=512, examples=[32], description="side of the packed square images, px")
+    color: Literal["grey", "rgb"] = Field("rgb", description="channels of the packed images")
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="how an image becomes square: its central square, or black borders"
+    )
+    on_bad_image: Literal["stop", "skip"] = Field(
+        "stop", description="an unreadable image ends the run, or is left out and listed in the manifest"
+    )
+    held_out: int = Field(
+        0,
+        ge=0,
+        le=MOST,
+        examples=[500],
+        description="images kept out of every subset, for controls and for calibrated thresholds",
+    )
+    subsets: Literal["balanced", "random"] = Field(
+        "random", description="subsets with equal class counts as far as possible, or drawn at random"
+    )
+    superclasses: dict[Text, Annotated[list[Text], Field(min_length=1)]] | None = Field(
+        None,
+        examples=[{"birds": ["owl", "wren"], "fungi": ["morel"]}],
+        description="super-class to its classes, each class in one of them; null: as the source has it",
+    )
+    without_labels: ClassVar[tuple[str, str | None] | None] = None  # key and value by which a set has no labels
+
+    @classmethod
+    def known_count(cls, _: Sound) -> int | None:
+        """How many images the set has, if its settings say."""
+        return None
+
+    @classmethod
+    def known_classes(cls, _: Sound) -> list[str]:
+        """The set's classes, if they are known before it is read."""
+        return []
+
+
+class Shipped(Dataset):
+    """An image set that comes with the repository."""
+
+    source: Literal["shipped"] = Field(description="where the images come from")
+    name: Literal[tuple(SHIPPED_COUNTS)] = Field(  # type: ignore[valid-type]
+        examples=["fashion-mnist-test"], description="which one"
+    )
+
+    @classmethod
+    def known_count(cls, settings: Sound) -> int | None:
+        return SHIPPED_COUNTS[settings["name"]]
+
+    @classmethod
+    def known_classes(cls, settings: Sound) -> list[str]:
+        return read_json(ROOT / "resources" / settings["name"] / "about.json")["classes"]
+
+
+class ImageFolder(Dataset):
+    """A folder of PNG, JPEG and WebP files of any size."""
+
+    source: Literal["imagefolder"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/my images"], description="the folder")
+    tree: Literal["auto", "flat", "classes", "supers"] = Field(
+        "auto",
+        description="`flat`: images only; `classes`: one folder a class; `supers`: super-class folders that hold class "
+        "folders; `auto`: whichever it is",
+    )
+    without_labels = ("tree", "flat")
+
+
+class Torchvision(Dataset):
+    """A classification data set of torchvision."""
+
+    source: Literal["torchvision"] = Field(description="where the images come from")
+    name: Annotated[str, Field(pattern=IDENTIFIER)] = Field(
+        examples=["CIFAR10"], description="its class in `torchvision.datasets`"
+    )
+    root: FilePath = Field(examples=["/data/torchvision"], description="folder of the files, or for the download")
+    splits: Annotated[list[Text], Field(min_length=1)] = Field(
+        ["train"], description="parts of the data set, put together in this order"
+    )
+    download: bool = Field(True, description="fetch what is missing in `root`")
+
+
+class Idx(Dataset):
+    """IDX files, the format of MNIST; .gz is understood."""
+
+    source: Literal["idx"] = Field(description="where the images come from")
+    images: FilePath = Field(examples=["/data/train-images-idx3-ubyte.gz"], description="file of images")
+    labels: FilePath | None = Field(
+        None, examples=["/data/train-labels-idx1-ubyte.gz"], description="file of labels; null: no classes"
+    )
+    without_labels = ("labels", None)
+
+
+class Npz(Dataset):
+    """A NumPy archive of uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,)."""
+
+    source: Literal["npz"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/scans.npz"], description="the archive")
+    images_key: Text = Field("images", description="name of its array of images")
+    labels_key: Text | None = Field(
+        None, examples=["labels"], description="name of its array of labels; null: no classes"
+    )
+    without_labels = ("labels_key", None)
+
+
+class Npy(Dataset):
+    """A NumPy file of uint8 images (N, H, W) or (N, H, W, C)."""
+
+    source: Literal["npy"] = Field(description="where the images come from")
+    images: FilePath = Field(examples=["/data/scans.npy"], description="file of images")
+    labels: FilePath | None = Field(
+        None, examples=["/data/scan_labels.npy"], description="file of integer labels (N,); null: no classes"
+    )
+    without_labels = ("labels", None)
+
+
+class Sprites(Dataset):
+    """Shapes drawn from k continuous factors: images of known intrinsic dimension, for tests and controls."""
+
+    source: Literal["sprites"] = Field(description="where the images come from")
+    count: int = Field(ge=1, le=MOST, examples=[10_000], description="images")
+    factors: int = Field(
+        ge=1, le=len(FACTORS), examples=[3], description=f"k, the first k of {', '.join(name for name, *_ in FACTORS)}"
+    )
+    classes: int = Field(
+        1, ge=1, le=len(SHAPES), description=f"the first so many of {', '.join(name for name, _ in SHAPES)}"
+    )
+    seed: Seed = Field(0, description="seed of the factors' values")
+
+    @classmethod
+    def known_count(cls, settings: Sound) -> int | None:
+        return settings["count"]
+
+    @classmethod
+    def known_classes(cls, settings: Sound) -> list[str]:
+        return [name for name, _ in SHAPES[: settings["classes"]]]
+
+
+MODELS = (Shipped, ImageFolder, Torchvision, Idx, Npz, Npy, Sprites)
+SOURCES: dict[str, type[Dataset]] = {get_args(model.model_fields["source"].annotation)[0]: model for model in MODELS}
+AnyDataset = one_of(MODELS, "source")
+
+
+def known_count(dataset: Sound) -> int | None:
+    """How many images a set has, if its settings say."""
+    return SOURCES[dataset["source"]].known_count(dataset)
+
+
+def why_unlabelled(dataset: Sound) -> str:
+    """The setting by which a set has no labels, `labels: null`; empty if it may have some."""
+    key, value = SOURCES[dataset["source"]].without_labels or ("", "")
+    return f"{key}: {value or 'null'}" if key and dataset[key] == value else ""
+
+
+def check(name: str, dataset: Sound) -> Iterator[str]:
+    """Contradictions within one data set."""
+    where = path(("datasets", name))
+    yield from _held_out(where, dataset)
+    if "splits" in dataset:
+        yield from repeated(f"{where}.splits", dataset["splits"])
+    yield from _labels(where, dataset)
+    yield from _superclasses(where, dataset)
+
+
+@where_sound
+def _held_out(where: str, dataset: Sound) -> Iterator[str]:
+    count, held_out = known_count(dataset), dataset["held_out"]
+    if count is not None and held_out >= count:
+        yield f"{where}.held_out: {held_out} given, expected less than the {count} images of the set"
+
+
+@where_sound
+def _labels(where: str, dataset: Sound) -> Iterator[str]:
+    if unlabelled := why_unlabelled(dataset):
+        if dataset["subsets"] == "balanced":
+            yield f'{where}.subsets: "balanced" given, expected "random", since there are no classes ({unlabelled})'
+        if dataset["superclasses"]:
+            yield f"{where}.superclasses: given, expected null, since there are no classes ({unlabelled})"
+
+
+@where_sound
+def _superclasses(where: str, dataset: Sound) -> Iterator[str]:
+    listed = [name for names in (dataset["superclasses"] or {}).values() for name in names]
+    yield from repeated(f"{where}.superclasses", listed)
+    classes = SOURCES[dataset["source"]].known_classes(dataset) if listed else []
+    if not classes:
+        return
+    for name in dict.fromkeys(listed):
+        if name not in classes:
+            meant = did_you_mean_or_list(name, classes)
+            yield f"{where}.superclasses: {quoted(name)} is not a class of the set{meant}"
+    if missing := [name for name in classes if name not in listed]:
+        yield f"{where}.superclasses: {', '.join(map(quoted, missing))} missing, expected every class of the set"

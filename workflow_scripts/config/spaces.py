@@ -1,0 +1,96 @@
+"""The section `spaces`: where distances between images are measured, one model for each kind."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from workflow_scripts.config.messages import did_you_mean_or_list, path, quoted, repeated
+from workflow_scripts.config.sound import Sound, where_sound
+from workflow_scripts.config.types import MODEL, SHA256, FilePath, Model, SpaceName, overrides_of
+from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
+from workflow_scripts.features.presets import SimCLRSettings
+
+
+class Space(Model):
+    """Where distances between images are measured."""
+
+
+class Pixel(Space):
+    """The pixels themselves."""
+
+    kind: Literal["pixel"] = Field(description="how the vectors come about")
+    resolution: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        None, examples=[32], description="px that images are scaled down to; null: the data set's own"
+    )
+
+
+class SimCLR(Space):
+    """The features of an encoder that is trained here, on the data set itself, without labels."""
+
+    kind: Literal["simclr"] = Field(description="how the vectors come about")
+    preset: Literal[tuple(ENCODER_PRESETS)] = Field(  # type: ignore[valid-type]
+        "tiny", description="`tiny`: a minute on a CPU; `small`: minutes on a GPU"
+    )
+    overrides: overrides_of(SimCLRSettings) = Field(  # type: ignore[valid-type]
+        {}, examples=[{"steps": 2000}], description="settings to change in the preset"
+    )
+
+
+class Classifier(Space):
+    """The features of one of torchvision's classifiers before its last layer."""
+
+    kind: Literal["torchvision"] = Field(description="how the vectors come about")
+    model: Annotated[str, Field(pattern=MODEL)] = Field(examples=["resnet50"], description="which one")
+    weights: FilePath | None = Field(
+        None,
+        examples=["/data/weights/resnet50.pth"],
+        description="file of its weights, .pth or .safetensors; null: torchvision's own, from torch's cache or fetched",
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = Field(None, description="of that file, to be checked")
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        None, description="px that images are scaled to; null: as in the network's training"
+    )
+
+
+class Joint(Space):
+    """Several spaces side by side, each with the same weight."""
+
+    kind: Literal["joint"] = Field(description="how the vectors come about")
+    parts: Annotated[list[SpaceName], Field(min_length=2)] = Field(
+        examples=[["pixel", "inception"]], description="names of the spaces"
+    )
+
+
+AnySpace = Annotated[Pixel | SimCLR | Classifier | Joint, Field(discriminator="kind")]
+SPACES = TypeAdapter(dict[str, AnySpace]).validate_python(
+    {
+        "pixel": {"kind": "pixel"},
+        "simclr": {"kind": "simclr"},
+        "inception": {"kind": "torchvision", "model": "inception_v3"},
+        "pixel+inception": {"kind": "joint", "parts": ["pixel", "inception"]},
+    }
+)
+
+
+BUILT_IN = Sound({name: Sound(space.model_dump(mode="json")) for name, space in SPACES.items()})
+
+
+def with_built_in_spaces(spaces: dict[str, Any]) -> dict[str, Any]:
+    return SPACES | spaces
+
+
+@where_sound
+def check(name: str, space: Sound, spaces: Sound) -> Iterator[str]:
+    """Contradictions of one space with the others."""
+    if name in SPACES and space["kind"] != SPACES[name].kind:
+        yield f"{path(('spaces', name))}: {space['kind']} given, expected {SPACES[name].kind}, or another name"
+    if space["kind"] != "joint":
+        return
+    where = path(("spaces", name, "parts"))
+    yield from repeated(where, space["parts"])
+    for part in space["parts"]:
+        if part not in spaces:
+            yield f"{where}: {quoted(part)} is not defined under `spaces`{did_you_mean_or_list(part, list(spaces))}"
+        elif spaces[part]["kind"] == "joint":
+            yield f"{where}: {quoted(part)} is itself joint, expected the names of its parts"

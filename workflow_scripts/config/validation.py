@@ -1,0 +1,101 @@
+"""The check of a config, before the first job. Everything wrong is reported at once.
+
+The data are not looked at: that a path does not exist is reported by the rule that reads it, so that a study can be
+planned (`snakemake -n`) elsewhere.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from workflow_scripts.config.checks import NAMED, contradictions
+from workflow_scripts.config.messages import Location, describe
+from workflow_scripts.config.models import Config, schema
+from workflow_scripts.config.sound import Sound, sound_part
+from workflow_scripts.config.types import PATH
+from workflow_scripts.core.errors import InputError
+
+
+def validate(raw: dict[str, Any], source: str = "the config") -> dict[str, Any]:
+    """The config with every default filled in: every section is there, with no data sets where it was left out.
+
+    raw: the merged mappings of all config files; `source` names them. Raises InputError that lists everything wrong,
+    one line each: the key path, what was given, what was expected. Contradictions between keys are listed too, wherever
+    the keys concerned are right by themselves.
+    """
+    problems: list[str] = []
+    wrong: set[Location] = set()
+    config: dict[str, Any] = {}
+    try:
+        config = Config.model_validate(raw).model_dump(mode="json")
+        sound = sound_part(schema(), schema().root, config, wrong)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            at = _location(detail["loc"])
+            wrong.add(at)
+            problems.append(describe(detail, at, schema(), raw))
+        sound = Sound() if () in wrong else sound_part(schema(), schema().root, raw, wrong)
+    problems += contradictions(sound, wrong)
+    if problems:
+        lines = list(dict.fromkeys(problems))
+        counted = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        text = "\n".join(
+            [f"{source}: {counted}", *(f"  - {line}" for line in lines), "docs/config.md describes every key."]
+        )
+        raise InputError(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return config
+
+
+def require_each_key_once(file: str | os.PathLike[str]) -> None:
+    """Raise InputError if a mapping of a config file has a key twice: YAML would silently take the last of them."""
+    try:
+        root = yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return  # Snakemake, which reads the file itself, has said so
+    nodes = [(root, "")]
+    while nodes:
+        node, at = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += [(one, f"{at}[{i}].") for i, one in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise InputError(
+                    f"{file}, line {line}: the key {at}{name} stands there a second time (first in line "
+                    f"{lines[name]}), expected once. Remove one of them, or give it another name."
+                )
+            lines[name] = line
+            nodes.append((value, f"{at}{name}."))
+
+
+def configured_paths(config: dict[str, Any]) -> Iterator[str]:
+    """Every file and folder that a validated config names."""
+    nodes = [(schema().root, config)]
+    while nodes:
+        node, value = nodes.pop(0)
+        node = schema().resolve(node, value)
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            nodes += [(schema().child(node, key), item) for key, item in items]
+        elif isinstance(value, str) and PATH in [kind.get("pattern") for kind in (node, *node.get("anyOf", []))]:
+            yield value
+
+
+def _location(at: Location) -> Location:
+    """The place of an error in the user's own keys: pydantic names the chosen alternative of a union, too."""
+    named = at[2:3] and at[0] in NAMED and at[2] in _alternatives(at[0])
+    return at[:2] + at[3:] if named else at
+
+
+@cache
+def _alternatives(section: str) -> frozenset[str]:
+    node = schema().root["properties"][section]
+    return frozenset(schema().resolve(schema().child(node, "any"))["discriminator"]["mapping"])
