@@ -1,5 +1,6 @@
 """What the rules ask for: the combinations of each study, and functions that choose a job's inputs. No rules."""
 
+
 def source_files(wildcards):
     """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin.
 
