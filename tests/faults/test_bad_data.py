@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.packing import LARGEST, Shape, pack
 from workflow_scripts.data.sources import image_folder, open_source
-from workflow_scripts.features.encoders import read_weights
+from workflow_scripts.training.weights import read_weights
 
 COLOUR, GREY = Shape(8, 3, "crop"), Shape(8, 1, "crop")
 

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.generators import diffusion
 from workflow_scripts.generators.biggan import BigGAN
+from workflow_scripts.generators.evaluation import distance_to_training_set, labels_as_in
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings
-from workflow_scripts.generators.training import distance_to_training_set, labels_as_in, train
+from workflow_scripts.generators.training import train
 from workflow_scripts.training.checkpoints import Checkpoints
-from workflow_scripts.training.order import BatchOrder, due
+from workflow_scripts.training.loop import due
+from workflow_scripts.training.order import BatchOrder
 
 CPU = torch.device("cpu")
 TINY = BigGANSettings(
@@ -69,7 +71,7 @@ def test_the_best_weights_are_those_of_the_smallest_distance_also_after_a_kill(
     images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights_at, distances = {}, iter([5.0, 3.0, 7.0, 4.0])
-    monkeypatch.setattr("workflow_scripts.generators.training.frechet_distance", lambda *_: next(distances))
+    monkeypatch.setattr("workflow_scripts.generators.evaluation.frechet_distance", lambda *_: next(distances))
     model = tiny_model(keep="best", evaluations=4)
 
     def note(done: int) -> None:
@@ -184,12 +186,12 @@ def test_a_torn_checkpoint_is_passed_over(images: torch.Tensor, tmp_path: Path, 
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    steps, _ = checkpoints.load(CPU)
+    steps, _ = checkpoints.load()
     assert steps == int(before.stem.split("-")[1]) == 5
     assert "damaged" in caplog.text
     newest.write_bytes(b"")
     before.write_bytes(before.read_bytes()[:100])
-    assert checkpoints.load(CPU) is None
+    assert checkpoints.load() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -204,7 +206,7 @@ def test_a_signal_leaves_a_checkpoint_at_the_step_in_flight(
 
     with pytest.raises(Interrupted, match="step 5"):
         train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path, 1e9), on_step)
-    assert Checkpoints(tmp_path).load(CPU)[0] == 5
+    assert Checkpoints(tmp_path).load()[0] == 5
     assert signal.getsignal(number) == before
 
 
@@ -221,16 +223,17 @@ def test_the_earlier_of_two_limits_counts(tmp_path: Path, monkeypatch: pytest.Mo
         config={"training": {"checkpoint_seconds": 5.0, "limit_minutes": 100.0}},
         params=SimpleNamespace(checkpoints=str(tmp_path)),
     )
-    monkeypatch.setattr("workflow_scripts.training.run._STARTED", 1000.0)
+    monkeypatch.setattr("workflow_scripts.training.checkpoints._STARTED", 1000.0)
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    mine = Checkpoints.of_job(job, "run")
-    assert (mine.folder, mine.every_s, mine.stop_at) == (tmp_path / "run", 5.0, 1000 + 6000 - 120)
+    mine = Checkpoints.of_job(job, CPU, seed=0)
+    assert (mine.folder.parent, mine.every_s, mine.stop_at) == (tmp_path, 5.0, 1000 + 6000 - 120)
+    assert mine.folder == Checkpoints.of_job(job, CPU, seed=0).folder != Checkpoints.of_job(job, CPU, seed=1).folder
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1600")
-    assert Checkpoints.of_job(job, "run").stop_at == 1600 - 60
+    assert Checkpoints.of_job(job, CPU, seed=0).stop_at == 1600 - 60
     job.config["training"]["limit_minutes"] = None
-    assert Checkpoints.of_job(job, "run").stop_at == 1600 - 60
+    assert Checkpoints.of_job(job, CPU, seed=0).stop_at == 1600 - 60
     monkeypatch.delenv("SLURM_JOB_END_TIME")
-    assert Checkpoints.of_job(job, "run").stop_at is None
+    assert Checkpoints.of_job(job, CPU, seed=0).stop_at is None
 
 
 def test_a_diverged_training_stops_and_says_what_to_change(images: torch.Tensor, tmp_path: Path) -> None:
@@ -248,9 +251,9 @@ def test_a_diverged_state_does_not_replace_a_good_checkpoint(images: torch.Tenso
 
     with pytest.raises(InputError, match="at step 6 a weight is no longer a finite number"):
         train(model, images, LABELS, 3, Checkpoints(tmp_path, 0.0), on_step)
-    steps, state = Checkpoints(tmp_path).load(CPU)
+    steps, state = Checkpoints(tmp_path).load()
     assert steps == 5
-    assert all(torch.isfinite(one).all() for one in state["model"]["networks"]["generator"].values())
+    assert all(torch.isfinite(one).all() for one in state["trainee"]["model"]["networks"]["generator"].values())
 
 
 def test_a_saved_generator_samples_the_same_images(images: torch.Tensor, tmp_path: Path) -> None:

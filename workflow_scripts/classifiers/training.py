@@ -1,15 +1,13 @@
-"""The one training loop of all classifiers: of the rebalancing arms, of teachers, and of students.
+"""A classifier in the training loop: of the rebalancing arms, of teachers, and of students.
 
-The images stay on the device as uint8, and augmentation is a batched operation there. What a step sees is a function of
-(seed, step), so that a resumed run ends in the same bytes as an uninterrupted one. A run has a fixed number of steps:
-sets of different sizes are trained alike.
+The images stay on the device as uint8, and augmentation is a batched operation there. A run has a fixed number of
+steps: sets of different sizes are trained alike.
 """
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,14 +19,10 @@ from workflow_scripts.classifiers.losses import balanced_softmax, class_weights
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
 from workflow_scripts.core.devices import warn_of_emulation
-from workflow_scripts.core.errors import InputError, Interrupted
-from workflow_scripts.core.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.loop import Trainee, run_training
 from workflow_scripts.training.optimisers import eager
-from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, due, step_seed
-from workflow_scripts.training.stopping import StopSignal
-
-logger = logging.getLogger("copycat")
+from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, step_seed
 
 EVALUATIONS = 20  # of the validation images, at even intervals
 FINAL = 2  # of these: accuracy is the mean over the last tenth of the training (Guo et al. 2023)
@@ -43,7 +37,8 @@ class TrainingRecord:
     """What training leaves beside the weights.
 
     curve: rows (step, mean loss and accuracy on the training views since the row before, validation accuracy; NaN
-    without validation images). predictions: int64 (FINAL, V), of the validation images at the last evaluations.
+    without validation images). predictions: int64 (FINAL, V) on the CPU, of the validation images at the last
+    evaluations.
     """
 
     curve: list[list[float]] = field(default_factory=list)
@@ -60,6 +55,76 @@ def build_classifier(
     return classifier.to(device).to(memory_format=torch.channels_last)
 
 
+class ClassifierTraining(Trainee):
+    """A classifier as the loop's trainee; arguments as of `train_classifier`."""
+
+    loss_names = ("loss", "training_accuracy")
+    curve_points = EVALUATIONS
+    remedy = "Lower the classifier's learning_rate or raise its warm_up (config key `overrides`)"
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        images: Tensor,
+        labels: Tensor,
+        validation: tuple[Tensor, Tensor] | None,
+        against_tail: Remedy,
+        target: Target | None,
+    ) -> None:
+        settings = self.settings = classifier.settings
+        self.classifier, self.images, self.labels, self.validation = classifier, images, labels, validation
+        self.steps, self.device, self.target = settings.steps, images.device, target
+        counts = labels.bincount(minlength=classifier.classes)
+        self.prior = counts if against_tail == "balanced-softmax" else None
+        self.weights = class_weights(counts) if against_tail == "class-weights" else None
+        repeat = against_tail == "repetition"
+        self.rows = _repeated(labels) if repeat else torch.arange(len(labels), device=self.device)
+        self.network = torch.compile(classifier) if settings.compile else classifier
+        self.optimiser = eager(torch.optim.SGD)(
+            classifier.parameters(), settings.learning_rate, settings.momentum,
+            weight_decay=settings.weight_decay, nesterov=settings.nesterov and settings.momentum > 0,
+        )  # fmt: skip
+        self.predictions: list[Tensor] = []
+
+    def step(self, number: int, batches: list[Tensor]) -> Tensor:
+        settings, chosen = self.settings, self.rows[batches[0]]
+        labels = self.labels[chosen]
+        self.classifier.train()
+        view = draw_view(settings.augmentation, len(chosen), settings.smallest_crop, self.device)
+        shown = apply_view(to_float(self.images[chosen]), view)
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate_at(settings, number)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            logits = self.network(shown).float()
+        if self.target is not None:
+            loss = self.target(logits, labels, chosen, view)
+        else:
+            shifted = logits if self.prior is None else balanced_softmax(logits, self.prior)
+            loss = cross_entropy(shifted, labels, self.weights, label_smoothing=settings.label_smoothing)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().mean()])
+
+    def row(self, done: int, losses: list[float]) -> list[float]:
+        accuracy = math.nan
+        if self.validation is not None:
+            images, labels = self.validation
+            predicted = predict(self.classifier, images).argmax(1)
+            accuracy = float((predicted == labels.cpu()).double().mean())
+            self.predictions = [*self.predictions, predicted][-FINAL:]
+        return [done, *losses, accuracy]
+
+    def state(self) -> dict[str, Any]:
+        parts = {"network": self.classifier.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {**parts, "predictions": self.predictions}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.classifier.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.predictions = state["predictions"]
+
+
 def train_classifier(
     classifier: Classifier,
     images: Tensor,
@@ -71,83 +136,18 @@ def train_classifier(
     loss: Target | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> TrainingRecord:
-    """Train for the configured number of steps, from the newest checkpoint if there is one.
+    """Train for the configured number of steps, or continue from the newest checkpoint; see `run_training`.
 
     images: uint8 (N, H, W, C), labels: int64 (N,), and validation, a pair of the same; all on the network's device.
     remedy: against a long tail. loss: what takes the place of the cross-entropy, called with logits (B, C), labels
-    (B,), the indices (B,) of the images and their view. on_step: called with the number of steps done after each.
-    Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if a loss is no longer finite.
+    (B,), the indices (B,) of the images and their view.
     """
-    settings, device = classifier.settings, images.device
-    warn_of_emulation(settings.precision, device)
-    counts = labels.bincount(minlength=classifier.classes)
-    rows = _repeated(labels) if remedy == "repetition" else torch.arange(len(labels), device=device)
-    order = BatchOrder(len(rows), settings.batch, seed)
-    weights = class_weights(counts) if remedy == "class-weights" else None
-    network = torch.compile(classifier) if settings.compile else classifier
-    optimiser = eager(torch.optim.SGD)(
-        classifier.parameters(), settings.learning_rate, settings.momentum,
-        weight_decay=settings.weight_decay, nesterov=settings.nesterov and settings.momentum > 0,
-    )  # fmt: skip
-    record, first, since = TrainingRecord(), 0, 0
-    sums = torch.zeros(2, device=device)
-    if (found := checkpoints.load(device)) is not None:
-        first, state = found
-        classifier.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        record, sums, since = TrainingRecord(**state["record"]), state["sums"], state["since"]
-        logger.info("resumed at step %d of %d", first, settings.steps)
-
-    def save(done: int) -> None:
-        state = {"network": classifier.state_dict(), "optimiser": optimiser.state_dict()}
-        checkpoints.save(done, state | {"record": vars(record), "sums": sums, "since": since})
-
-    with StopSignal(checkpoints.stop_at) as stop, progress(settings.steps, "steps", first, "training") as bar:
-        for step in range(first, settings.steps):
-            torch.manual_seed(step_seed(seed, step))
-            classifier.train()
-            chosen = rows[torch.from_numpy(order.indices(step)).to(device)]
-            view = draw_view(settings.augmentation, len(chosen), settings.smallest_crop, device)
-            batch = apply_view(to_float(images[chosen]), view)
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate_at(settings, step)
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                logits = network(batch).float()
-            if loss is not None:
-                value = loss(logits, labels[chosen], chosen, view)
-            else:
-                given = balanced_softmax(logits, counts) if remedy == "balanced-softmax" else logits
-                value = cross_entropy(given, labels[chosen], weights, label_smoothing=settings.label_smoothing)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            optimiser.step()
-            sums += torch.stack([value.detach(), (logits.argmax(1) == labels[chosen]).float().mean()])
-            since, done = since + 1, step + 1
-            if due(done, settings.steps, EVALUATIONS):
-                means = (sums / since).tolist()
-                if not np.isfinite(means).all():
-                    raise InputError(
-                        f"training diverged: the loss is no longer a finite number at step {done}. Lower the "
-                        "classifier's learning_rate or raise its warm_up (config key `overrides`), then run again."
-                    )
-                accuracy = math.nan
-                if validation is not None:
-                    predicted = predict(classifier, validation[0]).argmax(1)
-                    accuracy = float((predicted == validation[1].cpu()).double().mean())
-                    record.predictions = [*record.predictions, predicted][-FINAL:]
-                record.curve.append([done, *means, accuracy])
-                sums, since = torch.zeros_like(sums), 0
-            stopping = stop.agreed(device) and done < settings.steps
-            if stopping or checkpoints.due():
-                save(done)
-                if stopping:
-                    raise Interrupted(stop.message(done))
-            bar.advance()
-            if on_step is not None:
-                on_step(done)
-    save(settings.steps)
+    warn_of_emulation(classifier.settings.precision, images.device)
+    training = ClassifierTraining(classifier, images, labels, validation, remedy, loss)
+    order = BatchOrder(len(training.rows), classifier.settings.batch, seed)
+    curve = run_training(training, order, checkpoints, images.device, on_step)
     classifier.eval()
-    return record
+    return TrainingRecord(curve, training.predictions)
 
 
 def predict(classifier: Classifier, images: np.ndarray | Tensor, view: View | None = None) -> Tensor:
@@ -185,6 +185,6 @@ def _repeated(labels: Tensor) -> Tensor:
     """Indices in which every class that has images occurs as often as the largest, its images in turn."""
     counts = labels.bincount()
     largest = int(counts.max())
-    rows = [torch.nonzero(labels == one)[:, 0] for one in range(len(counts)) if counts[one]]
+    members = [torch.nonzero(labels == label)[:, 0] for label, count in enumerate(counts.tolist()) if count]
     turns = torch.arange(largest, device=labels.device)
-    return torch.cat([one[turns % len(one)] for one in rows])
+    return torch.cat([rows[turns % len(rows)] for rows in members])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_scripts.classifiers.networks import as_map
+from workflow_scripts.classifiers.torchvision_networks import as_map
 from workflow_scripts.distillation.measures import NOTHING, Estimate, mean_estimate
 
 THRESHOLD = 0.4  # Guo et al. 2025

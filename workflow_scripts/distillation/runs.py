@@ -12,7 +12,7 @@ from torch import Tensor
 from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
-from workflow_scripts.core.files import fingerprint, read_npy, sha256, write_rows
+from workflow_scripts.core.files import read_npy, sha256, write_rows
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.training.checkpoints import Checkpoints
 
@@ -60,18 +60,15 @@ def train_and_save(
         classifier_settings(classifier["preset"], classifier["overrides"]), **changes
     )
     files, (images, labels) = snakemake.input, split.training
-    run_id = fingerprint(
-        {
-            "settings": repr(settings),
-            "seed": seed,
-            "about": about,
-            "files": [sha256(path) for path in (files.images, files.training, *files.initial, *depends_on)],
-            "torch": torch.__version__,
-            "device": images.device.type,
-        }
-    )
     network = build_classifier(settings, images, len(split.classes), seed, images.device)
-    checkpoints = Checkpoints.of_job(snakemake, run_id)
+    checkpoints = Checkpoints.of_job(
+        snakemake,
+        images.device,
+        settings=repr(settings),
+        seed=seed,
+        design=about,
+        files=[sha256(path) for path in (files.images, files.training, *files.initial, *depends_on)],
+    )
     record = train_classifier(network, images, labels, seed, checkpoints, split.validation, loss=loss)
     output = snakemake.output
     save_classifier(output.weights, output.network, network, classes=split.classes)

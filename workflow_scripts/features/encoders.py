@@ -3,20 +3,19 @@
 An encoder is a module that maps uint8 images (B, H, W, C) on its device to float32 features (B, D).
 """
 
-import os
 import urllib.error
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import progress
+from workflow_scripts.training.weights import first_line, read_weights
 
 BATCH = 128
 
@@ -85,7 +84,7 @@ def torchvision_encoder(
     try:
         network.load_state_dict(state)
     except RuntimeError as cause:
-        raise InputError(f"{path}: not the weights of torchvision's {model} ({_first_line(cause)})") from cause
+        raise InputError(f"{path}: not the weights of torchvision's {model} ({first_line(cause)})") from cause
     trained = known.transforms()
     return ClassifierFeatures(network, resolution or trained.crop_size[0], trained.mean, trained.std).to(device)
 
@@ -115,7 +114,9 @@ def join(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """
     joined = []
     for reference, points in parts:
-        reference, points = (np.asarray(one, dtype=np.float32).reshape(len(one), -1) for one in (reference, points))
+        reference, points = (
+            np.asarray(space, dtype=np.float32).reshape(len(space), -1) for space in (reference, points)
+        )
         scale = np.sqrt(reference.var(axis=0, dtype=np.float64).sum()) or 1.0
         joined.append((points - reference.mean(axis=0)) / np.float32(scale))
     return np.concatenate(joined, axis=1)
@@ -142,18 +143,6 @@ def _cached_weights(model: str, url: str) -> Path:
     return path
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file of weights, by name. No pickled code is run. Raises InputError if it is unreadable."""
-    try:
-        if str(path).endswith(".safetensors"):
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as cause:  # several unrelated types, from two libraries
-        raise InputError(
-            f"{path}: not readable as weights ({_first_line(cause)}); expected .pth or .safetensors"
-        ) from cause
-
-
 def _rebuild(model: str, state: dict[str, Tensor]) -> nn.Module:
     """The network that the weights are of: with as many classes as they have."""
     from torchvision.models import get_model
@@ -166,7 +155,3 @@ def _rebuild(model: str, state: dict[str, Tensor]) -> nn.Module:
         options |= {"init_weights": False, "transform_input": True}
         options["aux_logits"] = any(name.lower().startswith("aux") for name in state)
     return get_model(model, weights=None, **options)
-
-
-def _first_line(cause: BaseException) -> str:
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

@@ -7,21 +7,17 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
-from workflow_scripts.classifiers.networks import SmallResNet
-from workflow_scripts.core.errors import InputError, Interrupted
-from workflow_scripts.core.files import atomic_path, read_json, remake, write_json
-from workflow_scripts.core.progress import progress
+from workflow_scripts.classifiers.architectures import SmallResNet
+from workflow_scripts.core.files import read_json
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.loop import Trainee, run_training
 from workflow_scripts.training.optimisers import eager
-from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, due, step_seed
-from workflow_scripts.training.stopping import StopSignal
-
-CURVE_POINTS = 50  # rows of the training curve
+from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, step_seed
+from workflow_scripts.training.weights import load_weights, save_network
 
 
 class Encoder(nn.Module):
@@ -82,6 +78,50 @@ def contrastive_loss(projections: Tensor, temperature: float) -> Tensor:
     return cross_entropy(alike, partner)
 
 
+class EncoderTraining(Trainee):
+    """An encoder as the loop's trainee. images: uint8 (N, H, W, C) on the device where they stay."""
+
+    loss_names = ("loss",)
+    curve_points = 50
+    remedy = "Lower the learning rate (config key spaces.<name>.overrides.learning_rate)"
+
+    def __init__(self, encoder: Encoder, images: Tensor) -> None:
+        self.encoder, self.images, self.settings = encoder, images, encoder.settings
+        self.steps = self.settings.steps
+        adam = eager(torch.optim.AdamW)
+        self.optimiser = adam(
+            encoder.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
+
+    def step(self, number: int, batches: list[Tensor]) -> Tensor:
+        [chosen] = batches
+        images = (self.images[chosen].permute(0, 3, 1, 2).float() / 255).repeat(2, 1, 1, 1)
+        views = draw_views(images, self.settings.smallest_crop, self.settings.jitter)
+        projections = self.encoder.network.head(self.encoder.features(views))
+        loss = contrastive_loss(projections, self.settings.temperature)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        return loss.detach()[None]
+
+    def row(self, done: int, losses: list[float]) -> list[float]:
+        return [done * self.settings.batch, *losses]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "encoder": self.encoder.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
 def train_encoder(
     images: Tensor,
     settings: SimCLRSettings,
@@ -89,82 +129,31 @@ def train_encoder(
     checkpoints: Checkpoints,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[Encoder, list[list[float]]]:
-    """Train on images, uint8 (N, H, W, C) on the device where they stay, from the newest checkpoint if there is one.
+    """Train on images, uint8 (N, H, W, C) on the device where they stay; see `run_training` for resumption and errors.
 
-    Gives the encoder and the curve, rows (images seen, mean loss since the row before). on_step: called with the number
-    of steps done after each. Raises Interrupted (after a checkpoint) on a signal or when time is up, InputError if
-    the loss is no longer finite.
+    Gives the encoder and the curve, rows (images seen, mean loss since the row before).
     """
-    device = images.device
     torch.manual_seed(step_seed(seed, INITIAL_WEIGHTS))
-    encoder = Encoder(settings, images.shape[-1]).to(device)
+    encoder = Encoder(settings, images.shape[-1]).to(images.device)
     # float64 sums of integers, so that the order in which a device adds does not matter.
     values = images.double().div(255).flatten(0, 2)
     encoder.mean.copy_(values.mean(0).view(-1, 1, 1))
     encoder.std.copy_(values.std(0).clamp(min=1e-3).view(-1, 1, 1))
-    adam = eager(torch.optim.AdamW)
-    optimiser = adam(encoder.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     order = BatchOrder(len(images), settings.batch, seed)
-    parts: dict[str, Any] = {"encoder": encoder, "optimiser": optimiser, "schedule": schedule}
-    curve: list[list[float]] = []
-    first, sums, since = 0, torch.zeros((), device=device), 0
-    if (found := checkpoints.load(device)) is not None:
-        first, state = found
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        curve, sums, since = state["curve"], state["sums"], state["since"]
-
-    with StopSignal(checkpoints.stop_at) as stop, progress(settings.steps, "steps", first, "training") as bar:
-        for step in range(first, settings.steps):
-            torch.manual_seed(step_seed(seed, step))
-            chosen = torch.from_numpy(order.indices(step)).to(device)
-            batch = (images[chosen].permute(0, 3, 1, 2).float() / 255).repeat(2, 1, 1, 1)
-            views = draw_views(batch, settings.smallest_crop, settings.jitter)
-            loss = contrastive_loss(encoder.network.head(encoder.features(views)), settings.temperature)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            sums, since, done = sums + loss.detach(), since + 1, step + 1
-            if due(done, settings.steps, CURVE_POINTS):
-                mean = float(sums / since)
-                if not math.isfinite(mean):
-                    raise InputError(
-                        f"training diverged: the loss is no longer a finite number at step {done}. Lower the learning "
-                        "rate (config key spaces.<name>.overrides.learning_rate), then run again."
-                    )
-                curve.append([done * settings.batch, mean])
-                sums, since = torch.zeros_like(sums), 0
-            stopping = stop.agreed(device)
-            if stopping or done == settings.steps or checkpoints.due():
-                state = {name: part.state_dict() for name, part in parts.items()}
-                checkpoints.save(done, state | {"curve": curve, "sums": sums, "since": since})
-                if stopping and done < settings.steps:
-                    raise Interrupted(stop.message(done))
-            bar.advance()
-            if on_step is not None:
-                on_step(done)
+    curve = run_training(EncoderTraining(encoder, images), order, checkpoints, images.device, on_step)
     return encoder.eval(), curve
 
 
 def save_encoder(
-    weights: str | os.PathLike[str], network: str | os.PathLike[str], encoder: Encoder, **about: Any
+    weights: str | os.PathLike[str], network: str | os.PathLike[str], encoder: Encoder, **origin: Any
 ) -> None:
-    """Write the weights as safetensors and, as JSON, what rebuilds the encoder and how it came about."""
-    with atomic_path(weights) as temporary:
-        save_file({name: one.contiguous() for name, one in encoder.state_dict().items()}, temporary)
-    write_json(network, {**encoder.describe(), **about})
+    """Write the weights and, as JSON, what rebuilds the encoder and `origin`: how it came about."""
+    save_network(weights, network, encoder, **encoder.describe(), **origin)
 
 
 def load_encoder(weights: str | os.PathLike[str], network: str | os.PathLike[str], device: torch.device) -> Encoder:
     """The encoder that `save_encoder` wrote. Raises InputError if the two files do not fit each other."""
-    about = read_json(network)
-    encoder = Encoder(SimCLRSettings(**about["settings"]), about["channels"])
-    try:
-        encoder.load_state_dict(load_file(weights))
-    except Exception as cause:  # safetensors and torch raise several unrelated types
-        raise InputError(
-            f"{weights}: not the weights of the network in {network} ({cause}). {remake(weights)}"
-        ) from cause
+    described = read_json(network)
+    encoder = Encoder(SimCLRSettings(**described["settings"]), described["channels"])
+    load_weights(encoder, weights, network)
     return encoder.eval().to(device)

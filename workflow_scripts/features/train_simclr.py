@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.core.devices import prepare_torch
-from workflow_scripts.core.files import fingerprint, read_json, read_npy, write_rows
+from workflow_scripts.core.files import read_json, read_npy, write_rows
 from workflow_scripts.core.job import run
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import save_encoder, train_encoder
@@ -20,16 +20,10 @@ def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     space = snakemake.params.space
     settings = simclr_settings(space["preset"], space["overrides"])
-    run_id = fingerprint(
-        {
-            "space": space,
-            "images": read_json(snakemake.input.manifest)["sha256"],
-            "torch": torch.__version__,
-            "device": device.type,
-        }
-    )
+    digest = read_json(snakemake.input.manifest)["sha256"]
+    checkpoints = Checkpoints.of_job(snakemake, device, space=space, images=digest)
     images = torch.from_numpy(np.ascontiguousarray(read_npy(snakemake.input.images))).to(device)
-    encoder, curve = train_encoder(images, settings, SEED, Checkpoints.of_job(snakemake, run_id))
+    encoder, curve = train_encoder(images, settings, SEED, checkpoints)
     save_encoder(snakemake.output.weights, snakemake.output.network, encoder)
     write_rows(snakemake.output.curve, ["images", "loss"], curve)
     shutil.rmtree(snakemake.params.checkpoints)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.generators.model import global_randn, rank, world_size
+from workflow_scripts.training.processes import global_rand, global_randn, world_size
 
 # Symlet of order 6 (Daubechies, Ten Lectures on Wavelets, 1992): the orthogonal low-pass filter that Karras et al. use.
 SYM6 = (
@@ -25,11 +25,6 @@ SYM6 = (
 DELAY = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)  # by how many samples the filter shifts an image
 METHODS = ("none", "ada", "diffaugment")
 ADAPT_EVERY = 4  # batches between two changes of the adaptive probability
-
-
-def global_rand(count: int, *shape: int, device: torch.device) -> Tensor:
-    """This process's share of uniform noise in 0..1 for a global batch, as `global_randn`."""
-    return torch.rand(count * world_size(), *shape, device=device)[rank() :: world_size()]
 
 
 def diff_augment(images: Tensor) -> Tensor:
@@ -253,4 +248,6 @@ class Augmenter:
         return {"probability": self.probability, "signs": self.signs, "observed": self.observed}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.probability, self.signs, self.observed = state["probability"], state["signs"], state["observed"]
+        self.probability.copy_(state["probability"])
+        self.signs.copy_(state["signs"])
+        self.observed = state["observed"]

@@ -13,19 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from workflow_scripts.core.progress import tracked
-from workflow_scripts.generators.model import (
-    Batch,
-    GenerativeModel,
-    ImageShape,
-    frozen_copy,
-    global_randn,
-    set_trainable,
-    sum_over_processes,
-    to_uint8,
-    world_size,
-)
+from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, set_trainable, to_uint8
 from workflow_scripts.generators.presets import BigGANSettings
 from workflow_scripts.training.optimisers import eager
+from workflow_scripts.training.processes import global_randn, sum_over_processes, world_size
 
 
 def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:

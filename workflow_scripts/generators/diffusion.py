@@ -12,17 +12,10 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from torch import Tensor, nn
 
 from workflow_scripts.core.progress import progress
-from workflow_scripts.generators.model import (
-    Batch,
-    GenerativeModel,
-    ImageShape,
-    frozen_copy,
-    global_rand,
-    global_randn,
-    to_uint8,
-)
+from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, to_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.training.optimisers import eager
+from workflow_scripts.training.processes import global_rand, global_randn
 
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:

@@ -8,8 +8,8 @@ import torch
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.core.files import read_json, write_npy
 from workflow_scripts.core.job import run
+from workflow_scripts.generators.evaluation import labels_as_in
 from workflow_scripts.generators.families import load_generator
-from workflow_scripts.generators.training import labels_as_in
 from workflow_scripts.training.order import SAMPLES, step_seed
 
 

@@ -4,12 +4,11 @@ import os
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import atomic_path, read_json, remake, write_json
+from workflow_scripts.core.files import read_json
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
+from workflow_scripts.training.weights import load_weights, save_network
 
 
 def build_model(settings: Settings, shape: ImageShape, device: torch.device) -> GenerativeModel:
@@ -31,26 +30,18 @@ def build_model(settings: Settings, shape: ImageShape, device: torch.device) -> 
 
 
 def save_generator(
-    weights: str | os.PathLike[str], network: str | os.PathLike[str], family: str, model: GenerativeModel, **about: Any
+    weights: str | os.PathLike[str], network: str | os.PathLike[str], family: str, model: GenerativeModel, **origin: Any
 ) -> None:
-    """Write the averaged network: its weights as safetensors and, as JSON, what rebuilds it and how it came about."""
-    state = {name: tensor.contiguous() for name, tensor in model.networks["ema"].state_dict().items()}
-    with atomic_path(weights) as temporary:
-        save_file(state, temporary)
-    write_json(network, {"family": family, **model.describe(), **about})
+    """Write the averaged network's weights and, as JSON, what rebuilds it and `origin`: how it came about."""
+    save_network(weights, network, model.networks["ema"], family=family, **model.describe(), **origin)
 
 
 def load_generator(
     weights: str | os.PathLike[str], network: str | os.PathLike[str], device: torch.device
 ) -> GenerativeModel:
     """The trained generator that `save_generator` wrote. Raises InputError if the two files do not fit each other."""
-    about = read_json(network)
-    preset = next(iter(PRESETS[about["family"]].values()))
-    model = build_model(type(preset)(**about["settings"]), ImageShape(**about["shape"]), device)
-    try:
-        model.networks["ema"].load_state_dict(load_file(weights, device=str(device)))
-    except Exception as cause:  # safetensors and torch raise several unrelated types
-        raise InputError(
-            f"{weights}: not the weights of the network in {network} ({cause}). {remake(weights)}"
-        ) from cause
+    described = read_json(network)
+    preset = next(iter(PRESETS[described["family"]].values()))
+    model = build_model(type(preset)(**described["settings"]), ImageShape(**described["shape"]), device)
+    load_weights(model.networks["ema"], weights, network)
     return model

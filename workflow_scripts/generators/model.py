@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from workflow_scripts.generators.presets import Settings
+from workflow_scripts.training.processes import world_size
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W) in -1..1 and labels (B,) int64
 
@@ -112,43 +113,6 @@ class GenerativeModel(ABC):
             torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1.0 - decay)
             for mine, theirs in zip(ema.buffers(), source.buffers(), strict=True):
                 mine.copy_(theirs)
-
-
-def world_size() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def global_randn(count: int, *shape: int, device: torch.device) -> Tensor:
-    """This process's share of normal noise for a global batch: the same numbers, however many processes share them."""
-    return torch.randn(count * world_size(), *shape, device=device)[rank() :: world_size()]
-
-
-def global_rand(count: int, device: torch.device) -> Tensor:
-    """As `global_randn`, uniform in 0..1."""
-    return torch.rand(count * world_size(), device=device)[rank() :: world_size()]
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    @staticmethod
-    def forward(_: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
-
-
-def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of x over the processes that train together; differentiable."""
-    return _SumOverProcesses.apply(x)
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:

@@ -41,7 +41,7 @@ class TrainingRun:
 
 
 def train_run(run: TrainingRun, devices: list[torch.device]) -> tuple[GenerativeModel, TrainingRecord]:
-    """Train on `devices` (all CUDA, or all CPU), or go on from the run's newest checkpoint.
+    """Train on `devices` (all CUDA, or all CPU), or continue from the run's newest checkpoint.
 
     Raises Interrupted and InputError as `train` does, and InputError if the batch cannot be shared evenly.
     """

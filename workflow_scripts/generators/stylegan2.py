@@ -16,19 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workflow_scripts.core.progress import tracked
-from workflow_scripts.generators.augmentation import Augmenter, global_rand
-from workflow_scripts.generators.model import (
-    Batch,
-    GenerativeModel,
-    ImageShape,
-    frozen_copy,
-    global_randn,
-    set_trainable,
-    to_uint8,
-    world_size,
-)
+from workflow_scripts.generators.augmentation import Augmenter
+from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, set_trainable, to_uint8
 from workflow_scripts.generators.presets import StyleGAN2Settings
 from workflow_scripts.training.optimisers import eager
+from workflow_scripts.training.processes import global_rand, global_randn, world_size
 
 GAIN = math.sqrt(2)  # restores the variance after leaky ReLU
 PATH_LENGTH_DECAY = 0.01  # share of a new batch in the running mean of path lengths
@@ -387,7 +379,8 @@ class StyleGAN2(GenerativeModel):
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        self.path_length, self.steps_done = state["path_length"], state["steps_done"]
+        self.path_length.copy_(state["path_length"])
+        self.steps_done = state["steps_done"]
         self.augment.load_state(state["augment"])
 
     def random_inputs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.core.devices import prepare_torch
-from workflow_scripts.core.files import fingerprint, read_json, read_npy, write_npy, write_rows
+from workflow_scripts.core.files import read_json, read_npy, write_npy, write_rows
 from workflow_scripts.core.gpus import requested_gpus
 from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
@@ -28,24 +28,20 @@ def main(snakemake: Any) -> None:
     labels = image_set.labels[indices].astype(np.int64)
     classes = len(image_set.manifest["classes"]) if getattr(settings, "conditional", False) else 0
 
-    # All that the run depends on: a checkpoint is taken up only by the run that left it.
-    run_id = fingerprint(
-        {
-            "generator": chosen,
-            "seed": seed,
-            "images": read_json(snakemake.input.manifest)["sha256"],
-            "subset": indices.tolist(),
-            "torch": torch.__version__,
-            "device": devices[0].type,
-        }
-    )
     training = TrainingRun(
         settings=settings,
         images=np.ascontiguousarray(image_set.images[indices]),
         labels=labels,
         classes=classes,
         seed=seed,
-        checkpoints=Checkpoints.of_job(snakemake, run_id),
+        checkpoints=Checkpoints.of_job(
+            snakemake,
+            devices[0],
+            generator=chosen,
+            seed=seed,
+            images=read_json(snakemake.input.manifest)["sha256"],
+            subset=indices.tolist(),
+        ),
     )
     model, record = train_run(training, devices)
 

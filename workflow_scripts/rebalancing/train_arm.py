@@ -14,7 +14,7 @@ from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
 from workflow_scripts.core.devices import prepare_torch
-from workflow_scripts.core.files import fingerprint, read_column, read_json, read_npy, sha256, write_npy, write_rows
+from workflow_scripts.core.files import read_column, read_json, read_npy, sha256, write_npy, write_rows
 from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.training.checkpoints import Checkpoints
@@ -41,21 +41,19 @@ def main(snakemake: Any) -> None:
         images = np.concatenate([images, read_npy(files.synthetic)])
         labels = np.concatenate([labels, read_column(files.synthetic_labels, "label")])
 
-    about = {
+    definition = {
         "classifier": params.classifier,
         "seed": seed,
         "images": hashlib.sha256(images.tobytes()).hexdigest(),
         "labels": labels.tolist(),
         "initial": [sha256(path) for path in files.initial],
-        "torch": torch.__version__,
-        "device": device.type,
     }
     training = torch.from_numpy(images).to(device), torch.from_numpy(labels.astype(np.int64)).to(device)
     held_out = image_set.images[test], place[image_set.labels[test]].astype(np.int64)
     validation = torch.from_numpy(held_out[0]).to(device), torch.from_numpy(held_out[1]).to(device)
     for i, arm in enumerate(params.arms):
         classifier = build_classifier(settings, training[0], len(counts["classes"]), seed, device)
-        checkpoints = Checkpoints.of_job(snakemake, fingerprint({**about, "arm": arm}))
+        checkpoints = Checkpoints.of_job(snakemake, device, **definition, arm=arm)
         record = train_classifier(classifier, *training, seed, checkpoints, validation, REMEDIES.get(arm, "none"))
         save_classifier(output.weights[i], output.networks[i], classifier, classes=counts["classes"])
         write_rows(output.curves[i], COLUMNS, record.curve)

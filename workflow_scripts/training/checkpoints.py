@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import atomic_path
+from workflow_scripts.core.files import atomic_path, fingerprint
 
 logger = logging.getLogger("copycat")
 
-
+FORMAT = 2  # of what the loop saves; checkpoints of another format are not taken up
 _STARTED = time.time()  # as good as the process's start
 
 
@@ -32,8 +31,12 @@ class Checkpoints:
         self._saved = time.monotonic()
 
     @classmethod
-    def of_job(cls, job: Any, run_id: str) -> "Checkpoints":
-        """Those of a Snakemake job, by its parameter `checkpoints` and the config's section `training`."""
+    def of_job(cls, job: Any, device: torch.device, **definition: Any) -> "Checkpoints":
+        """Those of a Snakemake job, by its parameter `checkpoints` and the config's section `training`.
+
+        definition: all that defines the run, JSON-able: a checkpoint is taken up only by the run that left it.
+        """
+        run_id = fingerprint({**definition, "format": FORMAT, "torch": torch.__version__, "device": device.type})
         settings = job.config["training"]
         limits = [_STARTED + 60 * settings["limit_minutes"]] if settings["limit_minutes"] else []
         if os.environ.get("SLURM_JOB_END_TIME", "").isdigit():
@@ -49,12 +52,7 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Save the state after a step. Raises InputError, and keeps what there is, if it holds a number not finite."""
-        if not _all_finite(state):
-            raise InputError(
-                f"training diverged: at step {step} a weight is no longer a finite number. Lower the learning rate (in "
-                "the `overrides` of the config), then run again; the last good checkpoint is kept."
-            )
+        """Save the state after a step. Its tensors are to be on the CPU (`on_cpu`): any machine can read it then."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getbuffer()
@@ -65,13 +63,13 @@ class Checkpoints:
             old.unlink()
         self._saved = time.monotonic()
 
-    def load(self, device: torch.device) -> tuple[int, dict[str, Any]] | None:
-        """The newest sound checkpoint as (steps done, state), or None."""
+    def load(self) -> tuple[int, dict[str, Any]] | None:
+        """The newest sound checkpoint as (steps done, state), or None. Tensors are on the CPU."""
         for path in self._files():
             _, step, digest = path.stem.split("-")
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest()[:16] == digest:
-                return int(step), torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+                return int(step), torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             logger.warning("%s is damaged; the checkpoint before it is used instead", path)
         return None
 
@@ -83,9 +81,18 @@ class Checkpoints:
             self.folder.rmdir()
 
 
-def _all_finite(state: Any) -> bool:
+def all_finite(state: Any) -> bool:
     """Whether every floating-point tensor in a nest of dictionaries and lists holds finite numbers alone."""
     if isinstance(state, torch.Tensor):
         return not state.is_floating_point() or bool(torch.isfinite(state).all())
     parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
-    return all(_all_finite(part) for part in parts)
+    return all(all_finite(part) for part in parts)
+
+
+def on_cpu(state: Any) -> Any:
+    """A nest of dictionaries and lists with its tensors on the CPU; those that are there already are not copied."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {key: on_cpu(part) for key, part in state.items()}
+    return type(state)(map(on_cpu, state)) if isinstance(state, list | tuple) else state

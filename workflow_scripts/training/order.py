@@ -4,9 +4,13 @@ A resumed run therefore needs no generator state, and ends in the same bytes as 
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 # Numbers that no training step has, for the other uses of a run's seed.
 INITIAL_WEIGHTS, SAMPLES = 2**32 - 1, 2**32 - 2
+
+AT_ONCE = 64  # batches whose indices go to the device together: each copy makes a GPU wait for the host
 
 
 class BatchOrder:
@@ -14,20 +18,33 @@ class BatchOrder:
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
         self.count, self.batch, self.seed = count, batch, seed
+        self._permutations: dict[int, np.ndarray] = {}  # of the two newest epochs
+        self._uploaded: tuple[int, Tensor] | None = None
 
-    def indices(self, number: int) -> np.ndarray:
-        """Indices (batch,) int64 of batch `number`, whatever was asked before."""
-        positions = np.arange(number * self.batch, (number + 1) * self.batch)
-        epochs = range(positions[0] // self.count, positions[-1] // self.count + 1)
-        row = np.concatenate([np.random.default_rng([self.seed, epoch]).permutation(self.count) for epoch in epochs])
-        return row[positions - epochs[0] * self.count]
+    def indices(self, number: int, batches: int = 1) -> np.ndarray:
+        """Indices (batches * batch,) int64 of `batches` batches from `number` on, whatever was asked before."""
+        first, last = number * self.batch, (number + batches) * self.batch
+        epochs = range(first // self.count, (last - 1) // self.count + 1)
+        row = np.concatenate([self._permutation(epoch) for epoch in epochs])
+        start = epochs[0] * self.count
+        return row[first - start : last - start]
+
+    def on_device(self, number: int, device: torch.device) -> Tensor:
+        """Indices (batch,) int64 of batch `number`, on the device."""
+        block, place = divmod(number, AT_ONCE)
+        if self._uploaded is None or self._uploaded[0] != block:
+            indices = torch.from_numpy(self.indices(block * AT_ONCE, AT_ONCE))
+            self._uploaded = block, indices.view(AT_ONCE, self.batch).to(device)
+        return self._uploaded[1][place]
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if epoch not in self._permutations:
+            newest = sorted(self._permutations)[-1:]
+            self._permutations = {kept: self._permutations[kept] for kept in newest}
+            self._permutations[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        return self._permutations[epoch]
 
 
 def step_seed(seed: int, step: int) -> int:
     """A seed for torch, well mixed: neighbouring steps and seeds share nothing."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def due(done: int, total: int, times: int) -> bool:
-    """Whether what is to happen `times` times at even intervals, last after all steps, is due after step `done`."""
-    return done * times // total > (done - 1) * times // total

@@ -3,9 +3,6 @@
 import signal
 import time
 
-import torch
-import torch.distributed as dist
-
 
 class StopSignal:
     """Notes SIGTERM, SIGINT (Ctrl-C) or that the time is up, so that the loop can leave a checkpoint before it ends.
@@ -13,10 +10,8 @@ class StopSignal:
     stop_at: when the time is up, in seconds since the epoch; None: never.
     """
 
-    requested = False
-
     def __init__(self, stop_at: float | None = None) -> None:
-        self.stop_at = stop_at
+        self.stop_at, self._asked = stop_at, False
 
     def __enter__(self) -> "StopSignal":
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -27,20 +22,15 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
-        self.requested = True
+        self._asked = True
 
-    def agreed(self, device: torch.device) -> bool:
-        """Whether any of the processes that train together was asked to stop: all of them must stop at one step."""
-        wanted = self.requested or self._time_is_up()
-        if not dist.is_initialized():
-            return wanted
-        flag = torch.tensor(int(wanted), device=device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag)
+    @property
+    def requested(self) -> bool:
+        return self._asked or self._time_is_up()
 
     def _time_is_up(self) -> bool:
         return self.stop_at is not None and time.time() >= self.stop_at
 
     def message(self, step: int) -> str:
-        why = "as its time was up" if not self.requested and self._time_is_up() else "when it was asked to"
-        return f"stopped at step {step} {why}, after a checkpoint; run the same snakemake command again to go on"
+        why = "as its time was up" if not self._asked and self._time_is_up() else "when it was asked to"
+        return f"stopped at step {step} {why}, after a checkpoint; run the same snakemake command again to continue"
