@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.classifiers.networks import save_classifier
-from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
+from workflow_scripts.classifiers.presets import LADDER, ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import Target, build_classifier, train_classifier
 from workflow_scripts.core.files import read_npy, sha256, write_rows
 from workflow_scripts.data.image_set import open_image_set
@@ -39,6 +39,16 @@ def open_split(files: Any, device: torch.device) -> Split:
         for rows in (read_npy(files.training), read_npy(files.validation))
     ]
     return Split(parts[0], parts[1], image_set.manifest["classes"])
+
+
+def teacher_seed(name: str, seed: int) -> int:
+    """The seed of the teacher `rung-number` in a study's seed: of its order of batches and of all initial weights.
+
+    It depends on the whole name. Teachers that shared their head's initial weights would look alike: the loss does not
+    move the sum of the head's weights over the classes.
+    """
+    rung, number = name.rsplit("-", 1)
+    return int(np.random.SeedSequence([seed, LADDER.index(rung), int(number)]).generate_state(1)[0] >> 1)
 
 
 def train_and_save(

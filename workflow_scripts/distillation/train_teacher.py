@@ -2,20 +2,17 @@
 
 from typing import Any
 
-import numpy as np
-
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.core.job import run
-from workflow_scripts.distillation.runs import open_split, train_and_save
+from workflow_scripts.distillation.runs import open_split, teacher_seed, train_and_save
 
 
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
-    rung, member = snakemake.wildcards.teacher.rsplit("-", 1)
-    # A seed of its own for each member; rungs of one member start alike, so that they differ in augmentation alone.
-    seed = int(np.random.SeedSequence([int(snakemake.wildcards.seed), int(member)]).generate_state(1)[0] >> 1)
+    name = snakemake.wildcards.teacher
+    seed, augmentation = teacher_seed(name, int(snakemake.wildcards.seed)), name.rsplit("-", 1)[0]
     split = open_split(snakemake.input, device)
-    train_and_save(snakemake, split, snakemake.params.classifier, {"augmentation": rung}, seed)
+    train_and_save(snakemake, split, snakemake.params.classifier, {"augmentation": augmentation}, seed)
 
 
 run(main, snakemake)
