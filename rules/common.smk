@@ -9,7 +9,12 @@ sys.path.insert(0, str(ROOT))
 os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
 
 from workflow_scripts.engine.ending import Ending
-from workflow_scripts.config.validation import configured_paths, require_each_key_once, validate
+from workflow_scripts.config.validation import (
+    configured_paths,
+    read_command_line,
+    require_each_key_once,
+    validate,
+)
 from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
 from workflow_scripts.containers.image import image_name
 from workflow_scripts.engine.jobs import prepare_jobs_inside
@@ -20,6 +25,7 @@ from workflow_scripts.replication.thresholds import thresholds_in
 try:
     for file in workflow.configfiles:
         require_each_key_once(file)
+    config = read_command_line(config, workflow.config_settings.config)
     config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config")
 except InputError as error:
     raise WorkflowError(str(error)) from None

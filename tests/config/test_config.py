@@ -14,12 +14,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
 
 from workflow_scripts.config import reference as config_reference
 from workflow_scripts.config.models import Config, schema
 from workflow_scripts.config.reference import example, reference_text, schema_text
 from workflow_scripts.config.types import ROOT
-from workflow_scripts.config.validation import configured_paths, require_each_key_once, validate
+from workflow_scripts.config.validation import configured_paths, read_command_line, require_each_key_once, validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.generators.presets import PRESETS
 from workflow_scripts.replication.thresholds import threshold_label
@@ -146,6 +148,37 @@ def test_calibration_needs_just_one_expected_held_out_replica(share: float, need
     short = problems(changed(enough | thresholds | {"datasets.drawn.held_out": needed - 1}))
     assert len(short) == 1
     assert f"expected at least {needed}:" in short[0]
+
+
+@pytest.mark.parametrize(
+    ("argument", "place", "value"),
+    [
+        ("replication={samples: 32, seeds: [2, 3]}", "replication.samples", 32),
+        ("replication={samples: 32, seeds: [2, 3]}", "replication.seeds", [2, 3]),
+        ("replication={thresholds: [{calibrated: 0.02}]}", "replication.thresholds", [{"calibrated": 0.02}]),
+        (
+            "generators={class-gan: {overrides: {conditional: false, steps: 7}}}",
+            "generators.class-gan.overrides.steps",
+            7,
+        ),
+        (
+            "generators={class-gan: {overrides: {conditional: false}}}",
+            "generators.class-gan.overrides.conditional",
+            False,
+        ),
+        ("datasets={photos: {path: 2024}}", "datasets.photos.path", "2024"),
+        ("spaces={small: {kind: pixel, resolution: 8}}", "spaces.small.resolution", 8),
+    ],
+)
+def test_numbers_on_the_command_line_are_numbers(argument: str, place: str, value: Any) -> None:
+    given = parse_config([argument])
+    config = study()
+    update_config(config, given)
+    read: Any = validate(read_command_line(config, given))
+    for key in place.split("."):
+        read = read[key]
+    assert read == value
+    assert type(read) is type(value)
 
 
 def test_every_path_of_a_config_is_known() -> None:

@@ -5,7 +5,7 @@ planned (`snakemake -n`) elsewhere.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from workflow_scripts.config.checks import NAMED, contradictions
-from workflow_scripts.config.messages import Location, describe
+from workflow_scripts.config.messages import Location, Node, describe
 from workflow_scripts.config.models import Config, schema
 from workflow_scripts.config.sound import Sound, sound_part
 from workflow_scripts.config.types import PATH
@@ -74,6 +74,31 @@ def require_each_key_once(file: str | os.PathLike[str]) -> None:
                 )
             lines[name] = line
             nodes.append((value, f"{at}{name}."))
+
+
+def read_command_line(value: Any, given: Any, node: Node | None = None) -> Any:
+    """The config with what `--config` gave read as YAML: within mappings and lists Snakemake leaves numbers as text.
+
+    value: the config, into which `given`, the values of the command line, are merged; node: of the schema. Only what
+    the schema wants as a number, a truth value or null is read, so that a name or a path of digits stays text.
+    """
+    node = schema().resolve(schema().root if node is None else node, value if isinstance(value, dict | list) else None)
+    if isinstance(value, dict) and isinstance(given, Mapping):
+        read = {
+            key: read_command_line(value[key], item, schema().child(node, key))
+            for key, item in given.items()
+            if key in value
+        }
+        return value | read
+    if isinstance(value, list):
+        return [read_command_line(item, item, schema().child(node, i)) for i, item in enumerate(value)]
+    kinds = {kind.get("type") for kind in (node, *node.get("anyOf", []))}
+    try:
+        number = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+    kind = "null" if number is None else {bool: "boolean", int: "integer", float: "number"}.get(type(number), "")
+    return number if kind in kinds or (kind == "integer" and "number" in kinds) else value
 
 
 def configured_paths(config: dict[str, Any]) -> Iterator[str]:
