@@ -1,4 +1,4 @@
-// What moves in the report: its light, its charts, its tables and the gallery of nearest pairs. No library but Plotly.
+// What moves in the report: its light, its tables and the gallery of nearest pairs. No library.
 "use strict";
 
 const root = document.documentElement;
@@ -8,10 +8,8 @@ const dataOf = (id) => JSON.parse(byId(id)?.textContent || "null");
 // Light or dark: as the system wants, until the reader chooses.
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : darkSystem.matches);
-const drawn = new Set();
 function lightChanged() {
   byId("theme").textContent = isDark() ? "Light colours" : "Dark colours";
-  drawn.forEach(drawChart);
 }
 byId("theme").addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
@@ -19,75 +17,6 @@ byId("theme").addEventListener("click", () => {
 });
 darkSystem.addEventListener("change", lightChanged);
 lightChanged();
-
-// Charts: drawn when they come near the window, and again when the light changes.
-const specifications = dataOf("chart-data");
-const probe = document.body.appendChild(document.createElement("i"));
-
-function colour(name) {
-  probe.style.color = `var(--${name})`;
-  return getComputedStyle(probe).color;
-}
-
-// Colours of data that would not stand out on a dark ground are mixed with white there.
-function onGround(hex) {
-  if (!isDark()) return hex;
-  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-  if (0.3 * red + 0.59 * green + 0.11 * blue > 140) return hex;
-  return `rgb(${[red, green, blue].map((one) => Math.round(one + 0.4 * (255 - one)))})`;
-}
-
-// A copy of a figure's part in which "@ink" and the like are colours.
-function coloured(part) {
-  if (typeof part === "string") {
-    if (part[0] === "@") return colour(part.slice(1));
-    return /^#[0-9a-f]{6}$/i.test(part) ? onGround(part) : part;
-  }
-  if (Array.isArray(part)) return part.map(coloured);
-  if (part && typeof part === "object") return Object.fromEntries(Object.entries(part).map(([key, one]) => [key, coloured(one)]));
-  return part;
-}
-
-function layoutOf(own, width) {
-  const axis = { gridcolor: "@faint", linecolor: "@muted", zeroline: false, automargin: true, ticks: "outside", tickcolor: "@faint", title: { standoff: 8, font: { size: width < 500 ? 12 : 13 } } };
-  const layout = {
-    autosize: true,
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: width < 500 ? 12 : 13, color: "@ink" },
-    margin: { l: 56, r: 18, t: 18, b: 48 },
-    legend: { orientation: "h", x: 0, xanchor: "left", y: -0.16, yanchor: "top", yref: "paper" },
-    hoverlabel: { bgcolor: "@card", bordercolor: "@muted", font: { color: "@ink" } },
-    dragmode: matchMedia("(hover: hover)").matches ? "zoom" : false,
-    ...own,
-  };
-  for (const key of Object.keys(layout)) {
-    if (/^[xy]axis/.test(key)) layout[key] = { ...axis, ...layout[key], title: { ...axis.title, ...layout[key].title } };
-  }
-  return coloured(layout);
-}
-
-function drawChart(place) {
-  const { data, layout } = specifications[place.dataset.chart];
-  const own = layoutOf(layout, place.clientWidth);
-  // Below the axis' title, whatever the height of the figure.
-  own.legend.y = -64 / Math.max(place.clientHeight - own.margin.t - own.margin.b, 1);
-  const traces = coloured(data);
-  // The numbers in the cells of a heat map need room.
-  if (place.clientWidth < 560) traces.forEach((trace) => { delete trace.texttemplate; });
-  Plotly.react(place, traces, own, { displayModeBar: false, responsive: true });
-  drawn.add(place);
-}
-
-const nearby = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    nearby.unobserve(target);
-    drawChart(target);
-  }
-}, { rootMargin: "400px" });
-document.querySelectorAll(".chart").forEach((place) => nearby.observe(place));
-addEventListener("beforeprint", () => document.querySelectorAll("figure:not([hidden]) > .chart").forEach(drawChart));
 
 // One of several figures.
 for (const choice of document.querySelectorAll(".choice")) {

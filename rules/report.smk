@@ -70,20 +70,8 @@ rule write_report:
         rules.write_workflow_report.input,
         rules.one_shot.input,
         rules.distillation.input,
-        collect("results/complexity/{dataset}/curve.json", dataset=REPLICATION["datasets"]),
         collect("results/similarity/{dataset}.json", dataset=SIMILARITY["datasets"]),
-        collect(
-            f"results/rebalancing/{{run[dataset]}}/{{run[group]}}/seed-{FIRST_REBALANCING_SEED}/counts.json",
-            run=REBALANCED,
-        ),
-        collect(
-            f"results/rebalancing/{{run[dataset]}}/{{run[group]}}/seed-{FIRST_REBALANCING_SEED}/synthetic/"
-            f"{LEADING_ARM.replace('.', '/', 1)}/report.csv",
-            run=REBALANCED,
-        ),
-        collect(f"results/generators/{RUN}/training.csv", run=RUNS),
-        # Of the first seed: samples over training, and the gallery.
-        collect(f"results/generators/{RUN}/snapshots.npy", run=FIRST_RUNS),
+        # Of the first seed: the slider of nearest pairs.
         collect(f"results/samples/{RUN}/images.npy", run=FIRST_RUNS),
         collect(f"results/neighbours/{{run[space]}}/{RUN}.parquet", run=FIRST_RUNS),
         collect(f"results/replication/{{run[space]}}/{RUN}.json", run=FIRST_RUNS),

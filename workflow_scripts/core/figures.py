@@ -27,13 +27,13 @@ if TYPE_CHECKING:  # half a second to import, and only its tables pass through h
 matplotlib.rcParams.update(
     {
         "font.family": "DejaVu Sans",  # comes with Matplotlib, so that figures look alike on every machine
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
-        "legend.title_fontsize": 8,
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.labelsize": 10,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
+        "legend.title_fontsize": 9,
         "legend.frameon": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -139,11 +139,11 @@ def size_axis(axes: Axes, sizes: Iterable[float], label: str) -> None:
 def coloured_lines(axes: Axes, title: str, lines: Iterable[tuple[str, str]]) -> None:
     """Title of a panel, and below it a line for each (text, colour), all above the axes, clear of the data."""
     shown = list(lines)
-    axes.set_title(title, pad=6 + 11 * len(shown))
+    axes.set_title(title, pad=6 + 12 * len(shown))
     for i, (text, colour) in enumerate(reversed(shown)):
         axes.annotate(
-            text, (0.5, 1.0), xytext=(0, 4 + 11 * i), xycoords="axes fraction", textcoords="offset points",
-            ha="center", va="bottom", fontsize=7.5, color=colour,
+            text, (0.5, 1.0), xytext=(0, 4 + 12 * i), xycoords="axes fraction", textcoords="offset points",
+            ha="center", va="bottom", fontsize=8.5, color=colour,
         )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from workflow_scripts.report import pictures, story
-from workflow_scripts.report.charts import Chart
+from workflow_scripts.report import pictures
 from workflow_scripts.report.cost import Stage, rule_costs, stage_costs, stages
 from workflow_scripts.report.records import Record, machines, read_records, rule_graph
+from workflow_scripts.report.stories import others, stories
 from workflow_scripts.report.study import Study
 from workflow_scripts.report.tables import Cell, Table, cell
 from workflow_scripts.study.schedule import duration
@@ -38,47 +37,31 @@ def write_page(folder: str | os.PathLike[str]) -> str:
     records = read_records(study.folder)
     known = stages()
     rules = rule_costs(study.folder, records)
-    charts = _Charts()
-    template = _environment(charts).get_template("page.html.j2")
-    found = pictures.gallery(study) if study.replicated else None
-    return template.render(
-        stories=story.stories(study),
-        gallery=found,
-        gallery_data=_script(vars(found)) if found else "",
-        training=story.training(study),
-        published=story.published(study),
-        datasets=sorted({*study.replicated, *study.similar, *study.distilled}),
-        totals=_totals(rules, records),
-        stage_table=_stage_table(stage_costs(rules, known)),
-        rule_table=_rule_table(rules, rule_graph(records)),
-        stages=[stage for stage in known if set(stage.rules) & {record.rule for record in records}],
-        arcs=_arcs(records, known),
-        config=study.config_text,
-        versions=_versions(records),
-        revisions=sorted({record.revision for record in records}),
-        machines=machines(records),
-        made=max((record.made for record in records), default="")[:10],
-        artifacts=_artifacts(records),
-        style=Markup((PARTS / "page.css").read_text(encoding="utf-8")),
-        script=Markup((PARTS / "page.js").read_text(encoding="utf-8")),
-        plotly=Markup(_plotly()),
-        charts=charts,
+    gallery = pictures.gallery(study) if study.replicated else None
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            stories=stories(study),
+            gallery_data=_script(vars(gallery)) if gallery else "",
+            training=others.training(study) if study.replicated else None,
+            published=others.published(study),
+            datasets=sorted({*study.replicated, *study.similar, *study.distilled}),
+            totals=_totals(rules, records),
+            stage_table=_stage_table(stage_costs(rules, known)),
+            rule_table=_rule_table(rules, rule_graph(records)),
+            stages=[stage for stage in known if set(stage.rules) & {record.rule for record in records}],
+            arcs=_arcs(records, known),
+            config=study.config_text,
+            versions=_versions(records),
+            revisions=sorted({record.revision for record in records}),
+            machines=machines(records),
+            made=max((record.made for record in records), default="")[:10],
+            artifacts=_artifacts(records),
+            style=Markup((PARTS / "page.css").read_text(encoding="utf-8")),
+            script=Markup((PARTS / "page.js").read_text(encoding="utf-8")),
+        )
     )
-
-
-class _Charts:
-    """The charts of a page in the order of their figures; the page's script draws them from one block of data."""
-
-    def __init__(self) -> None:
-        self.specifications: list[dict[str, Any]] = []
-
-    def place(self, chart: Chart) -> int:
-        """Note a chart; its number."""
-        self.specifications.append({"data": chart.data, "layout": chart.layout})
-        return len(self.specifications) - 1
-
-    def script(self) -> Markup:
-        return _script(self.specifications)
 
 
 def _script(value: Any) -> Markup:
@@ -87,18 +70,11 @@ def _script(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _plotly() -> str:
-    """Plotly's own script, from its package; its end of a script element, if any, must not end ours."""
-    text = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-    return text.replace("</script", "<\\/script")
-
-
-def _environment(charts: _Charts) -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(PARTS)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                                     undefined=jinja2.StrictUndefined)  # fmt: skip
-    environment.globals["place"] = charts.place
-    return environment
+    return jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
 
 
 def _totals(rules: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -1,9 +1,8 @@
-"""Pictures of the report as data URIs: nearest pairs, samples over training, and figures that are drawn already."""
+"""The nearest pairs of samples and training images, for the slider of the report."""
 
 import base64
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,8 @@ from workflow_scripts.report.study import Study
 
 PAIRS, FEWEST_PAIRS = 24, 8  # shown of each generator, size and space
 ALL_PAIRS = 1200  # of all of them together: beyond, fewer of each
-TILE, SMALL_TILE = 64, 32  # px of a thumbnail beside its pair, and of one among many
+TILE = 64  # px of a thumbnail
 LARGE = 200_000  # bytes of pixels from which on a sheet is kept as JPEG, which is far smaller
-KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 @dataclass(frozen=True)
@@ -81,25 +79,10 @@ def gallery(study: Study) -> Gallery:
     return Gallery(entries, controls)
 
 
-def training_strip(path: Path) -> tuple[str, int]:
-    """Sixteen samples at each moment of training, in one row of squares: a data URI, and how many moments.
-
-    path: snapshots.npy, uint8 (moments, images, H, W, C).
-    """
-    snapshots = read_npy(path)
-    squares = [figures.mosaic(_tiles(images[:16], SMALL_TILE), columns=4) for images in snapshots]
-    return _uri(figures.mosaic(np.stack(squares), columns=len(squares), gap=8)), len(squares)
-
-
-def drawn(path: Path) -> str:
-    """A figure of the workflow as a data URI."""
-    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _tiles(images: np.ndarray, most: int = TILE) -> np.ndarray:
-    """Images, uint8 (n, H, W, C), no larger than `most` px."""
+def _tiles(images: np.ndarray) -> np.ndarray:
+    """Images, uint8 (n, H, W, C), no larger than TILE px."""
     height, width = images.shape[1:3]
-    scale = most / max(height, width)
+    scale = TILE / max(height, width)
     if scale >= 1:
         return np.asarray(images)
     size = max(1, round(width * scale)), max(1, round(height * scale))

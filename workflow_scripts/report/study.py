@@ -56,10 +56,6 @@ class Study:
         return self.config["distillation"]["datasets"]
 
     @cached_property
-    def replication(self) -> pd.DataFrame:
-        return self.csv("replication/table.csv")
-
-    @cached_property
     def laws(self) -> dict[str, Any]:
         return self.json("laws/laws.json")
 
@@ -67,19 +63,6 @@ class Study:
     def improvements(self) -> pd.DataFrame:
         """Gains of every arm over the original set, `part` empty where a measure has none."""
         return self.csv("rebalancing/improvements.csv").fillna({"part": ""})
-
-    @cached_property
-    def over_baselines(self) -> pd.DataFrame:
-        return self.csv("rebalancing/over_baselines.csv").fillna({"part": ""})
-
-    @cached_property
-    def synthetic_arms(self) -> list[str]:
-        """Arms with synthetic images; the last one leads."""
-        return list(dict.fromkeys(self.over_baselines["arm"]))
-
-    @cached_property
-    def students(self) -> pd.DataFrame:
-        return self.csv("distillation/table.csv")
 
     def run_of(self, generator: str, dataset: str, size: int) -> str:
         """The part of a path that names a generator trained on a subset, first seed."""

@@ -7,6 +7,7 @@ from typing import Any
 from workflow_scripts.core.files import read_csv, read_json, write_text
 from workflow_scripts.core.job import run
 from workflow_scripts.report import headlines
+from workflow_scripts.report.tables import Table
 
 
 def answers(title: str, paths: Iterable[str]) -> list[str]:
@@ -15,20 +16,22 @@ def answers(title: str, paths: Iterable[str]) -> list[str]:
     return [f"### {title}", "", *texts, ""] if texts else []
 
 
+def shown(table: Table, text: str = "") -> list[str]:
+    return [f"### {table.caption}", "", *([text, ""] if text else []), table.markdown(), ""]
+
+
 def main(snakemake: Any) -> None:
     files = snakemake.input
     lines = ["## Copycat: headline numbers", ""]
-    if files.table:
-        for one in headlines.copies(read_csv(files.table), read_json(files.laws)):
-            title = f"### {one.generator} on {one.dataset}"
-            lines += [title, "", one.sentence, "", one.table.markdown(), "", one.law, ""]
-    lines += answers("Smallest safe training set", files.one_shot)
-    lines += answers("Rebalance with synthetic images?", files.advice)
-    lines += answers("What goes with the teachers' augmentation", [files.trends] if files.trends else [])
+    lines += answers("Will a generator copy these images?", files.one_shot)
+    lines += answers("Will synthetic images help rare classes?", files.advice)
+    lines += answers("What do teachers' augmentations do?", [files.trends] if files.trends else [])
     lines += answers("Whom to distil from", files.diagnosis)
-    table = headlines.published(read_csv(files.published), read_csv(files.leave_one_out))
-    lines += [f"### {table.caption}", "", headlines.PUBLISHED, "", table.markdown()]
-    write_text(snakemake.output[0], "\n".join(lines) + "\n")
+    if files.table:
+        lines += shown(headlines.copies(read_csv(files.table), read_json(files.laws)))
+    published = headlines.published(read_csv(files.published), read_csv(files.leave_one_out))
+    lines += shown(published, headlines.PUBLISHED)
+    write_text(snakemake.output[0], "\n".join(lines))
 
 
 run(main, snakemake)

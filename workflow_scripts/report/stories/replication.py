@@ -1,0 +1,40 @@
+"""Will a generator copy my images?"""
+
+from workflow_scripts.report.stories.layout import Choice, Part, Story, count, csv_table, figure, listed, read_answer
+from workflow_scripts.report.study import Study
+
+
+def replication(study: Study) -> Story:
+    settings = study.config["replication"]
+    names, leading = study.replicated, study.laws["leading"]
+    held_out = "; ".join(f"{study.config['datasets'][name]['held_out']:,} images of {name}" for name in names)
+    sizes = "; ".join(f"{listed(part['sizes'])} images of {name}" for name, part in settings["datasets"].items())
+    shots = tuple(figure(study, f"one_shot/{name}", "one_shot", name, dataset=name) for name in names)
+    dimensions = (
+        *(figure(study, f"dimension/{name}", "dimension", f"{name}: the dimension", dataset=name) for name in names),
+        figure(study, "decay_with_dimension", "decay_with_dimension", "copies against the dimension"),
+    )
+    quality = tuple(figure(study, f"quality/{space}", "quality", space, space=space) for space in settings["spaces"])
+    return Story(
+        name="replication",
+        question="Will a generator copy my images?",
+        idea="A generated image is a copy if it lies closer to a training image than images do that the generator "
+        "never saw. Generators copy small training sets and stop copying large ones. How many images are enough?",
+        answer=read_answer(study, [f"one_shot/{name}.md" for name in names]),
+        picture=(Choice("figure", (figure(study, "decay_with_size", "decay_with_size"),)),),
+        measured=(
+            f"{listed(settings['generators'])}: trained on {sizes}, nested subsets, with "
+            f"{count(len(settings['seeds']), 'seed')}.",
+            f"Of each, {settings['samples']:,} samples were compared with every training image by exact search, in "
+            f"{listed(settings['spaces'])}. A copy is a sample within the threshold {leading['threshold']} of a "
+            f"training image: a root-mean-square difference of {leading['threshold_rms']:.4f} (median over the runs), "
+            "where 0 means equal.",
+            f"The control: {held_out} that no generator saw were searched in the same way. They show what chance does.",
+        ),
+        more=(
+            Part("The smallest safe set, and how well it was predicted", choices=(Choice("data set", shots),)),
+            Part("Complexity: the intrinsic dimension", choices=(Choice("figure", dimensions),)),
+            Part("Quality and variety of the samples", choices=(Choice("space", quality),)),
+            Part("Every measurement", tables=(csv_table(study, "replication/table.csv", "Replication and quality"),)),
+        ),
+    )
