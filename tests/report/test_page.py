@@ -207,7 +207,7 @@ def test_figures_are_light_or_dark_as_the_page_is(browser: Browser, page: Path, 
     def ground_and_ink() -> tuple[int, int]:
         """Grey values of the first figure: the most frequent one, and that farthest from it among axes and text."""
         picture = "document.querySelector('#replication img')"
-        browser.run(f"{picture}.scrollIntoView({{block: 'center'}})")
+        browser.run(f"{picture}.scrollIntoView({{block: 'start', behavior: 'instant'}})")
         left, top, right, bottom = browser.run(
             f"(({{left, top, right, bottom}}) => [left, top, right, bottom])({picture}.getBoundingClientRect())"
         )
