@@ -105,9 +105,9 @@ def measured_on(wildcards):
     """What the study found of a data set's own images, if it was made long-tailed or is so: for its advice."""
     if wildcards.dataset not in REBALANCING["datasets"]:
         return {"counts": [], "quality": []}
-    cell = CELL.format(dataset=wildcards.dataset, group="all", seed=FIRST_REBALANCING_SEED)
-    quality = [f"{cell}/synthetic/{generator}/quality.csv" for generator in REBALANCING["generators"]]
-    return {"counts": [f"{cell}/counts.json"], "quality": quality}
+    cells = [CELL.format(dataset=wildcards.dataset, group="all", seed=seed) for seed in REBALANCING["seeds"]]
+    quality = [f"{cells[0]}/synthetic/{generator}/quality.csv" for generator in REBALANCING["generators"]]
+    return {"counts": [f"{cell}/counts.json" for cell in cells], "quality": quality}
 
 
 def selecting_classifier(wildcards):

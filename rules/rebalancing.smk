@@ -271,6 +271,7 @@ rule fit_gain_law:
     output:
         law="results/gain_law/law.json",
         points="results/gain_law/points.csv",
+        curves="results/gain_law/curves.csv",
         svg=report(
             "results/figures/gain_law.svg",
             caption="../report/gain_law.rst",
@@ -295,8 +296,8 @@ rule give_advice:
         unpack(measured_on),
         similarity=rules.measure_similarity.output[0],
         labels=rules.pack_images.output.labels,
-        points=branch(bool(REBALANCED), then=rules.fit_gain_law.output.points),
         law=branch(bool(REBALANCED), then=rules.fit_gain_law.output.law),
+        curves=branch(bool(REBALANCED), then=rules.fit_gain_law.output.curves),
         improvements=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.improvements),
         over_baselines=branch(bool(REBALANCED), then=rules.collect_rebalancing.output.over_baselines),
     output:

@@ -70,7 +70,7 @@ def test_short_lists_are_noticed_and_searched_again(points: np.ndarray) -> None:
     assert resampled(distances, indices, present, 5)[1] is False
     # Two far clusters: with few neighbours listed, resamples of the small one run short.
     rows = np.concatenate([points, points[:30] + 1e4])
-    result = estimate_dimension(rows, 3, 12, bootstraps=10, seed=0)
+    result = estimate_dimension(rows, 3, 12, resamples=10, seed=0)
     assert result.resamples == 10
 
 
@@ -78,7 +78,7 @@ def test_short_lists_are_noticed_and_searched_again(points: np.ndarray) -> None:
 def test_hypercubes_give_their_dimension_back(dimension: int) -> None:
     random = np.random.default_rng(dimension)
     rows = random.random((2500, dimension)) @ random.normal(size=(dimension, 12))
-    result = estimate_dimension(rows, 10, 20, bootstraps=20, seed=0)
+    result = estimate_dimension(rows, 10, 20, resamples=20, seed=0)
     # Edges pull the estimate down, the more so the higher the dimension.
     assert 0.7 * dimension < result.low <= result.dimension <= result.high < 1.1 * dimension
     assert result.two_nn == pytest.approx(dimension, rel=0.25)
@@ -91,7 +91,15 @@ def test_both_averages_give_three_dimensions_back() -> None:
     assert result.mackay_ghahramani == pytest.approx(3, rel=0.03)
 
 
-def test_the_bootstrap_is_seeded() -> None:
+def test_the_interval_is_about_the_value_of_the_whole_set(points: np.ndarray) -> None:
+    found = estimate_dimension(points, 5, 10, resamples=50, seed=0)
+    assert found.low < found.dimension == found.whole_set < found.high
+    published = estimate_dimension(points, 5, 10, resamples=50, seed=0, resampling="bootstrap")
+    assert published.whole_set == found.whole_set
+    assert published.high < found.whole_set  # that of smaller sets
+
+
+def test_resampling_is_seeded() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4))
     assert estimate_dimension(rows, 5, 8, 10, seed=1) == estimate_dimension(rows, 5, 8, 10, seed=1)
     assert estimate_dimension(rows, 5, 8, 10, seed=1) != estimate_dimension(rows, 5, 8, 10, seed=2)
@@ -107,14 +115,14 @@ def test_duplicates_are_dropped_and_counted() -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        (np.arange(24.0).reshape(6, 4), "6 distinct images, but at least 7"),
+        (np.arange(24.0).reshape(6, 4), "6 distinct images, but at least 8"),
         (np.zeros((50, 4)), "1 distinct images"),
         (np.eye(40), "at one distance"),
-        (np.random.default_rng(0).normal(size=(7, 4)), "most resamples of 7"),
+        (np.random.default_rng(0).normal(size=(8, 4)), "most resamples of 8"),
     ],
 )
 def test_sets_that_have_no_estimate_say_why(rows: np.ndarray, reason: str) -> None:
-    result = estimate_dimension(rows, 3, 5, bootstraps=20, seed=0)
+    result = estimate_dimension(rows, 3, 5, resamples=20, seed=0, resampling="bootstrap")
     assert result.dimension is None
     assert reason in result.reason
 
@@ -129,7 +137,7 @@ def test_images_are_scaled_down_but_never_up() -> None:
 
 
 def test_the_scale_sweep_is_that_of_each_number_of_neighbours(points: np.ndarray) -> None:
-    found = estimate_dimension(points, 10, 20, bootstraps=5, seed=0)
+    found = estimate_dimension(points, 10, 20, resamples=5, seed=0)
     assert min(found.by_scale) == 3
     assert max(found.by_scale) == 100
     near = sorted_distances(points, 100)[0]
@@ -142,5 +150,5 @@ def test_curve_sizes_can_all_be_measured(available: int, last: int, wanted: list
     sizes = curve_sizes(available, last, wanted)
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == min(available, 20_000)
-    assert len(sizes) == 1 or sizes[0] >= 2 * (last + 2)
-    assert all(size in sizes for size in wanted if 2 * (last + 2) <= size < sizes[-1])
+    assert len(sizes) == 1 or sizes[0] >= 2 * (last + 3)
+    assert all(size in sizes for size in wanted if 2 * (last + 3) <= size < sizes[-1])

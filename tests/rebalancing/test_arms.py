@@ -13,7 +13,7 @@ from workflow_scripts.training.checkpoints import Checkpoints
 
 CLASSES = ["T-shirt/top", "Trouser", "Sandal", "Bag"]
 KNOWN = [0, 1, 5, 8]
-SETTINGS = ClassifierSettings(steps=40, batch=32, width=4, smallest_crop=0.7, learning_rate=0.1)
+SETTINGS = ClassifierSettings(steps=20, batch=16, width=4, smallest_crop=0.7, learning_rate=0.1)
 
 
 def test_synthetic_images_that_are_copies_show_no_gain_beyond_that_of_repetition(tmp_path):

@@ -111,7 +111,7 @@ def test_no_timer_makes_snakemake_look_for_jobs_again(tmp_path: Path) -> None:
 def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
     study = yaml.safe_load(SMOKE.read_text())
     study["replication"]["sampels"] = 5
-    study["complexity"] = {"bootstraps": -1}
+    study["complexity"] = {"resamples": -1}
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(study))
     done = run_snakemake(tmp_path, config=wrong)
@@ -119,7 +119,7 @@ def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "replication.sampels" in output
     assert "samples" in output
-    assert "complexity.bootstraps" in output
+    assert "complexity.resamples" in output
     assert not (tmp_path / "results").exists()
 
 

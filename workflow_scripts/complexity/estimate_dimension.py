@@ -19,9 +19,9 @@ def main(snakemake: Any) -> None:
     indices = np.sort(read_npy(snakemake.input.order)[:size])
     images = shrink(read_npy(snakemake.input.images)[indices], settings["resolution"])
     first, last = settings["neighbours"]
-    result = estimate_dimension(images, first, last, settings["bootstraps"], seed, device)
-    about = {"images": size, "duplicates": size - result.distinct, "resolution": images.shape[1]}
-    write_json(snakemake.output[0], {**asdict(result), **about})
+    dimension = estimate_dimension(images, first, last, settings["resamples"], seed, device, settings["resampling"])
+    about = {"images": size, "duplicates": size - dimension.distinct, "resolution": images.shape[1]}
+    write_json(snakemake.output[0], {**asdict(dimension), **about})
 
 
 run(main, snakemake)

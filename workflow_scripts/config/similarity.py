@@ -24,4 +24,3 @@ class Similarity(Model):
     )
     standard_error: float = Field(0.002, gt=0, lt=1, description="of the measure, when pairs are sampled")
     exact_pairs: int = Field(500_000, ge=1, le=MOST, description="up to so many pairs of images all are taken")
-    bootstraps: int = Field(500, ge=10, le=100_000, description="resamples of the images for the intervals")

@@ -96,8 +96,8 @@ def imbalanced_subset(labels: np.ndarray, classes: Sequence[str], profile: Profi
             + " or hold out fewer images"
         )
     kept = [
-        np.random.default_rng([seed, one]).permutation(np.flatnonzero(labels == one))[:count]
-        for one, count in enumerate(counts)
+        np.random.default_rng([seed, index]).permutation(np.flatnonzero(labels == index))[:count]
+        for index, count in enumerate(counts)
     ]
     return np.sort(np.concatenate(kept)).astype(np.int64)
 

@@ -1,20 +1,33 @@
 """Intrinsic dimension of a set of images: maximum likelihood (Levina and Bickel 2004) and TwoNN (Facco et al. 2017).
 
-The bootstrap follows Feng et al. 2021: resample with replacement, drop repeated rows, estimate, average. They search
-neighbours anew in every resample and for every k; here one search of the whole set serves all: a row's neighbours
-within a resample are those of its neighbours in the whole set that are present, in the same order.
+The value is that of the whole set. Its interval comes from subsets drawn without replacement (Politis and Romano 1994;
+the delete-d jackknife of Shao and Wu 1989): with subsets of b of n images, the variance of the whole set's value is
+that of the subsets' values times b / (n - b). The subsets hold half of the images, or more where half is too few.
+
+`bootstrap` is the way of Feng et al. 2021: resample with replacement, drop repeated rows, estimate, average. A resample
+holds 63 % of the images, and fewer images have a lower estimated dimension: its value and interval are those of smaller
+sets, and its interval hardly ever holds the value of the whole set.
+
+Neighbours are searched once in the whole set: a row's neighbours within a part of it are those of its neighbours in the
+whole set that are present, in the same order.
+
+The local estimate from k neighbours has an infinite variance for k = 3, a finite one from 4 on; take 5 or more.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy import special
 
+from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.core.progress import progress
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 
 LARGEST_SCALE = 100  # neighbours
+Resampling = Literal["subsets", "bootstrap"]
+
 SCALES = 12  # numbers of neighbours from 3 to the largest, evenly on a logarithmic axis
 
 # For the growth of the dimension with size:
@@ -26,11 +39,11 @@ CURVE_LARGEST = 20_000  # images: the search takes time in proportion to its squ
 class Dimension:
     """Intrinsic dimension of a set of images.
 
-    dimension: mean over bootstrap resamples, with the 2.5 % and 97.5 % quantiles `low` and `high`; None, with the
-    `reason`, if the set is too small for the neighbours asked for. whole_set: the estimate without resampling, also for
-    every k (`per_k`), for single k of a wide range (`by_scale`: the more neighbours, the coarser the view), with the
-    inverses averaged instead (`mackay_ghahramani`), and by TwoNN (`two_nn`).
-    distinct: distinct images measured; resamples: those that were large enough.
+    dimension: of the whole set with its 95 % interval `low` to `high`; by `bootstrap` the mean over resamples with
+    their 2.5 % and 97.5 % quantiles. None, with the `reason`, if the set is too small for the neighbours asked for.
+    whole_set: the estimate without resampling, also for every k (`per_k`), for single k of a wide range (`by_scale`:
+    the more neighbours, the coarser the view), with the inverses averaged instead (`mackay_ghahramani`), and by TwoNN
+    (`two_nn`). distinct: distinct images measured; resamples: those that were large enough.
     """
 
     dimension: float | None
@@ -93,10 +106,21 @@ def resampled(distances: np.ndarray, indices: np.ndarray, present: np.ndarray, w
     return distances[rows][there & (position <= wanted)].reshape(len(rows), wanted), True
 
 
+def fewest_images(last: int) -> int:
+    """Distinct images that an estimate from `last` neighbours, with an interval, needs."""
+    return last + 3
+
+
 def estimate_dimension(
-    rows: np.ndarray, first: int, last: int, bootstraps: int, seed: int, device: torch.device | str = "cpu"
+    rows: np.ndarray,
+    first: int,
+    last: int,
+    resamples: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    resampling: Resampling = "subsets",
 ) -> Dimension:
-    """Intrinsic dimension of images, uint8 or float (n, ...), by k = first..last neighbours, first >= 3.
+    """Intrinsic dimension of images, uint8 or float (n, ...), averaged over k = first..last neighbours, first >= 3.
 
     Exact duplicates are dropped before anything else: a distance of zero has no logarithm.
     """
@@ -105,52 +129,59 @@ def estimate_dimension(
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     rows = rows[np.sort(np.unique(keys, return_index=True)[1])]
     count = len(rows)
-    if count < last + 2:
-        reason = f"{count} distinct images, but at least {last + 2} are needed for {last} neighbours"
+    if count < fewest_images(last):
+        fewest = fewest_images(last)
+        reason = f"{count} distinct images, but at least {fewest} are needed for {last} neighbours and an interval"
         return Dimension(None, None, None, None, {}, {}, None, None, count, 0, reason)
 
-    # Of so many neighbours, a resample (which holds a row with probability 1 - 1/e) nearly always has `last`.
+    # Of so many neighbours, a part of the set (half of it, or more) nearly always has `last`.
     width = min(count - 1, max(int(2.2 * last) + 20, LARGEST_SCALE))
-    found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+    near = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+    part = max(-(-count // 2), last + 2)
     random = np.random.default_rng([seed, count])
     estimates = []
-    with progress(bootstraps, "resamples", label="dimension") as bar:
-        for _ in range(bootstraps):
+    with progress(resamples, "resamples", label="dimension") as bar:
+        for _ in range(resamples):
             bar.advance()
+            chosen = random.integers(0, count, count) if resampling == "bootstrap" else random.permutation(count)[:part]
             present = np.zeros(count, dtype=bool)
-            present[random.integers(0, count, count)] = True
+            present[chosen] = True
             if np.count_nonzero(present) < last + 1:
                 continue
-            near, enough = resampled(found.distances, found.indices, present, last)
+            distances, enough = resampled(near.distances, near.indices, present, last)
             while not enough:
                 width = min(count - 1, 2 * width)
-                found = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
-                near, enough = resampled(found.distances, found.indices, present, last)
-            estimates.append(maximum_likelihood(near, first, last).mean())
+                near = nearest_neighbours(rows, rows, width, device=device, exclude_self=True)
+                distances, enough = resampled(near.distances, near.indices, present, last)
+            estimates.append(maximum_likelihood(distances, first, last).mean())
 
-    per_k = maximum_likelihood(found.distances, first, last)
-    inverse = maximum_likelihood(found.distances, first, last, average="inverse")
+    per_k = maximum_likelihood(near.distances, first, last)
+    inverse = maximum_likelihood(near.distances, first, last, average="inverse")
     widest = min(count - 2, LARGEST_SCALE)
     scales = np.unique(np.geomspace(3, widest, SCALES).round().astype(int))
-    every = maximum_likelihood(found.distances, 3, widest)
+    every = maximum_likelihood(near.distances, 3, widest)
     whole: dict[str, Any] = {
         "whole_set": float(per_k.mean()),
         "per_k": {first + i: float(value) for i, value in enumerate(per_k)},
         "by_scale": {int(k): float(every[k - 3]) for k in scales if np.isfinite(every[k - 3])},
         "mackay_ghahramani": float(inverse.mean()),
-        "two_nn": two_nearest_neighbours(found.distances),
+        "two_nn": two_nearest_neighbours(near.distances),
         "distinct": count,
         "resamples": len(estimates),
     }
     reason = ""
-    if 2 * len(estimates) < bootstraps:
+    if 2 * len(estimates) < resamples:
         reason = f"most resamples of {count} distinct images hold too few for {last} neighbours"
     elif not np.isfinite([*estimates, *per_k, whole["two_nn"]]).all():
         reason = "some images have all their neighbours at one distance"
     if reason:
         return Dimension(None, None, None, None, {}, {}, None, None, count, len(estimates), reason)
-    low, high = np.quantile(estimates, [0.025, 0.975])
-    return Dimension(float(np.mean(estimates)), float(low), float(high), **whole)
+    if resampling == "bootstrap":
+        low, high = np.quantile(estimates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Dimension(float(np.mean(estimates)), float(low), float(high), **whole)
+    se = np.std(estimates, ddof=1) * np.sqrt(part / (count - part))
+    half = float(special.stdtrit(count - 1, (1 + LEVEL) / 2) * se)
+    return Dimension(whole["whole_set"], max(whole["whole_set"] - half, 0.0), whole["whole_set"] + half, **whole)
 
 
 def curve_sizes(available: int, last: int, wanted: list[int]) -> list[int]:
@@ -159,7 +190,7 @@ def curve_sizes(available: int, last: int, wanted: list[int]) -> list[int]:
     Geometric from twice the fewest images that so many neighbours allow to all, no more than CURVE_LARGEST; the
     `wanted` ones are among them where they can be measured.
     """
-    smallest, largest = 2 * (last + 2), min(available, CURVE_LARGEST)
+    smallest, largest = 2 * fewest_images(last), min(available, CURVE_LARGEST)
     if largest <= smallest:
         return [largest]
     spread = np.geomspace(smallest, largest, CURVE_SIZES).round().astype(int).tolist()

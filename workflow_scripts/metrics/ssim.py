@@ -72,31 +72,31 @@ def prepare(images: np.ndarray, channels: Channels = "luminance", device: torch.
 def ssim_pairs(prepared: Prepared, first: Tensor, second: Tensor) -> Tensor:
     """SSIM float32 (P,) of image first[p] with image second[p], int64 (P,) on the device; memory is bounded."""
     device = prepared.values.device
-    found = torch.empty(len(first), device=device)
+    ssim = torch.empty(len(first), device=device)
     with progress(len(first), "pairs", label="SSIM") as bar:
-        for count in (_compare_on_cpu if device.type == "cpu" else _compare_on_gpu)(prepared, first, second, found):
+        for count in (_compare_on_cpu if device.type == "cpu" else _compare_on_gpu)(prepared, first, second, ssim):
             bar.advance(count)
-    return found
+    return ssim
 
 
-def _compare_on_cpu(prepared: Prepared, first: Tensor, second: Tensor, found: Tensor) -> Iterator[int]:
+def _compare_on_cpu(prepared: Prepared, first: Tensor, second: Tensor, ssim: Tensor) -> Iterator[int]:
     tile = max(1, TILE_BYTES // (3 * prepared.values[0].nbytes))
     order = np.lexsort((second // tile, first // tile))
-    maps = [one.numpy() for one in (prepared.values, prepared.shift, prepared.mean, prepared.spread)]
-    result = found.numpy()
+    maps = [tensor.numpy() for tensor in (prepared.values, prepared.shift, prepared.mean, prepared.spread)]
+    result = ssim.numpy()
 
     def compare(start: int) -> int:
         pairs = order[start : start + CPU_PAIRS]
-        some = np.empty(len(pairs), np.float32)
-        ssim_of_pairs(*maps, first.numpy()[pairs], second.numpy()[pairs], some)  # type: ignore[call-arg]
-        result[pairs] = some
+        block = np.empty(len(pairs), np.float32)
+        ssim_of_pairs(*maps, first.numpy()[pairs], second.numpy()[pairs], block)  # type: ignore[call-arg]
+        result[pairs] = block
         return len(pairs)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         yield from pool.map(compare, range(0, len(first), CPU_PAIRS))
 
 
-def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, found: Tensor) -> Iterator[int]:
+def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, ssim: Tensor) -> Iterator[int]:
     size = max(1, GPU_PAIR_BYTES // prepared.values[0].nbytes)
     for start in range(0, len(first), size):
         i, j = first[start : start + size], second[start : start + size]
@@ -108,7 +108,7 @@ def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, found: Te
         other_mean.add_(prepared.shift[j][:, :, None, None])
         energy = mean.square().addcmul_(other_mean, other_mean).add_(C1)
         luminance = mean.mul_(other_mean).mul_(2).add_(C1)
-        found[start : start + len(i)] = luminance.mul_(structure).div_(energy.mul_(spread)).mean((1, 2, 3))
+        ssim[start : start + len(i)] = luminance.mul_(structure).div_(energy.mul_(spread)).mean((1, 2, 3))
         yield len(i)
 
 

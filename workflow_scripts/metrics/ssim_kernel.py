@@ -28,8 +28,8 @@ def _weighted(m, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5):
 
 # Compiled in a few seconds once for each machine, kept beside this file where that can be written.
 @numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=os.access(Path(__file__).parent, os.W_OK))
-def ssim_of_pairs(values, shift, mean, spread, first, second, found):
-    """Write the SSIM of images first[p] and second[p], int64 (P,), to found[p], float32 (P,).
+def ssim_of_pairs(values, shift, mean, spread, first, second, ssim):
+    """Write the SSIM of images first[p] and second[p], int64 (P,), to ssim[p], float32 (P,).
 
     values float32 (N, C, H, W), shift (N, C), mean and spread (N, C, H - 10, W - 10): as `ssim.Prepared` has them.
     """
@@ -70,4 +70,4 @@ def ssim_of_pairs(values, shift, mean, spread, first, second, found):
                     columns[c] += above / (energies * (x_spread[r, c] + y_spread[r, c]))
             for c in range(wide):
                 total += columns[c]
-        found[p] = total / (channels * high * wide)
+        ssim[p] = total / (channels * high * wide)

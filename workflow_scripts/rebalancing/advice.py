@@ -1,6 +1,6 @@
 """Advice for one data set: whether to rebalance it with a generator, in lines that a person can act on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,147 +10,169 @@ from scipy.stats import false_discovery_control
 
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.data.imbalance import head_middle_tail, lacking_counts
-from workflow_scripts.rebalancing.gain_law import GainLaw, Prediction
-from workflow_scripts.rebalancing.gains import ORIGINAL
+from workflow_scripts.rebalancing.gain_law import Prediction
+from workflow_scripts.rebalancing.gains import MEASURE, MOST_SEEDS, ORIGINAL, WORTHWHILE
 
 Recommendation = Literal["generator", "simpler", "leave", "unknown"]
 BALANCED = 1.5  # ratio of the largest to the smallest class below which there is little to rebalance
 FALSE_DISCOVERIES = 0.05  # share of classes wrongly said to gain (Benjamini and Hochberg 1995)
 NAMED = 5  # classes named in a line
+REMEDIES = {
+    ORIGINAL: "leaving the set as it is",
+    "class-weights": "weighting the loss by class",
+    "repetition": "repeating the rare images",
+    "balanced-softmax": "balanced softmax",
+}
+Estimate = tuple[float, float, float]  # with the ends of its 95 % interval
 
 
 @dataclass(frozen=True)
 class MeasuredGain:
     """What was measured on the data set itself, in points, with 95 % intervals over seeds.
 
-    arm: the best of so many `arms`, whose gain is a little flattered by the choice if there are several. over_original,
-    over_best: (gain, low, high) of the arm. baseline: that of the smallest difference, see `over_baselines`. by_class:
-    columns part (class), gain, p_value (two-sided) over the original. synthetic: the arm's synthetic images, None if
-    not counted. copies: (percentage, low, high) of them that are copies of training images, None without any.
+    arm: the best of so many `arms`. baseline: the best of the simpler methods. over_original: gain of the arm.
+    baseline_gain: of the baseline. over_best: of the best arm over the best baseline, see `over_baselines`, as is
+    seeds_needed. tail: gain in the recall of the rarest third of the classes, None if it has none. by_class: columns
+    part (class), gain, p_value (two-sided) over the original, of the classes that are as rare in every seed. synthetic:
+    the arm's synthetic images, None if not counted. copies: percentage of them that are copies of training images.
     """
 
     arm: str
     arms: int
     seeds: int
-    over_original: tuple[float, float, float]
+    over_original: Estimate
     baseline: str
-    over_best: tuple[float, float, float]
+    baseline_gain: Estimate | None
+    over_best: Estimate
+    seeds_needed: float
+    tail: Estimate | None
     by_class: pd.DataFrame
     synthetic: int | None = None
-    copies: tuple[float, float, float] | None = None
+    copies: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Lines for a person (3 to 8), and the same as a JSON-able dictionary."""
+    """Lines for a person (3 to 8, the answer first), and the same as a JSON-able dictionary."""
 
     lines: tuple[str, ...]
     summary: dict[str, Any]
 
 
 def measured_gain(
-    improved: pd.DataFrame, over: pd.DataFrame, group: str, measure: str = "balanced_accuracy"
+    improved: pd.DataFrame, over: pd.DataFrame, group: str, arms: int, thirds: Sequence[Mapping[str, str]]
 ) -> MeasuredGain:
-    """The best augmentation arm of a group, from the tables of `improvements` and `over_baselines`."""
-    here = over[(over["group"] == group) & (over["measure"] == measure)]
-    best = here.iloc[int(here["gain"].argmax())]
-    arm = str(best["arm"])
-    own = improved[(improved["group"] == group) & (improved["arm"] == arm)]
-    row = own[own["measure"] == measure].iloc[0]
+    """What a group gained, from the tables of `improvements` and `over_baselines`.
+
+    arms: ways to use a generator that were compared. thirds: for each seed, head, middle or tail by class. Where the
+    seed draws which classes are rare, a class's own gain mixes them, and it is left out.
+    """
+    best = over[(over["group"] == group) & (over["measure"] == MEASURE)].iloc[0]
+    here = improved[improved["group"] == group]
+
+    def estimate(arm: str, measure: str, part: str = "") -> Estimate | None:
+        rows = here[(here["arm"] == arm) & (here["measure"] == measure) & (here["part"].fillna("") == part)]
+        return None if rows.empty else _estimate(rows.iloc[0])
+
+    arm, baseline = str(best["arm"]), str(best["baseline"])
+    over_original = estimate(arm, MEASURE)
+    assert over_original is not None
+    constant = [name for name, third in thirds[0].items() if all(seed.get(name) == third for seed in thirds)]
+    classes = here[(here["arm"] == arm) & (here["measure"] == "class_recall") & here["part"].isin(constant)]
     return MeasuredGain(
         arm=arm,
-        arms=len(here),
+        arms=arms,
         seeds=int(best["seeds"]),
-        over_original=(float(row["gain"]), float(row["low"]), float(row["high"])),
-        baseline=str(best["baseline"]),
-        over_best=(float(best["gain"]), float(best["low"]), float(best["high"])),
-        by_class=own.loc[own["measure"] == "class_recall", ["part", "gain", "p_value"]].reset_index(drop=True),
+        over_original=over_original,
+        baseline=baseline,
+        baseline_gain=estimate(baseline, MEASURE),
+        over_best=_estimate(best),
+        seeds_needed=float(best["seeds_needed"]),
+        tail=estimate(arm, "group_recall", "tail"),
+        by_class=classes[["part", "gain", "p_value"]].reset_index(drop=True),
     )
 
 
-def copied_share(quality: pd.DataFrame) -> tuple[float, float, float] | None:
+def copied_share(quality: pd.DataFrame) -> Estimate | None:
     """Percentage of copies among all synthetic images, with Wilson's interval, from a table of `measure_synthetic`.
 
-    quality: rows of one choice, columns synthetic (images) and copies_percentage by class; None without images.
+    quality: rows of one choice, columns synthetic (images) and copies_percentage by class; None without images, or
+    where too few test images set no threshold.
     """
-    images = int(quality["synthetic"].sum())
+    counted = quality[quality["copies_percentage"].notna()]
+    images = int(counted["synthetic"].sum())
     if not images:
         return None
-    copies = round(float((quality["copies_percentage"].fillna(0) * quality["synthetic"]).sum() / 100))
+    copies = round(float((counted["copies_percentage"] * counted["synthetic"]).sum() / 100))
     low, high = wilson(copies, images)
     return 100 * copies / images, 100 * float(low), 100 * float(high)
 
 
 def advise(
-    similarity: float,
-    interval: tuple[float, float],
-    law: GainLaw | None,
+    similarity: Estimate,
+    law: Mapping[str, Any] | None,
+    prediction: Prediction | None,
     measured: MeasuredGain | None,
     counts: np.ndarray,
     classes: Sequence[str],
     matrix: np.ndarray | None = None,
-    worthwhile: float = 1.0,
 ) -> Advice:
     """Advice from what is known: gains measured on this very set first, then the law, else the cheapest next step.
 
-    similarity: of the set, with its 95 % interval. counts: (C,) training images. matrix: (C, C) similarity of class
-    pairs. worthwhile: gain in points below which a generator is not worth its training.
+    similarity: of all classes of the set. law: a summary of `GainLaw`; prediction: by its curve. counts: (C,) training
+    images. matrix: (C, C) similarity of class pairs.
     """
-    prediction = None
-    if law is not None and law.identified:
-        prediction = law.predict(similarity, (interval[1] - interval[0]) / (2 * 1.96))
     ratio = float(np.max(counts) / max(np.min(counts), 1))
     lacking = lacking_counts(counts)
     if ratio < BALANCED:
         recommendation: Recommendation = "leave"
-        certainty, reasons = "shown", ["The classes are about equally large: there is little to rebalance."]
+        certainty, lines = "shown", ["Leave the set as it is: its classes are about equally large."]
     elif measured is not None:
-        recommendation, certainty, reasons = _by_measurement(measured, worthwhile)
+        recommendation, certainty, lines = _by_measurement(measured)
     elif prediction is not None:
-        recommendation, certainty, reasons = _by_law(prediction, worthwhile)
+        recommendation, certainty, lines = _by_law(prediction)
     else:
-        recommendation, certainty, reasons = "unknown", "not known", _without_either(law)
-    gaining, how = _gaining(measured, counts, classes, matrix)
-    lines = [
-        f"Similarity of the classes (SSIM-supSubCls, 1 = identical): {similarity:.3f} [{interval[0]:.3f}, "
-        f"{interval[1]:.3f}]; the largest class has {ratio:.3g} times as many images as the smallest."
-    ]
-    if prediction is not None:
-        far = ", extrapolated: no set of such a similarity was measured" if prediction.extrapolated else ""
-        gain = _interval(prediction.gain, prediction.low, prediction.high)
-        lines.append(f"At that similarity the law expects a gain of {gain} over the set as it is{far}.")
+        recommendation, certainty, lines = "unknown", "not known", _without_either(law)
+    value, low, high = similarity
+    lines.append(
+        f"The largest class has {ratio:.3g} times as many images as the smallest. Similarity of the classes (mean SSIM "
+        f"of images from two classes, 1 = identical): {value:.3f} ({low:.3f} to {high:.3f})."
+    )
+    if prediction is not None and measured is not None:
+        far = ", though no set of such a similarity was measured" if prediction.extrapolated else ""
+        gain = _points((prediction.gain, prediction.low, prediction.high))
+        lines.append(f"At that similarity the law of gains predicts {gain} over the set as it is{far}.")
     elif law is not None and measured is not None:
-        lines.append(f"The law of gains is not identified ({law.reason}), so only this set's own runs count.")
-    lines += reasons
+        lines.append(f"Law of gains: {law['reason']}. So only this set's own runs count.")
+    gaining, how = _gaining(measured, counts, classes, matrix)
     if recommendation != "leave":
+        if measured is not None and measured.tail is not None:
+            lines.append(
+                f"With {measured.arm}, the recall of the rarest third of the classes changes by "
+                f"{_points(measured.tail)}."
+            )
         if gaining:
             lines.append(f"{how}: {_listed(gaining)}.")
-        copied = "so look for copies (quality.csv beside the synthetic images)"
-        if measured is not None and measured.synthetic is not None:
-            copied = f"and {measured.arm} found {measured.synthetic or 'no'} synthetic images to add"
-            if measured.copies is not None:
-                share, low, high = measured.copies
-                copied += f", of which {share:.1f} % [{low:.1f}, {high:.1f}] are copies of training images"
         lines.append(
             f"To balance the set, {int((lacking > 0).sum())} classes lack {int(lacking.sum()):,} images; the smallest "
-            f"class has {int(np.min(counts)):,} to learn from, {copied}."
+            f"class has {int(np.min(counts)):,} to learn from{_copied(measured)}."
         )
     lines.append(
         {
             "shown": "How sure: shown on this set.",
             "indicated": "How sure: indicated by the law from other sets, not shown on this one.",
-            "not known": "How sure: not known; treat this as a question to measure, not as an answer.",
+            "not known": "How sure: not known. Treat this as a question to measure, not as an answer.",
         }[certainty]
     )
     summary = {
         "recommendation": recommendation,
         "certainty": certainty,
-        "similarity": similarity,
-        "similarity_interval": list(interval),
+        "similarity": value,
+        "similarity_interval": [low, high],
         "imbalance_ratio": ratio,
         "lacking_images": int(lacking.sum()),
-        "worthwhile_points": worthwhile,
-        "law": None if law is None else {"identified": law.identified, "reason": law.reason},
+        "worthwhile_points": WORTHWHILE,
+        "law": None if law is None else {key: law[key] for key in ("verdict", "identified", "reason")},
         "expected_gain": None if prediction is None else vars(prediction),
         "measured_gain": None if measured is None else _measured_summary(measured),
         "classes_to_gain": gaining,
@@ -159,68 +181,74 @@ def advise(
     return Advice(tuple(lines), summary)
 
 
-def _by_measurement(measured: MeasuredGain, worthwhile: float) -> tuple[Recommendation, str, list[str]]:
+def _by_measurement(measured: MeasuredGain) -> tuple[Recommendation, str, list[str]]:
     gain, low, high = measured.over_best
     plain = measured.baseline == ORIGINAL
-    against = (
-        "the set as it is, which no simpler method beat" if plain else f"the best simpler method, {measured.baseline}"
-    )
+    simpler = REMEDIES.get(measured.baseline, measured.baseline)
+    instead: Recommendation = "leave" if plain else "simpler"
+    use = "leave the set as it is" if plain else f"use {measured.baseline} instead"
+    against = f"{_points(measured.over_best)} of balanced accuracy compared with {simpler}, the best simpler method"
     seeds = "one seed" if measured.seeds == 1 else f"{measured.seeds} seeds"
-    best = f"the best of {measured.arms} ways to use a generator, {measured.arm}" if measured.arms > 1 else measured.arm
-    lines = [
-        f"Measured here over {seeds}, {best}: {_interval(*measured.over_original)} over the set as it is, "
-        f"{_interval(gain, low, high)} over {against}."
-    ]
-    instead = "leave the set as it is" if plain else f"use {measured.baseline}"
-    if low > 0 and gain >= worthwhile:
-        lines.append(f"Rebalance with the generator ({measured.arm}): it beats every simpler method.")
-        return "generator", "shown", lines
+    ways = f" (the best of {measured.arms} ways to use one, {measured.arm})" if measured.arms > 1 else ""
+    gained = f"over the set as it is, the generator{ways} gains {_points(measured.over_original)}"
+    if measured.baseline_gain is not None:
+        gained += f", {simpler} {_points(measured.baseline_gain)}"
+    basis = f"Measured over {seeds}: {gained}."
+    if low > 0 and gain >= WORTHWHILE:
+        return "generator", "shown", [f"Train a generator for the rare classes: it brings {against}.", basis]
     if low > 0:
-        lines.append(
-            f"The generator ({measured.arm}) beats every simpler method, but by less than the "
-            f"{_points(worthwhile)} that you asked for: {instead}."
-        )
-        return ("leave" if plain else "simpler"), "shown", lines
-    if high < worthwhile:
-        lines.append(f"Do not train a generator for this: {instead}; more seeds would hardly change that.")
-        return ("leave" if plain else "simpler"), "shown", lines
-    first = "Leave the set as it is for now" if plain else f"Use {measured.baseline} for now"
-    lines.append(f"{first}: whether the generator does better is open. {_more_seeds(measured, worthwhile)}")
-    return "unknown", "not known", lines
+        line = f"A generator hardly pays, {use}: it brings {against}, less than the {WORTHWHILE:g} point it should."
+        return instead, "shown", [line, basis]
+    if high < WORTHWHILE:
+        return instead, "shown", [f"Do not train a generator for this, {use}: a generator brings {against}.", basis]
+    if measured.seeds == 1:
+        line = "Not enough data to say whether a generator helps: one seed gives no interval. Run at least three seeds"
+    else:
+        line = f"Not enough data to say whether a generator beats {simpler}: it brings {against}"
+        if np.isfinite(measured.seeds_needed):
+            line += f". About {measured.seeds_needed - measured.seeds:.0f} more seeds would tell"
+        else:
+            line += f". Even {MOST_SEEDS} seeds would hardly tell, so the difference is too small to matter much"
+    cheap = "leave the set as it is" if plain else f"use {measured.baseline}, which is cheaper"
+    return "unknown", "not known", [f"{line}; until then, {cheap}.", basis]
 
 
-def _by_law(prediction: Prediction, worthwhile: float) -> tuple[Recommendation, str, list[str]]:
+def _by_law(prediction: Prediction) -> tuple[Recommendation, str, list[str]]:
     simpler = "class weights, repetition or balanced softmax"
-    if prediction.low >= worthwhile and not prediction.extrapolated:
-        text = f"A generator is likely to pay, but the law compares with the set as it is: run {simpler} beside it."
-        return "generator", "indicated", [text]
-    if prediction.high < worthwhile:
-        text = (
-            f"A generator is not likely to bring {_points(worthwhile)}: use {simpler} instead; they cost one training."
+    gain = f"{_points((prediction.gain, prediction.low, prediction.high))} over the set as it is"
+    if prediction.low >= WORTHWHILE and not prediction.extrapolated:
+        line = (
+            f"A generator is likely to pay: other sets predict {gain}. Simpler methods may do as well: try {simpler}."
         )
-        return "simpler", "indicated", [text]
-    text = f"That does not tell whether a generator brings {_points(worthwhile)}: begin with {simpler}, then measure."
-    return "unknown", "not known", [text]
+        return "generator", "indicated", [line]
+    if prediction.high < WORTHWHILE:
+        return "simpler", "indicated", [f"A generator is not likely to pay: other sets predict {gain}. Use {simpler}."]
+    far = ", and no set of such a similarity was measured" if prediction.extrapolated else ""
+    line = (
+        f"Not enough data to say whether a generator pays: other sets predict {gain}{far}. Begin with {simpler}, then "
+    )
+    return "unknown", "not known", [line + "run the target gm_aug_cls on this set."]
 
 
-def _without_either(law: GainLaw | None) -> list[str]:
-    why = "no law of gains was fitted" if law is None else f"the law of gains is not identified ({law.reason})"
+def _without_either(law: Mapping[str, Any] | None) -> list[str]:
+    why = "no law of gains was fitted" if law is None else f"the law of gains predicts nothing here ({law['reason']})"
     return [
-        f"Nothing can be predicted for this set: {why}, and no gain was measured on it.",
+        f"Nothing can be said about a generator for this set: no gain was measured on it, and {why}.",
         "The cheapest next step: train the classifier with class weights, repetition and balanced softmax, with three "
-        "seeds each; only if the rare classes are still poor, run the target gm_aug_cls on this set.",
+        "seeds each. If the rare classes are still poor, run the target gm_aug_cls on this set.",
     ]
 
 
-def _more_seeds(measured: MeasuredGain, worthwhile: float) -> str:
-    """About how many seeds would tell, from the width of the interval."""
-    _, low, high = measured.over_best
-    if not np.isfinite([low, high]).all():
-        return "One seed gives no interval: run three at least."
-    seeds = int(np.ceil(measured.seeds * ((high - low) / 2 / worthwhile) ** 2))
-    if seeds > 50:
-        return f"The runs scatter too much to see {_points(worthwhile)} with any affordable number of seeds."
-    return f"About {max(seeds, measured.seeds + 2)} seeds would tell {_points(worthwhile)} from none."
+def _copied(measured: MeasuredGain | None) -> str:
+    if measured is None or measured.synthetic is None:
+        return ", so look for copies (quality.csv beside the synthetic images)"
+    said = f"; {measured.arm} found {measured.synthetic or 'no'} synthetic images to add"
+    if measured.synthetic and measured.copies is None:
+        said += "; to count the copies among them takes 100 test images"
+    if measured.copies is not None:
+        share, low, high = measured.copies
+        said += f", of which {share:.1f} % ({low:.1f} to {high:.1f}) are copies of training images"
+    return said
 
 
 def _gaining(
@@ -228,11 +256,11 @@ def _gaining(
 ) -> tuple[list[str], str]:
     """Names of the classes that gain most, and how this is known."""
     if measured is not None:
-        rose = measured.by_class[measured.by_class["gain"] > 0].sort_values("gain", ascending=False, kind="stable")
-        known = measured.by_class["p_value"].dropna()
-        adjusted = pd.Series(false_discovery_control(known) if len(known) else [], index=known.index, dtype=float)
-        shown = rose[adjusted.reindex(rose.index) <= FALSE_DISCOVERIES]
-        return [str(name) for name in shown["part"]], "Classes whose recall rose, seed for seed"
+        known = measured.by_class.dropna(subset="p_value")
+        adjusted = false_discovery_control(known["p_value"]) if len(known) else np.empty(0)
+        rose = known[(adjusted <= FALSE_DISCOVERIES) & (known["gain"] > 0)]
+        rose = rose.sort_values("gain", ascending=False, kind="stable")
+        return rose["part"].astype(str).tolist(), "Classes whose recall rises with it"
     rare = np.flatnonzero((head_middle_tail(counts) == "tail") & (lacking_counts(counts) > 0))
     if matrix is None:
         order = rare[np.argsort(np.asarray(counts)[rare], kind="stable")]
@@ -242,30 +270,36 @@ def _gaining(
         alike = np.nanmean(others, axis=1) if len(classes) > 1 else np.zeros(len(rare))
         order = rare[np.argsort(alike, kind="stable")]
         how = "Candidates for a gain by the published claim (rare classes, least like the others first)"
-    return [classes[one] for one in order], how
+    return [classes[index] for index in order], how
 
 
 def _measured_summary(measured: MeasuredGain) -> dict[str, Any]:
-    parts = ("gain", "low", "high")
+    def as_dictionary(estimate: Estimate | None) -> dict[str, float | None] | None:
+        return estimate and dict(zip(("gain", "low", "high"), map(_finite, estimate), strict=True))
+
     return {
         "arm": measured.arm,
         "arms": measured.arms,
         "seeds": measured.seeds,
-        "over_original": dict(zip(parts, map(_finite, measured.over_original), strict=True)),
+        "seeds_needed": _finite(measured.seeds_needed),
+        "over_original": as_dictionary(measured.over_original),
         "baseline": measured.baseline,
-        "over_best": dict(zip(parts, map(_finite, measured.over_best), strict=True)),
+        "baseline_gain": as_dictionary(measured.baseline_gain),
+        "over_best": as_dictionary(measured.over_best),
+        "tail": as_dictionary(measured.tail),
         "synthetic": measured.synthetic,
         "copies_percentage": None if measured.copies is None else list(measured.copies),
     }
 
 
-def _interval(gain: float, low: float, high: float) -> str:
-    interval = f" [{low:+.1f}, {high:+.1f}]" if np.isfinite([low, high]).all() else " (one seed, no interval)"
+def _estimate(row: pd.Series) -> Estimate:
+    return float(row["gain"]), float(row["low"]), float(row["high"])
+
+
+def _points(estimate: Estimate) -> str:
+    gain, low, high = estimate
+    interval = f" ({low:+.1f} to {high:+.1f})" if np.isfinite([low, high]).all() else " (one seed, no interval)"
     return f"{gain:+.1f} points{interval}"
-
-
-def _points(value: float) -> str:
-    return "1 point" if value == 1 else f"{value:g} points"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,13 +21,13 @@ def chosen_groups(matrix: np.ndarray, classes: list[str], wanted: dict[str, int]
     if wanted["size"] > len(classes):
         raise InputError(f"rebalancing.groups.size: {wanted['size']} given, but there are {len(classes)} classes")
     for kind in ("alike", "unlike", "random"):
-        found = class_groups(matrix, wanted["size"], wanted[kind], kind)
-        if len(found) < wanted[kind]:
+        chosen = class_groups(matrix, wanted["size"], wanted[kind], kind)
+        if len(chosen) < wanted[kind]:
             raise InputError(
-                f"rebalancing.groups.{kind}: {wanted[kind]} given, but {len(classes)} classes give only {len(found)} "
+                f"rebalancing.groups.{kind}: {wanted[kind]} given, but {len(classes)} classes give only {len(chosen)} "
                 f"different groups of {wanted['size']}"
             )
-        groups |= {f"{kind}-{i + 1}": [classes[one] for one in group] for i, group in enumerate(found)}
+        groups |= {f"{kind}-{i + 1}": [classes[index] for index in group] for i, group in enumerate(chosen)}
     return groups
 
 
@@ -40,31 +40,33 @@ def main(snakemake: Any) -> None:
     result = {}
     for name, classes in groups.items():
         place = np.full(len(known) + 1, -1)
-        place[[known.index(one) for one in classes]] = np.arange(len(classes))
+        place[[known.index(class_name) for class_name in classes]] = np.arange(len(classes))
         within = place[image_set.labels]
         rows = np.flatnonzero(within >= 0)
-        supers = {
-            key: [one for one in some if one in classes] for key, some in image_set.manifest["superclasses"].items()
-        }
-        found = measure_similarity(
+        # All classes of a group side by side, in `all` too, whatever super-class they come from: the law of gains
+        # compares these values.
+        similarity_of_group = measure_similarity(
             shrink(image_set.images[rows], settings["resolution"]),
             within[rows],
             classes,
-            # Classes of a chosen group stand side by side, whatever super-class they come from.
-            supers if name == "all" else None,
+            None,
             settings["channels"],
             settings["standard_error"],
             settings["exact_pairs"],
-            settings["bootstraps"],
             device=device,
         )
-        value = found.overall[settings["measure"]]
+        value = similarity_of_group.flat.get(settings["measure"])
         if value is None:
             raise InputError(
                 f"similarity.measure: {settings['measure']} cannot be measured in the group {name} "
                 f"({', '.join(classes)}); choose another measure or larger groups"
             )
-        result[name] = {"classes": classes, "measure": settings["measure"], **asdict(value), "pairs": found.pairs}
+        result[name] = {
+            "classes": classes,
+            "measure": settings["measure"],
+            **asdict(value),
+            "pairs": similarity_of_group.pairs,
+        }
     write_json(snakemake.output[0], {"groups": result})
 
 

@@ -16,16 +16,14 @@ from workflow_scripts.rebalancing.gains import improvements, over_baselines, run
 
 def main(snakemake: Any) -> None:
     params, output = snakemake.params, snakemake.output
-    counts = {
-        tuple(about.values()): read_json(path) for about, path in zip(params.runs, snakemake.input.counts, strict=True)
-    }
+    counts = map(read_json, snakemake.input.counts)
     parts = []
-    for (about, arm), path in zip(product(params.runs, params.arms), snakemake.input.predictions, strict=True):
-        found, predictions = counts[tuple(about.values())], read_npy(path)
-        # The first row holds the true labels.
+    runs = product(zip(params.runs, counts, strict=True), params.arms)
+    for ((cell, classes), arm), path in zip(runs, snakemake.input.predictions, strict=True):
+        predictions = read_npy(path)  # the first row holds the true labels
         rows = run_rows(
-            f"{about['dataset']}/{about['group']}", arm, about["seed"], predictions[0], predictions[1:],
-            found["classes"], np.array(found["thirds"]),
+            f"{cell['dataset']}/{cell['group']}", arm, cell["seed"], predictions[0], predictions[1:],
+            classes["classes"], np.array(classes["thirds"]),
         )  # fmt: skip
         parts.append(rows)
     table = pd.concat(parts)

@@ -35,13 +35,12 @@ def main(snakemake: Any) -> None:
     classes = read_json(snakemake.input.groups)["groups"][snakemake.wildcards.group]["classes"]
     labels = read_column(snakemake.input.labels, "label")
     place = np.full(len(known) + 1, -1)  # the last entry, which -1 points at, stands for unlabelled images
-    place[[known.index(one) for one in classes]] = np.arange(len(classes))
+    place[[known.index(class_name) for class_name in classes]] = np.arange(len(classes))
     within = place[labels]
     test = read_npy(snakemake.input.held_out)
     test = test[within[test] >= 0]
-    missing = [
-        one for one, count in zip(classes, np.bincount(within[test], minlength=len(classes)), strict=True) if not count
-    ]
+    tested = np.bincount(within[test], minlength=len(classes))
+    missing = [class_name for class_name, count in zip(classes, tested, strict=True) if not count]
     if missing:
         raise InputError(
             f"datasets.{name}.held_out: among the {len(test)} held-out images of this group none is of class "
@@ -64,7 +63,7 @@ def main(snakemake: Any) -> None:
         snakemake.output.counts,
         {
             "classes": classes,
-            "labels": [known.index(one) for one in classes],
+            "labels": [known.index(class_name) for class_name in classes],
             "counts": counts.tolist(),
             "wanted": wanted.tolist(),
             "candidates": (wanted * params.budget).tolist(),

@@ -1,6 +1,8 @@
 """Figures of rebalancing: the law of gains, the gains of each arm, class counts, and the similarity of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,6 @@ from scipy.stats import norm
 from workflow_scripts.core import figures
 from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.data.imbalance import GROUPS
-from workflow_scripts.rebalancing.gain_law import GainLaw
 from workflow_scripts.rebalancing.gains import ORIGINAL
 
 GAIN = "gain over the original set (points)"
@@ -27,41 +28,36 @@ COLUMNS = {  # of the figure of gains: measure and part, and its title
 }
 
 
-def draw_gain_law(law: GainLaw) -> Figure:
-    """Gains against similarity with the 95 % intervals of both; the law and its band only where it is identified."""
-    points = law.points
+def draw_gain_law(points: pd.DataFrame, curve: pd.DataFrame, law: Mapping[str, Any]) -> Figure:
+    """Gains against similarity with the 95 % intervals of both; the law and its band only where it has a curve.
+
+    points: of `gain_table`. curve, law: curve and summary of a `GainLaw`.
+    """
     figure = Figure(figsize=(5.8, 4.2), layout="constrained")
     axes = figure.subplots()
-    reach = norm.ppf((1 + LEVEL) / 2)
-    styles = figures.generator_styles(points.datasets)
-    for name, style in styles.items():
-        here = points.only(np.array([dataset == name for dataset in points.datasets], dtype=bool))
+    datasets = points["group"].str.split("/").str[0]
+    handles: list[Line2D | Patch] = []
+    for name, style in figures.generator_styles(datasets).items():
+        mine = points[(datasets == name) & points["gain_se"].notna()]
+        x, y, low, high = (mine[key].to_numpy() for key in ("similarity", "gain", "gain_low", "gain_high"))
+        figures.points_with_bars(axes, x, y, low, high, style)
+        across = norm.ppf((1 + LEVEL) / 2) * mine["similarity_se"]
         axes.errorbar(
-            here.similarity, here.gain, reach * here.gain_se, reach * here.similarity_se, fmt=style.marker,
-            color=style.colour, elinewidth=0.9, capsize=2, linestyle="none", zorder=3,
-        )  # fmt: skip
+            mine["similarity"], mine["gain"], xerr=across, color=style.colour, elinewidth=0.9, linestyle="none"
+        )
+        handles.append(Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=name))
     axes.axhline(0.0, color=figures.CONTROL, linewidth=0.8)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=name)
-        for name, style in styles.items()
-    ]
-    if law.identified:
-        left, right = axes.get_xlim()
-        at = np.linspace(left, right, 121)
-        low, high = law.band(at)
-        limits = axes.get_ylim()
-        axes.plot(at, law.gain(at), color=LAW)
-        axes.fill_between(at, low, high, color=LAW, alpha=0.15, linewidth=0)
-        axes.set_xlim(left, right)
-        axes.set_ylim(limits[0], max(limits[1], float(law.gain(points.similarity).max()) * 1.1))
-        ends = " to ".join(f"{end:.3g}".replace("inf", "∞") for end in law.q_interval)
-        figures.coloured_lines(axes, "law of gains", [(f"q = {law.q:.3g} [{ends}], p = {law.p:.3g} points", LAW)])
-        handles += [
-            Line2D([], [], color=LAW, label="law p exp(−q S)"),
-            Patch(color=LAW, alpha=0.15, label="its 95 % interval"),
-        ]
-    else:
-        figures.coloured_lines(axes, "law of gains", [(f"not identified: {law.reason}", LAW)])
+    if len(curve):
+        axes.plot(curve["similarity"], curve["gain"], color=LAW)
+        axes.fill_between(curve["similarity"], curve["low"], curve["high"], color=LAW, alpha=0.15, linewidth=0)
+        axes.set_xlim(curve["similarity"].iloc[0], curve["similarity"].iloc[-1])
+        label = "law p exp(−q S)" if law["identified"] else "mean gain"
+        handles += [Line2D([], [], color=LAW, label=label), Patch(color=LAW, alpha=0.15, label="its 95 % interval")]
+    said = [law["verdict"], *wrap(law["reason"], 90)]
+    if law["identified"]:
+        ends = " to ".join("∞" if end is None else f"{end:.3g}" for end in law["q_interval"])
+        said = [f"q = {law['q']:.3g} ({ends}), p = {law['p']:.3g} points"]
+    figures.coloured_lines(axes, "law of gains", [(line, LAW) for line in said])
     axes.set_xlabel("similarity of the classes, SSIM-supSubCls")
     axes.set_ylabel(GAIN)
     if handles:
@@ -69,38 +65,32 @@ def draw_gain_law(law: GainLaw) -> Figure:
     return figure
 
 
-def gain_law_table(law: GainLaw) -> pd.DataFrame:
-    """The numbers of `draw_gain_law`: columns kind (measured, law), dataset, similarity, gain, low, high (points)."""
-    points, reach = law.points, norm.ppf((1 + LEVEL) / 2)
-    measured = {"similarity": points.similarity, "gain": points.gain}
-    measured |= {"low": points.gain - reach * points.gain_se, "high": points.gain + reach * points.gain_se}
-    parts = [pd.DataFrame({"kind": "measured", "dataset": points.datasets, **measured})]
-    if law.identified:
-        at = np.linspace(points.similarity.min(), points.similarity.max(), 121)
-        low, high = law.band(at)
-        curve = {"similarity": at, "gain": law.gain(at), "low": low, "high": high}
-        parts.append(pd.DataFrame({"kind": "law", "dataset": "", **curve}))
-    return pd.concat(parts)
+def gain_law_table(points: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of `draw_gain_law`: columns kind (measured, law), group, similarity, gain, low, high (points)."""
+    measured = points.rename(columns={"gain_low": "low", "gain_high": "high"})
+    columns = ["group", "similarity", "gain", "low", "high"]
+    parts = [measured.assign(kind="measured"), curve.assign(kind="law", group="")]
+    return pd.concat(part[["kind", *columns]] for part in parts if len(part))
 
 
-def describe_gain_law(law: GainLaw) -> str:
+def describe_gain_law(law: Mapping[str, Any]) -> str:
     """What the figure of the law of gains shows, in words."""
-    end = f"gains fall as {law.p:.3g} exp(-{law.q:.3g} S) points" if law.identified else f"no law: {law.reason}"
-    return f"Gain over the original set against the similarity S of the classes; {end}."
+    found = f"the law is {law['verdict']}" if law["verdict"] != "not enough" else "no law is drawn"
+    return f"Gain over the original set against the similarity of the classes; {found}: {law['reason']}."
 
 
-def draw_improvements(found: pd.DataFrame, augmentations: Sequence[str], title: str = "") -> Figure:
+def draw_improvements(gains: pd.DataFrame, augmentations: Sequence[str], title: str = "") -> Figure:
     """A row for each arm, a column for each measure and group of classes; dots with the 95 % intervals of the pairs.
 
-    found: rows of `improvements` for one group. augmentations: arms with synthetic images, drawn apart from the
+    gains: rows of `improvements` for one group. augmentations: arms with synthetic images, drawn apart from the
     baselines. A hollow dot has no interval (one seed).
     """
-    arms = [name for name in augmentations if name in set(found["arm"])]
-    arms += [name for name in dict.fromkeys(found["arm"]) if name not in arms]
-    parts = zip(found["measure"], found["part"], found["arm"], strict=True)
-    rows = dict(zip(parts, found[["gain", "low", "high"]].to_numpy(float), strict=True))
+    arms = [name for name in augmentations if name in set(gains["arm"])]
+    arms += [name for name in dict.fromkeys(gains["arm"]) if name not in arms]
+    parts = zip(gains["measure"], gains["part"], gains["arm"], strict=True)
+    rows = dict(zip(parts, gains[["gain", "low", "high"]].to_numpy(float), strict=True))
     columns = {
-        key: label for key, label in COLUMNS.items() if key in set(zip(found["measure"], found["part"], strict=True))
+        key: label for key, label in COLUMNS.items() if key in set(zip(gains["measure"], gains["part"], strict=True))
     }
     figure = Figure(figsize=(1.6 + 1.55 * len(columns), 1.7 + 0.28 * len(arms)), layout="constrained")
     grid = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
@@ -147,7 +137,7 @@ def draw_counts(classes: Sequence[str], real: np.ndarray, synthetic: np.ndarray,
                 f"{missing[at]:,} missing", (real[at] + synthetic[at] + missing[at], at), xytext=(4, 0),
                 textcoords="offset points", va="center", fontsize=7.5, color="#B00020",
             )  # fmt: skip
-    axes.set_yticks(place, [classes[one] for one in order])
+    axes.set_yticks(place, [classes[index] for index in order])
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_xlim(0, 1.02 * float((real + synthetic + missing).max()) * (1.16 if missing.any() else 1.0))
     axes.grid(False, axis="y")

@@ -11,6 +11,7 @@ from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.metrics.quality import compare
 from workflow_scripts.replication.measures import calibrated_threshold, rate
 
+COPIES = ("copies_percentage", "copies_low", "copies_high")
 MEASURES = ("frechet", "precision", "recall", "density", "coverage")
 SHARE = 0.01  # of the test images would count as copies at the threshold
 
@@ -21,21 +22,24 @@ def main(snakemake: Any) -> None:
     images, labels = read_npy(files.images), read_column(files.labels, "label")
     training, test = images[read_npy(files.subset)], read_npy(files.test)
     chance = nearest_neighbours(images[test], training, 1, device=device).distances[:, 0]
-    threshold = calibrated_threshold(chance, max(SHARE, 1 / len(chance))).rms
+    # Of fewer test images none can count as a copy by chance, so there is no such threshold.
+    threshold = calibrated_threshold(chance, SHARE).rms if len(chance) >= 1 / SHARE else None
     rows = []
     for choice, path, label_path in zip(snakemake.params.choices, files.synthetic, files.synthetic_labels, strict=True):
         synthetic, intended = read_npy(path), read_column(label_path, "label")
-        about = zip(counts["classes"], counts["labels"], counts["thirds"], strict=True)
-        for within, (name, label, third) in enumerate(about):
+        classes = zip(counts["classes"], counts["labels"], counts["thirds"], strict=True)
+        for within, (name, label, third) in enumerate(classes):
             mine = synthetic[intended == within]
             row: dict[str, Any] = {"choice": choice, "class": name, "third": third, "synthetic": len(mine)}
-            if len(mine):
+            if len(mine) and threshold is not None:
                 nearest = nearest_neighbours(mine, training, 1, device=device).distances[:, 0]
                 copies = rate(nearest <= threshold)
-                row |= {"copies_percentage": copies.percentage, "copies_low": copies.low, "copies_high": copies.high}
+                row |= dict(zip(COPIES, (copies.percentage, copies.low, copies.high), strict=True))
             quality = compare(images[test[labels[test] == label]], mine, device)
-            rows.append(row | {key: quality[key] for key in MEASURES} | {"threshold_rms": threshold})
-    write_csv(snakemake.output[0], pd.DataFrame(rows))
+            rows.append(row | {key: quality[key] for key in MEASURES})
+    columns = ["choice", "class", "third", "synthetic", *COPIES, *MEASURES]
+    table = pd.DataFrame(rows).reindex(columns=columns).assign(threshold_rms=threshold)
+    write_csv(snakemake.output[0], table)
 
 
 run(main, snakemake)

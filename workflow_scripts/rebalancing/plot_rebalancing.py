@@ -13,15 +13,15 @@ from workflow_scripts.rebalancing.drawing import draw_counts, draw_improvements
 
 def main(snakemake: Any) -> None:
     wildcards, output = snakemake.wildcards, snakemake.output
-    found = read_csv(snakemake.input.improvements)
-    found = found[found["group"] == f"{wildcards.dataset}/{wildcards.group}"].fillna({"part": ""})
+    gains = read_csv(snakemake.input.improvements)
+    gains = gains[gains["group"] == f"{wildcards.dataset}/{wildcards.group}"].fillna({"part": ""})
     augmented = [arm for arm in snakemake.params.arms if arm not in snakemake.params.baselines]
-    figure = draw_improvements(found, augmented, f"{wildcards.dataset}, {wildcards.group}")
+    figure = draw_improvements(gains, augmented, f"{wildcards.dataset}, {wildcards.group}")
     description = (
         f"Gains in accuracy over the original set on {wildcards.dataset}, {wildcards.group}, with 95 % intervals: "
         "a row for each remedy, a column for each measure."
     )
-    save_figure(figure, output.gains, found, description)
+    save_figure(figure, output.gains, gains, description)
     counts, chosen = read_json(snakemake.input.counts), read_csv(snakemake.input.report)
     real, wanted = np.array(counts["counts"]), np.array(counts["wanted"])
     figure = draw_counts(counts["classes"], real, chosen["found"].to_numpy(), wanted)

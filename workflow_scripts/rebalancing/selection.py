@@ -58,7 +58,7 @@ def _fill(
     place = np.arange(len(order)) - first[sorted_labels]  # among the candidates of its class
     allowed = sorted_accepted & (place < (len(order) if budget is None else budget))
     before = np.concatenate([[0], np.cumsum(allowed)])
-    rank = before[1:] - before[first[sorted_labels]]  # from 1: which accepted one of its class
+    rank = before[1:] - before[first[sorted_labels]]  # from 1: which of the accepted ones of its class
     chosen = allowed & (rank <= wanted[sorted_labels])
     found = np.bincount(sorted_labels[chosen], minlength=len(classes))
     limit = available if budget is None else np.minimum(available, budget)

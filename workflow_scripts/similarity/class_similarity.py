@@ -8,9 +8,11 @@ so that every pair of sub-classes counts alike, however rare they are. With it c
 sub-class, of pairs from different super-classes, and the contrast of the first two.
 
 Standard errors take images, not pairs, as the unit: pairs that share an image depend on each other. They are those of
-dyadic data (Aronow, Samii and Assenova 2015); the interval is by a bootstrap over images of the measure's linear part,
-scaled to that standard error. (Within each class and each cell of the matrix the parts of the images sum to zero, so
-that resampling all images gives the variance of resampling within classes.)
+dyadic data (Aronow, Samii and Assenova 2015), V = sum over images of R_i^2 - sum over pairs of e_p^2 with e_p a pair's
+part in the error and R_i the sum over the pairs of image i, each class corrected for its number of images as the
+jackknife does. The intervals are Student's, with Satterthwaite's degrees of freedom: the few images of a rare class
+tell its own part of the variance badly. A class with too few images to tell its part (one, or two within a class) takes
+the mean of the other classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,24 +20,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import special
 
+from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.metrics.ssim import Channels, prepare, ssim_pairs
 
 FIRST_PAIRS = 4000  # of a sample; it is doubled until the standard error is small enough
 FEWEST_PAIRS = 2  # of each pair of classes: one alone says nothing of their variance
 PREPARED_BYTES = 2**29  # of images in memory at once, with their statistics
-DRAW_BYTES = 2**26  # of one chunk of resamples
 MEASURES = ("between_sub", "within", "contrast", "between_super")
 
 
 @dataclass(frozen=True)
 class Value:
-    """A mean SSIM (or a difference of two) with its standard error and 95 % interval; None where it has no pairs."""
+    """A mean SSIM (or a difference of two) with its standard error and 95 % interval.
+
+    Error and ends are None where every class has too few images to tell them.
+    """
 
     value: float
-    se: float
-    low: float
-    high: float
+    se: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,10 @@ class ClassSimilarity:
     """Similarity of classes.
 
     matrix, matrix_se: (C, C) mean SSIM of pairs of images from two classes (diagonal: of two images of one), NaN
-    without such pairs; the error is NaN, too, where a class has a single image. overall: mean over super-classes;
-    by_superclass: each by itself; both by name of measure. pairs: how many were compared. exact: whether that is all
-    pairs. sampling_se: of S against that of all pairs, 0 where all pairs of different classes were compared.
+    without such pairs; the error is NaN, too, where a class has a single image (two within a class). overall: mean over
+    super-classes; by_superclass: each by itself; flat: all classes as one super-class, which is how groups of classes
+    are measured too; by name of measure, None where it has no pairs. pairs: how many were compared. exact: whether that
+    is all pairs. sampling_se: of S against that of all pairs, 0 where all pairs of different classes were compared.
     """
 
     classes: tuple[str, ...]
@@ -53,6 +60,7 @@ class ClassSimilarity:
     matrix_se: np.ndarray
     overall: dict[str, Value | None]
     by_superclass: dict[str, dict[str, Value | None]]
+    flat: dict[str, Value | None]
     pairs: int
     exact: bool
     sampling_se: float
@@ -67,7 +75,6 @@ def measure_similarity(
     channels: Channels = "luminance",
     standard_error: float = 0.002,
     exact_pairs: int = 500_000,
-    bootstraps: int = 500,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> ClassSimilarity:
@@ -84,13 +91,15 @@ def measure_similarity(
     present = np.flatnonzero(counts)
     counts = counts[present]
     notes += [
-        f"class {name!r} has one image: no pair within it, and intervals leave out how another image of it would differ"
+        f"class {name!r} has {'one image' if count == 1 else 'two images'}: too few to tell how much its images "
+        "differ, so intervals take the mean of the other classes; three images are enough"
         for name, count in zip(kept, counts, strict=True)
-        if count == 1
+        if count < 3
     ]
     weights, by_superclass = _weights(kept, superclasses)
+    flat = _weights(kept, None)[1]["all"]
     # Images sorted by class; those of class c start at starts[c].
-    members = np.concatenate([np.flatnonzero(labels == one) for one in present])
+    members = np.concatenate([np.flatnonzero(labels == index) for index in present])
     starts = np.cumsum(counts) - counts
     most = _most_pairs(counts)
     if most.sum() <= exact_pairs:
@@ -98,34 +107,35 @@ def measure_similarity(
         c, d = np.repeat(np.arange(len(kept)), counts)[place]
         cell = c * len(kept) - c * (c - 1) // 2 + d - c
         pairs = members[place]
-        found, sampling_se = _compare(images, pairs, channels, device), 0.0
+        ssim, sampling_se = _compare(images, pairs, channels, device), 0.0
     else:
-        shuffled = np.concatenate([random.permutation(one) for one in np.split(members, starts[1:])])
+        shuffled = np.concatenate([random.permutation(own) for own in np.split(members, starts[1:])])
         wanted, had = max(FEWEST_PAIRS, -(-FIRST_PAIRS // len(most))), 0
-        pairs, cell, found = np.empty((2, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0)
+        pairs, cell, ssim = np.empty((2, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0)
         while True:
             more, more_cell = _some_pairs(counts, starts, had, wanted)
-            found = np.concatenate([found, _compare(images, shuffled[more], channels, device)])
+            ssim = np.concatenate([ssim, _compare(images, shuffled[more], channels, device)])
             pairs, cell = np.concatenate([pairs, shuffled[more]], axis=1), np.concatenate([cell, more_cell])
-            sampling_se = _sampling_se(found, cell, most, weights["between_sub"])
-            if sampling_se <= standard_error or len(found) == most.sum():
+            sampling_se = _sampling_se(ssim, cell, most, weights["between_sub"])
+            if sampling_se <= standard_error or len(ssim) == most.sum():
                 break
             had, wanted = wanted, 2 * wanted
 
-    errors = _Errors(counts, pairs, cell, found, len(images))
-    names = [*weights, *((group, name) for group, each in by_superclass.items() for name in each)]
-    every = [*weights.values(), *(one for each in by_superclass.values() for one in each.values())]
-    values = dict(zip(names, errors.values(np.array(every), bootstraps, random), strict=True))
+    errors = _Errors(counts, labels, present, pairs, cell, ssim)
+    superclass_measures = [(group, name) for group in by_superclass for name in by_superclass[group]]
+    rows = [*weights.values(), *flat.values(), *(by_superclass[group][name] for group, name in superclass_measures)]
+    values = iter(errors.values(np.array(rows)))
     return ClassSimilarity(
-        tuple(kept),
-        errors.matrix(errors.mean),
-        errors.matrix(errors.cell_se()),
-        {name: values[name] for name in weights},
-        {group: {name: values[group, name] for name in each} for group, each in by_superclass.items()},
-        len(found),
-        len(found) == int(most.sum()),
-        sampling_se,
-        tuple(notes),
+        classes=tuple(kept),
+        matrix=errors.matrix(errors.mean),
+        matrix_se=errors.matrix(errors.cell_se()),
+        overall={name: next(values) for name in weights},
+        flat={name: next(values) for name in flat},
+        by_superclass={group: {name: next(values) for name in named} for group, named in by_superclass.items()},
+        pairs=len(ssim),
+        exact=len(ssim) == int(most.sum()),
+        sampling_se=sampling_se,
+        notes=tuple(notes),
     )
 
 
@@ -141,13 +151,13 @@ def _compare(images: np.ndarray, pairs: np.ndarray, channels: Channels, device: 
         # So many pairs that it pays to take together those of the same two blocks of images.
         block = place.reshape(pairs.shape) // size
         key = block.min(axis=0) * blocks + block.max(axis=0)
-    found = np.empty(pairs.shape[1])
-    for one in np.unique(key):
-        rows = np.flatnonzero(key == one)
+    ssim = np.empty(pairs.shape[1])
+    for block_pair in np.unique(key):
+        rows = np.flatnonzero(key == block_pair)
         used, place = np.unique(pairs[:, rows], return_inverse=True)
         first, second = torch.from_numpy(place.reshape(2, -1)).to(device)
-        found[rows] = ssim_pairs(prepare(images[used], channels, device), first, second).double().cpu().numpy()
-    return found
+        ssim[rows] = ssim_pairs(prepare(images[used], channels, device), first, second).double().cpu().numpy()
+    return ssim
 
 
 def _most_pairs(counts: np.ndarray) -> np.ndarray:
@@ -182,8 +192,8 @@ def _weights(
     c, d = np.triu_indices(len(kept))
     by_superclass: dict[str, dict[str, np.ndarray]] = {}
     place = np.full(len(kept), -1)
-    for number, (name, some) in enumerate((superclasses or {"all": kept}).items()):
-        inside = np.isin(kept, list(some))
+    for number, (name, members) in enumerate((superclasses or {"all": kept}).items()):
+        inside = np.isin(kept, list(members))
         if not inside.any():
             continue
         place[inside] = number
@@ -194,8 +204,8 @@ def _weights(
     overall = {}
     for name in ("between_sub", "within", "contrast"):
         # The mean over the super-classes that have such pairs.
-        some_weights = [each[name] for each in by_superclass.values() if each[name].any()]
-        overall[name] = np.mean(some_weights, axis=0) if some_weights else np.zeros(len(c))
+        known = [measures[name] for measures in by_superclass.values() if measures[name].any()]
+        overall[name] = np.mean(known, axis=0) if known else np.zeros(len(c))
     return overall | {"between_super": _shares(place[c] != place[d])}, by_superclass
 
 
@@ -203,69 +213,85 @@ def _shares(cells: np.ndarray) -> np.ndarray:
     return cells / max(np.count_nonzero(cells), 1)
 
 
-def _sampling_se(found: np.ndarray, cell: np.ndarray, most: np.ndarray, weights: np.ndarray) -> float:
+def _sampling_se(ssim: np.ndarray, cell: np.ndarray, most: np.ndarray, weights: np.ndarray) -> float:
     """Standard error of the weighted mean of cells against that of all pairs, pairs being a sample of each cell.
 
     A cell of which all pairs are in the sample adds none: rare classes would otherwise never let it fall.
     """
     count = np.bincount(cell, minlength=len(most))
-    mean = np.bincount(cell, found, len(most)) / np.maximum(count, 1)
-    variance = np.bincount(cell, (found - mean[cell]) ** 2, len(most)) / np.maximum(count - 1, 1)
+    mean = np.bincount(cell, ssim, len(most)) / np.maximum(count, 1)
+    variance = np.bincount(cell, (ssim - mean[cell]) ** 2, len(most)) / np.maximum(count - 1, 1)
     left_out = 1 - count / np.maximum(most, 1)
     return float(np.sqrt((weights**2 * left_out * variance / np.maximum(count, 1)).sum()))
 
 
 class _Errors:
-    """Means of cells, and the errors of their weighted sums.
+    """Means of cells, mean (cells,), NaN without pairs, and the errors of their weighted sums."""
 
-    mean: (cells,), NaN without pairs. smallest: (cells,) independent comparisons of a cell: its pairs, or the images of
-    the rarer of its two classes.
-    """
-
-    def __init__(self, counts: np.ndarray, pairs: np.ndarray, cell: np.ndarray, found: np.ndarray, images: int) -> None:
-        c, d = np.triu_indices(len(counts))
-        self.classes, self.pairs, self.cell, self.images = len(counts), pairs, cell, images
-        self.count = np.bincount(cell, minlength=len(c))
+    def __init__(
+        self,
+        counts: np.ndarray,
+        labels: np.ndarray,
+        present: np.ndarray,
+        pairs: np.ndarray,
+        cell: np.ndarray,
+        ssim: np.ndarray,
+    ) -> None:
+        self.counts, self.pairs, self.cell = counts, pairs, cell
+        self.class_of = np.searchsorted(present, labels)  # of each image; beyond the last for none
+        self.first, self.second = np.triu_indices(len(counts))
+        self.count = np.bincount(cell, minlength=len(self.first))
         with np.errstate(invalid="ignore"):
-            self.mean = np.bincount(cell, found, len(c)) / self.count
-        self.smallest = np.minimum(self.count, np.minimum(counts[c], counts[d]))
-        # Deviations from a mean that was taken from the same few are too small, by this on average.
-        lost = np.sqrt(self.smallest / np.maximum(self.smallest - 1, 1))
-        self.share = (found - self.mean[cell]) * (lost / np.maximum(self.count, 1))[cell]  # of a pair in a mean's error
+            self.mean = np.bincount(cell, ssim, len(self.first)) / self.count
+        self.share = (ssim - self.mean[cell]) / np.maximum(self.count, 1)[cell]  # of a pair in a mean's error
+        # The jackknife's factors on an image's part in the error of a mean between classes, and within one.
+        between = np.sqrt(counts / np.maximum(counts - 1, 1))
+        within = np.sqrt(counts * np.maximum(counts - 1, 1)) / np.maximum(counts - 2, 1)
+        self.inside = self.first == self.second
+        self.factors = [np.where(self.inside, within[side], between[side]) for side in (self.first, self.second)]
 
     def matrix(self, cells: np.ndarray) -> np.ndarray:
         """Cells as a symmetric matrix (C, C)."""
-        full, (c, d) = np.empty((self.classes, self.classes)), np.triu_indices(self.classes)
-        full[c, d] = full[d, c] = cells
+        full = np.empty((len(self.counts), len(self.counts)))
+        full[self.first, self.second] = full[self.second, self.first] = cells
         return full
 
     def cell_se(self) -> np.ndarray:
         """Standard error of each cell's mean, NaN where that cannot be known."""
         # One sum for each image in each cell that it takes part in.
-        keys, place = np.unique(np.tile(self.cell, 2) * self.images + self.pairs.reshape(-1), return_inverse=True)
-        by_image = np.bincount(place, np.tile(self.share, 2))
-        cells = len(self.count)
+        images, cells = len(self.class_of), len(self.count)
+        keys, place = np.unique(np.tile(self.cell, 2) * images + self.pairs.reshape(-1), return_inverse=True)
+        parts = np.concatenate([factor[self.cell] * self.share for factor in self.factors])
+        squares = np.bincount(keys // images, np.bincount(place, parts) ** 2, cells)
         own = np.bincount(self.cell, self.share**2, cells)
-        squares = np.bincount(keys // self.images, by_image**2, cells)
-        return np.where(self.smallest > 1, np.sqrt(np.maximum(squares - own, own)), np.nan)
+        fewest = np.minimum(self.counts[self.first], self.counts[self.second])
+        return np.where(fewest > 1 + self.inside, np.sqrt(np.maximum(squares - own, own)), np.nan)
 
-    def values(self, weights: np.ndarray, bootstraps: int, random: np.random.Generator) -> list[Value | None]:
+    def values(self, weights: np.ndarray) -> list[Value | None]:
         """The weighted mean of cells for each row of weights (K, cells), None where it has no pairs."""
-        known = weights.any(axis=1) & ~(weights != 0)[:, self.count == 0].any(axis=1)
-        middle, by_image, se = np.zeros(len(weights)), np.zeros((len(weights), self.images)), np.zeros(len(weights))
-        for k in np.flatnonzero(known):
-            part = weights[k][self.cell] * self.share
-            by_image[k] = sum(np.bincount(side, part, self.images) for side in self.pairs)
-            # Each pair stands in the squares of two images, and once in the sum over pairs that share an image.
-            se[k] = np.sqrt(max((by_image[k] ** 2).sum() - (part**2).sum(), (part**2).sum()))
-            middle[k] = weights[k] @ np.nan_to_num(self.mean)
-        scale = se / np.maximum(np.sqrt((by_image**2).sum(axis=1)), 1e-300)
-        equal, chunk = np.full(self.images, 1 / self.images), max(1, DRAW_BYTES // (8 * self.images))
-        draws = (
-            random.multinomial(self.images, equal, min(chunk, bootstraps - i)) for i in range(0, bootstraps, chunk)
+        return [None if not row.any() or (row[self.count == 0] != 0).any() else self._value(row) for row in weights]
+
+    def _value(self, weights: np.ndarray) -> Value:
+        part = weights[self.cell] * self.share
+        by_image = sum(
+            np.bincount(side, factor[self.cell] * part, len(self.class_of))
+            for side, factor in zip(self.pairs, self.factors, strict=True)
         )
-        # Not by BLAS, whose last digit depends on the number of threads.
-        moved = np.concatenate([np.einsum("bi,ki->bk", some - 1.0, by_image) for some in draws]) * scale
-        low, high = middle + np.quantile(moved, [0.025, 0.975], axis=0)
-        found = np.stack([middle, se, low, high], axis=1).tolist()
-        return [Value(*one) if ok else None for one, ok in zip(found, known, strict=True)]
+        classes = len(self.counts)
+        by_class = np.bincount(self.class_of, by_image**2, classes + 1)[:classes]
+        used = weights != 0
+        inside = np.isin(np.arange(classes), self.first[used & self.inside])
+        takes_part = np.isin(np.arange(classes), np.concatenate([self.first[used], self.second[used]]))
+        degrees = self.counts - 1 - inside
+        known = takes_part & (degrees > 0)
+        value = float(weights @ np.nan_to_num(self.mean))
+        if not known.any():
+            return Value(value, None, None, None)
+        per_image = (by_class * self.counts)[known].mean()
+        by_class = np.where(known, by_class, np.where(takes_part, per_image / self.counts, 0.0))
+        # Each pair stands in the squares of two images, and once in the sum over pairs that share an image.
+        own = (part**2).sum()
+        se = float(np.sqrt(max(by_class.sum() - own, own)))
+        free = by_class.sum() ** 2 / max((by_class**2 / np.maximum(degrees, 1)).sum(), 1e-300)
+        half = float(special.stdtrit(max(free, 1.0), (1 + LEVEL) / 2)) * se
+        return Value(value, se, value - half, value + half)

@@ -21,7 +21,7 @@ def draw_class_similarity(
     lines part those that follow each other in the order.
     """
     values = np.asarray(matrix, dtype=float)[np.ix_(order, order)]
-    names = [classes[one] for one in order]
+    names = [classes[index] for index in order]
     count = len(names)
     side = max(3.4, 0.34 * count if count <= MOST_WRITTEN else 0.19 * count) if count <= 60 else 11.0
     figure = Figure(figsize=(side + 2.2, side + 1.2), layout="constrained")
@@ -42,7 +42,7 @@ def draw_class_similarity(
                     color=_readable(colours(image.norm(value))),
                 )  # fmt: skip
     if superclass is not None:
-        _part(axes, [superclass[one] for one in order], side / count)
+        _part(axes, [superclass[index] for index in order], side / count)
     figure.colorbar(image, ax=axes, label="mean SSIM of image pairs", shrink=0.8)
     return figure
 

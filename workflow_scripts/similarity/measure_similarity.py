@@ -19,13 +19,13 @@ DEFINITION = (
 )
 
 
-def as_json(found: ClassSimilarity) -> dict[str, Any]:
+def as_json(similarity: ClassSimilarity) -> dict[str, Any]:
     """Strict JSON; what could not be measured is null."""
     matrices = {
-        name: [[value if np.isfinite(value) else None for value in row] for row in getattr(found, name).tolist()]
+        name: [[value if np.isfinite(value) else None for value in row] for row in getattr(similarity, name).tolist()]
         for name in ("matrix", "matrix_se")
     }
-    return asdict(found) | matrices
+    return asdict(similarity) | matrices
 
 
 def main(snakemake: Any) -> None:
@@ -35,7 +35,7 @@ def main(snakemake: Any) -> None:
     classes = image_set.manifest["classes"]
     if len(np.unique(image_set.labels[image_set.labels >= 0])) < 2:
         raise InputError(f"datasets.{name}: fewer than two classes with images; a similarity of classes needs two")
-    found = measure_similarity(
+    similarity = measure_similarity(
         shrink(image_set.images, settings["resolution"]),
         image_set.labels,
         classes,
@@ -43,12 +43,11 @@ def main(snakemake: Any) -> None:
         settings["channels"],
         settings["standard_error"],
         settings["exact_pairs"],
-        settings["bootstraps"],
         device=device,
     )
     resolution = min(settings["resolution"], image_set.images.shape[1])
     about = {"dataset": name, "measure": settings["measure"], "resolution": resolution, "definition": DEFINITION}
-    write_json(snakemake.output[0], about | as_json(found))
+    write_json(snakemake.output[0], about | as_json(similarity))
 
 
 run(main, snakemake)

@@ -46,16 +46,16 @@ def class_groups(matrix: np.ndarray, size: int, count: int, kind: Kind, seed: in
         groups = np.unique(np.sort(groups, axis=1), axis=0)
     if kind == "random":
         order = random.permutation(len(groups))
-        return [tuple(map(int, groups[one])) for one in order[:count]]
+        return [tuple(map(int, group)) for group in groups[order[:count]]]
     i, j = np.triu_indices(size, 1)
     similarity = matrix[groups[:, i], groups[:, j]].mean(axis=1)
     order = np.argsort(-similarity if kind == "alike" else similarity, kind="stable")
     chosen: list[tuple[int, ...]] = []
     for shared in (size // 2, size - 1):
-        for one in groups[order]:
+        for indices in groups[order]:
             if len(chosen) == count:
                 return chosen
-            group = tuple(map(int, one))
+            group = tuple(map(int, indices))
             if group not in chosen and all(len({*group} & {*other}) <= shared for other in chosen):
                 chosen.append(group)
     return chosen

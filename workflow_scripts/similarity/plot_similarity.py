@@ -12,14 +12,14 @@ from workflow_scripts.similarity.ordering import cluster_order
 
 
 def main(snakemake: Any) -> None:
-    found = read_json(snakemake.input[0])
-    matrix = np.array(found["matrix"], dtype=float)
+    similarity = read_json(snakemake.input[0])
+    matrix = np.array(similarity["matrix"], dtype=float)
     supers = read_json(snakemake.input.manifest)["superclasses"]
-    place = {one: name for name, some in supers.items() for one in some}
-    superclass = [place[one] for one in found["classes"]] if len(supers) > 1 else None
-    figure = draw_class_similarity(matrix, found["classes"], cluster_order(matrix).tolist(), superclass)
+    superclass_of = {name: superclass for superclass, members in supers.items() for name in members}
+    superclass = [superclass_of[name] for name in similarity["classes"]] if len(supers) > 1 else None
+    figure = draw_class_similarity(matrix, similarity["classes"], cluster_order(matrix).tolist(), superclass)
     description = f"Heat map of the mean structural similarity (SSIM) between images of {len(matrix)} classes."
-    save_figure(figure, snakemake.output.svg, similarity_table(matrix, found["classes"]), description)
+    save_figure(figure, snakemake.output.svg, similarity_table(matrix, similarity["classes"]), description)
 
 
 run(main, snakemake)

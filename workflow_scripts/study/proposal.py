@@ -79,7 +79,7 @@ def propose(found: Inspection, name: str, machine: Machine) -> Proposal:
             why = "there is one class only"
         left_out = {"advice": why, "diagnosis": why}
     if sizes[0] < 40:
-        parts.append("complexity:\n  neighbours: [3, 5] # the published 10 to 20 need larger training sets\n")
+        parts.append("complexity:\n  neighbours: [5, 5] # the published 10 to 20 need larger training sets\n")
     text = "\n".join(parts)
     return Proposal(text, validate(yaml.safe_load(text), name), left_out)
 

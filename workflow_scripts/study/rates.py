@@ -111,7 +111,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         first, last = config["complexity"]["neighbours"]
         more = np.random.default_rng(2).integers(0, 256, (4 * IMAGES, *shape[1:]), dtype=np.uint8)
         small = shrink(more, config["complexity"]["resolution"])
-        rounds = config["complexity"]["bootstraps"]
+        rounds = config["complexity"]["resamples"]
         _once(lambda: estimate_dimension(small[:64], first, last, rounds, 0, device), device)
         few, many = (
             _once(lambda: estimate_dimension(small[:count], first, last, rounds, 0, device), device)  # noqa: B023
