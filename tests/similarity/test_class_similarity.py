@@ -86,7 +86,6 @@ def test_memory_bounds_do_not_change_the_result(monkeypatch, exact_pairs):
     images = varied(60)
     whole = measure_similarity(images, labels, "ab", exact_pairs=exact_pairs)
     monkeypatch.setattr(module, "PREPARED_BYTES", 2 * 4 * 4 * 16 * 16 * 7)
-    monkeypatch.setattr(module, "DRAW_BYTES", 8 * 60 * 9)
     parts = measure_similarity(images, labels, "ab", exact_pairs=exact_pairs)
     np.testing.assert_allclose(parts.matrix, whole.matrix, rtol=1e-5)
     one, other = parts.overall["contrast"], whole.overall["contrast"]
