@@ -39,7 +39,7 @@ status: $(INSTALLED) ## what of a study is done, running, left: make status CONF
 
 # BASE=: what to build from, a folder or SIF file where no registry can be reached (docs/containers.md).
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
-	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/snakemake build_image --quiet rules
+	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/python -m workflow_scripts.containers.build_image
 
 # TESTS=: which of them, and other arguments of pytest. Each core tests on its own, with one thread.
 test: $(INSTALLED) ## run the quick tests (needs Python, git and make alone)

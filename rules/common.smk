@@ -1,46 +1,37 @@
 """Shared by all rules: the validated config, the image of the computing rules, the study's combinations. No rules."""
 
-from pathlib import Path
-
-ROOT = Path(workflow.current_basedir).parent
-
-# Scripts import `workflow_scripts`; the second name is the one that passes into a container.
-sys.path.insert(0, str(ROOT))
-os.environ.update(PYTHONPATH=str(ROOT), APPTAINERENV_PYTHONPATH=str(ROOT))
-
-from workflow_scripts.engine.ending import Ending
 from workflow_scripts.config.validation import (
     configured_paths,
     read_command_line,
     require_each_key_once,
     validate,
 )
-from workflow_scripts.containers.image import SOURCES as IMAGE_SOURCES
-from workflow_scripts.containers.image import image_name
-from workflow_scripts.engine.jobs import prepare_jobs_inside
-from workflow_scripts.core.errors import InputError
+from workflow_scripts.containers.image import image_path
 from workflow_scripts.core.provenance import REVISION, code_revision
+from workflow_scripts.engine.jobs import prepare_jobs_inside, set_variables
 from workflow_scripts.replication.thresholds import thresholds_in
 
 try:
-    for file in workflow.configfiles:
+    for file in engine.config_files(workflow):
         require_each_key_once(file)
-    config = read_command_line(config, workflow.config_settings.config)
-    config = validate(config, ", ".join(map(str, workflow.configfiles)) or "the config")
+    config = read_command_line(config, engine.command_line_config(workflow))
+    config = validate(config, ", ".join(engine.config_files(workflow)) or "the config")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Jobs record which code they ran, inside a container, too.
+# Jobs record which code they ran.
 os.environ.setdefault(REVISION, code_revision(ROOT))
-os.environ[f"APPTAINERENV_{REVISION}"] = os.environ[REVISION]
+set_variables(ROOT)
 
 # The image of the computing rules: they run inside it if Snakemake is called with `--sdm apptainer`.
-IMAGE = os.path.relpath(ROOT / "containers" / image_name(ROOT))
-INSIDE = any(str(method) == "apptainer" for method in workflow.deployment_settings.deployment_method)
+IMAGE = os.path.relpath(image_path(ROOT))
+INSIDE = engine.runs_inside(workflow)
 if INSIDE:
-    workflow.deployment_settings.apptainer_args = prepare_jobs_inside(
-        workflow.deployment_settings.apptainer_args, [ROOT, *configured_paths(config)], Path.cwd()
-    )
+    arguments = engine.apptainer_arguments(workflow)
+    paths = [ROOT, *configured_paths(config)]
+    engine.set_apptainer_arguments(workflow, prepare_jobs_inside(arguments, paths, Path.cwd()))
+    if engine.is_module(workflow) and not image_path(ROOT).exists():
+        raise WorkflowError(f"The container image is not there. Build it once:  make -C {ROOT} image")
 
 # The sections of the study. One that the config leaves out has no data sets.
 REPLICATION, SIMILARITY, REBALANCING, DISTILLATION = (

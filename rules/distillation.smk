@@ -294,3 +294,28 @@ rule diagnose:
         threshold=lookup(dpath="distillation/attention/threshold", within=config),
     script:
         "../workflow_scripts/distillation/diagnose.py"
+
+
+rule teachers:
+    input:
+        collect(
+            "results/distillation/{dataset}/seed-{seed}/teachers/{teacher}/logits.npy",
+            dataset=DISTILLATION["datasets"],
+            seed=DISTILLATION["seeds"],
+            teacher=TEACHERS,
+        ),
+
+
+rule distillation:
+    input:
+        branch(bool(DISTILLED), then=[*rules.collect_distillation.output]),
+
+
+rule trends:
+    input:
+        branch(bool(DISTILLED), then=[*rules.find_trends.output]),
+
+
+rule diagnosis:
+    input:
+        collect("results/diagnosis/{dataset}.{kind}", dataset=DISTILLATION["datasets"], kind=["json", "md"]),

@@ -179,16 +179,3 @@ def teachers_of(wildcards):
         "weights": [f"{folder}/{name}/weights.safetensors" for name in teachers],
         "networks": [f"{folder}/{name}/network.json" for name in teachers],
     }
-
-
-ENDING = Ending(
-    answers={
-        "one_shot": [f"results/one_shot/{dataset}.md" for dataset in REPLICATION["datasets"]],
-        "advice": [f"results/advice/{dataset}.md" for dataset in SIMILARITY["datasets"]],
-        "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
-    },
-    places={target: ["results/summary.md", "results/report.html"] for target in ("all", "report")},
-    asked=lambda: [] if workflow.dryrun else workflow.dag_settings.targets or ["all"],
-)
-if workflow.modifier.is_main_snakefile():
-    logger.addHandler(ENDING)

@@ -110,3 +110,23 @@ rule fit_published:
         runtime=30,
     script:
         "../workflow_scripts/laws/fit_published.py"
+
+
+rule replication:
+    input:
+        branch(bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output]),
+        collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=REPLICATION["datasets"]),
+        collect("results/figures/quality/{pair[space]}.svg", pair=PAIRS),
+        collect("results/figures/gallery/{pair[space]}/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
+        collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
+
+
+rule one_shot:
+    input:
+        collect("results/one_shot/{dataset}.{kind}", dataset=REPLICATION["datasets"], kind=["json", "md"]),
+        collect("results/figures/dimension/{dataset}.svg", dataset=REPLICATION["datasets"]),
+
+
+rule published:
+    input:
+        rules.fit_published.output,

@@ -311,3 +311,24 @@ rule give_advice:
         generators=REBALANCING["generators"],
     script:
         "../workflow_scripts/rebalancing/give_advice.py"
+
+
+rule gm_aug_cls:
+    input:
+        branch(bool(REBALANCED), then=[*rules.collect_rebalancing.output]),
+        collect("results/figures/rebalancing/{run[dataset]}/{run[group]}/gains.svg", run=REBALANCED),
+        collect(
+            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/synthetic/{generator}/quality.csv",
+            run=REBALANCED,
+            generator=REBALANCING["generators"],
+        ),
+
+
+rule gain_law:
+    input:
+        branch(bool(REBALANCED), then=[*rules.fit_gain_law.output]),
+
+
+rule advice:
+    input:
+        collect("results/advice/{dataset}.{kind}", dataset=SIMILARITY["datasets"], kind=["json", "md"]),

@@ -1,5 +1,22 @@
 """The effective config, the headline numbers, and the report that holds the figures of everything above."""
 
+from workflow_scripts.engine.ending import Ending
+
+# What a run says last.
+ENDING = Ending(
+    answers={
+        "one_shot": [f"results/one_shot/{dataset}.md" for dataset in REPLICATION["datasets"]],
+        "advice": [f"results/advice/{dataset}.md" for dataset in SIMILARITY["datasets"]],
+        "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
+    },
+    places={target: ["results/summary.md", "results/report.html"] for target in ("all", "report")},
+    asked=lambda: engine.asked_targets(workflow),
+)
+if not engine.is_module(workflow):
+    logger.addHandler(ENDING)
+
+# The targets whose figures the workflow's report shows.
+TARGETS = ["replication", "similarity", "gm_aug_cls", "gain_law", "advice", "trends", "diagnosis", "published"]
 RUN = "{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
 
 
@@ -37,15 +54,8 @@ rule summarise:
 
 rule write_workflow_report:
     input:
-        rules.replication.input,
-        rules.similarity.input,
-        rules.gm_aug_cls.input,
-        rules.gain_law.input,
-        rules.advice.input,
-        rules.trends.input,
-        rules.diagnosis.input,
-        rules.published.input,
-        "results/summary.md",
+        [getattr(rules, target).input for target in TARGETS],
+        rules.summarise.output,
         config="results/config.yaml",
     output:
         "results/workflow_report.html",
@@ -59,10 +69,11 @@ rule write_workflow_report:
     params:
         python=sys.executable,
         snakefile=ROOT / "Snakefile",
+        targets=TARGETS,
     # Snakemake itself makes this one, from the records of the jobs above. --nolock: the calling run holds the lock.
     shell:
         "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
-        " --report {output:q} replication similarity gm_aug_cls gain_law trends diagnosis published > {log:q} 2>&1"
+        " --report {output:q} {params.targets:q} > {log:q} 2>&1"
 
 
 rule write_report:
@@ -92,3 +103,9 @@ rule write_report:
     # It also reads what the jobs above have left beside their outputs: benchmarks and records.
     script:
         "../workflow_scripts/report/write_report.py"
+
+
+rule report:
+    input:
+        rules.write_report.output,
+        rules.write_workflow_report.output,

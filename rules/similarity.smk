@@ -42,3 +42,8 @@ rule plot_similarity:
         "results/benchmarks/plot_similarity/{dataset}.tsv"
     script:
         "../workflow_scripts/similarity/plot_similarity.py"
+
+
+rule similarity:
+    input:
+        collect("results/figures/similarity/{dataset}.svg", dataset=SIMILARITY["datasets"]),

@@ -145,16 +145,30 @@ def test_of_several_runs_that_want_the_image_at_once_one_builds_it(tmp_path: Pat
     assert (tmp_path / "containers/copycat.sif").read_bytes() == b"image"
 
 
-def test_the_program_that_builds_runs_as_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the build itself: its command line, the check of the labels, the log."""
+def test_the_program_that_builds_checks_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the build itself: the check of the labels, the log."""
     made = {"lock.sha256": sha256(ROOT / LOCK), "versions": "torch-2"}
-    monkeypatch.setattr(
-        "workflow_scripts.containers.image.build", lambda root, image, base: image.write_bytes(b"image")
-    )
-    monkeypatch.setattr("workflow_scripts.containers.image.labels", lambda image: made)
-    monkeypatch.setattr("sys.argv", ["build_image", str(tmp_path / "copycat.sif"), str(tmp_path / "build.log")])
+    module = "workflow_scripts.containers.image"
+    monkeypatch.setattr(f"{module}.build", lambda root, image, base: image.write_bytes(b"image"))
+    monkeypatch.setattr(f"{module}.labels", lambda image: made)
+    monkeypatch.setattr(f"{module}.image_path", lambda root: tmp_path / "copycat.sif")
+    monkeypatch.chdir(tmp_path)
     runpy.run_module("workflow_scripts.containers.build_image", run_name="__main__")
     assert (tmp_path / "copycat.sif").read_bytes() == b"image"
+    assert (tmp_path / image.BUILD_LOG).exists()
     made["lock.sha256"] = "another"
     with pytest.raises(SystemExit):
         runpy.run_module("workflow_scripts.containers.build_image", run_name="__main__")
+
+
+def test_an_image_that_is_there_is_not_built_and_a_build_that_fails_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Apptainer
+    monkeypatch.setattr(image, "image_path", lambda root: tmp_path)
+    image.require_image(ROOT)
+    monkeypatch.setattr(image, "image_path", lambda root: tmp_path / "missing.sif")
+    with pytest.raises(InputError, match=r"results/logs/build_image\.log"):
+        image.require_image(ROOT)
+    assert (tmp_path / image.BUILD_LOG).read_text()

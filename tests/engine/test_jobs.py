@@ -3,7 +3,8 @@
 import shlex
 from pathlib import Path
 
-from workflow_scripts.engine.jobs import mount, outside, prepare_jobs_inside
+from workflow_scripts.core.provenance import REVISION
+from workflow_scripts.engine.jobs import mount, outside, prepare_jobs_inside, set_variables
 
 
 def test_what_lies_outside_is_bound_once_with_what_links_lead_to(tmp_path: Path) -> None:
@@ -33,3 +34,12 @@ def test_chosen_variables_pass_and_a_second_call_changes_nothing(tmp_path: Path)
     assert environment["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
     assert "APPTAINERENV_SLURM_JOB_ID" not in environment
     assert prepare_jobs_inside(given, [tmp_path], tmp_path / "work", environment) == given
+
+
+def test_every_variable_of_a_job_goes_inside_too() -> None:
+    environment = {REVISION: "abc", "HOME": "/home/me"}
+    set_variables(Path("/copycat"), environment)
+    assert environment.pop("HOME") == "/home/me"
+    inside = {name.removeprefix("APPTAINERENV_"): value for name, value in environment.items() if "TAINER" in name}
+    assert inside == {name: value for name, value in environment.items() if "TAINER" not in name}
+    assert inside.items() >= {REVISION: "abc", "PYTHONPATH": "/copycat", "MALLOC_TOP_PAD_": "67108864"}.items()

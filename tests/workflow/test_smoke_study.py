@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT, SMOKE, replication_study, run_snakemake, snakemake_command
+from tests.conftest import SMOKE, replication_study, run_snakemake
 from workflow_scripts.core.gpus import visible_devices
 from workflow_scripts.core.provenance import record_of
 
@@ -95,17 +94,6 @@ def test_a_single_file_is_made_alone(smoke_run: Path) -> None:
     assert plan.returncode == 0, plan.stderr
     jobs = re.findall(r"^(?:local)?rule (\w+):", plan.stdout + plan.stderr, re.MULTILINE)
     assert jobs == ["estimate_dimension"]
-
-
-def test_no_timer_makes_snakemake_look_for_jobs_again(tmp_path: Path) -> None:
-    """Those of its limit on job starts pile up, a hundred a second in a study of a hundred jobs."""
-    refusing = "import threading; from snakemake.cli import main; threading.Timer = None; main()"
-    command = snakemake_command(tmp_path, "--", "results/config.yaml")
-    for limit, works in (("100/1s", True), ("99/1s", False)):  # the default, and a user's own
-        words = [command[0], "-c", refusing, f"--max-jobs-per-timespan={limit}", "--forceall", *command[3:]]
-        done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
-        assert (done.returncode == 0) is works, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "'NoneType' object is not callable" in done.stdout + done.stderr
 
 
 def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:

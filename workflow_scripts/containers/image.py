@@ -21,6 +21,7 @@ logger = logging.getLogger("copycat")
 
 DEFINITION = "containers/copycat.def"
 LOCK = "envs/lock.txt"
+BUILD_LOG = Path("results/logs/build_image.log")
 # Everything that the image is made from: it is built anew when one of these changes.
 SOURCES = (DEFINITION, LOCK, "workflow_scripts/containers/check_image.py")
 OLDEST_APPTAINER = (1, 2)  # build arguments
@@ -45,6 +46,21 @@ def image_name(root: Path) -> str:
     for source in SOURCES:
         digest.update(hashlib.sha256((root / source).read_bytes()).digest())
     return f"copycat-{digest.hexdigest()[:12]}.sif"
+
+
+def image_path(root: Path) -> Path:
+    """Where the image of the repository in `root` is, or will be."""
+    return root / "containers" / image_name(root)
+
+
+def require_image(root: Path) -> None:
+    """Build the image of the repository in `root` if it is not there; raises InputError, which names the log."""
+    if image_path(root).exists():
+        return
+    print(f"Building the container image, which takes some minutes ({BUILD_LOG}).", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "workflow_scripts.containers.build_image"]
+    if subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}).returncode:
+        raise InputError(f"the container image could not be built; the cause stands above and in {BUILD_LOG}.")
 
 
 def check_apptainer() -> None:

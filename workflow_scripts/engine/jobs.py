@@ -1,10 +1,19 @@
-"""What a job inside the image sees of the machine: chosen variables, and the folders that the study uses."""
+"""The environment of jobs: variables of all, and what those inside the image see of the machine."""
 
 import os
 import shlex
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
+from workflow_scripts.core.provenance import REVISION
+
+# glibc gives large blocks back to the system when they are freed, and a training frees and takes the same ones in every
+# step: most of its page faults, and of the system's time, come from that. With these a process keeps up to a gigabyte.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 # Nothing of the host's environment passes but this: which GPUs a job has, and how the network is reached.
 PASSED = (
     "CUDA_VISIBLE_DEVICES",
@@ -17,6 +26,12 @@ PASSED = (
 )
 # Snakemake sets it for each job, after the command below was made: the job's shell fills it in.
 THREADS = '--env "OMP_NUM_THREADS=$OMP_NUM_THREADS"'
+
+
+def set_variables(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set what every job needs, also inside the image: where `workflow_scripts` is, its revision, limits of malloc."""
+    variables = MALLOC | {"PYTHONPATH": str(root), REVISION: environment[REVISION]}
+    environment.update(variables | {f"APPTAINERENV_{name}": value for name, value in variables.items()})
 
 
 def outside(paths: Sequence[str | os.PathLike[str]], folder: Path) -> list[Path]:

@@ -1,0 +1,62 @@
+"""What the Snakefile uses of Snakemake's object `workflow` beyond its documented interface, each with its reason.
+
+Tried with Snakemake 9.27.1 (envs/lock.txt); tests/engine/test_workflow.py fails where a later version changes it. The
+other place with such uses is engine/plan.py, which reads a plan without running it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# What Snakemake assumes where the user sets no limit: job starts, and the seconds that they are counted in.
+DEFAULT_STARTS = (100, 1)
+
+
+def names_configs(workflow: Any) -> bool:
+    """Whether the command names config files. `configfile:` would be mixed into them, so a Snakefile must know."""
+    return bool(workflow.config_settings.configfiles)
+
+
+def config_files(workflow: Any) -> list[str]:
+    """The config files in their order: Snakemake gives only what they amount to, and errors should name the file."""
+    return [str(file) for file in workflow.configfiles]
+
+
+def command_line_config(workflow: Any) -> Mapping[str, Any]:
+    """What `--config` of the command says, as Snakemake read it: its values are not yet what a config file would give."""
+    return workflow.config_settings.config
+
+
+def is_module(workflow: Any) -> bool:
+    """Whether another workflow uses this one. Then its hooks do not run, and the ending is for the other to say."""
+    return not workflow.modifier.is_main_snakefile()
+
+
+def runs_inside(workflow: Any) -> bool:
+    """Whether jobs run inside their rules' images: only then their arguments are needed, and an image must be there."""
+    return "apptainer" in map(str, workflow.deployment_settings.deployment_method)
+
+
+def apptainer_arguments(workflow: Any) -> str:
+    """Apptainer's arguments for every job, the user's own at first."""
+    return workflow.deployment_settings.apptainer_args
+
+
+def set_apptainer_arguments(workflow: Any, arguments: str) -> None:
+    """Set them: which folders a job must see depends on the config, and a Snakefile has no directive for it."""
+    workflow.deployment_settings.apptainer_args = arguments
+
+
+def asked_targets(workflow: Any) -> Iterable[str]:
+    """The targets of this run, `all` if none is named, none if it only plans: the ending answers what was asked."""
+    return [] if workflow.dryrun else workflow.dag_settings.targets or ["all"]
+
+
+def lift_default_start_limit(workflow: Any) -> None:
+    """Take off the limit on job starts if it is the default one; to be called when a run starts.
+
+    With a limit, each look for jobs that can start sets a timer for another look, and so does each job that ends: of a
+    hundred jobs there are a hundred looks a second, which took a fifth of a core. No option sets "no limit".
+    """
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter and (limiter.max_jobs, limiter.timespan) == DEFAULT_STARTS:
+        workflow.scheduler.job_rate_limiter = None
