@@ -38,6 +38,8 @@ REPLICATION, SIMILARITY, REBALANCING, DISTILLATION = (
     config[section] for section in ("replication", "similarity", "rebalancing", "distillation")
 )
 
+STAGES = {}  # what each file of rules does, in the order in which data flows
+
 # One entry for each generator trained on one subset, and for each space that it is searched in.
 RUNS = [
     {"space": space, "generator": generator, "dataset": dataset, "size": size, "seed": seed}

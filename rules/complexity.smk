@@ -1,5 +1,7 @@
 """Measure how complex a data set is: the intrinsic dimension of each subset."""
 
+STAGES["complexity"] = __doc__
+
 
 rule estimate_dimension:
     input:

@@ -1,5 +1,7 @@
 """Bring a data set into one form, and draw the nested subsets on which generators are trained."""
 
+STAGES["data"] = __doc__
+
 
 rule pack_images:
     input:

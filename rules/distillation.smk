@@ -1,5 +1,7 @@
 """Train teachers and distil students from them; measure attention, fidelity and generalisation, and what goes with what."""
 
+STAGES["distillation"] = __doc__
+
 
 wildcard_constraints:
     teacher=f"({'|'.join(['none', 'weak', 'strong', 'stronger', *CHECKPOINTS])})-[0-9]+",

@@ -1,5 +1,7 @@
 """Turn images into the vectors of a space, in which neighbours and quality are measured beside the pixels."""
 
+STAGES["features"] = __doc__
+
 
 rule train_simclr:
     input:

@@ -1,5 +1,7 @@
 """Train a generator on each subset, draw its samples, and show how training went."""
 
+STAGES["generators"] = __doc__
+
 
 rule train_generator:
     input:

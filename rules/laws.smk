@@ -1,5 +1,7 @@
 """Fit the laws by which copying decays: of the study, and of the published figures."""
 
+STAGES["laws"] = __doc__
+
 
 rule fit_decay:
     input:

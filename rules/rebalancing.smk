@@ -1,5 +1,7 @@
 """Rebalance a long-tailed set with synthetic images (GM-augCls), and measure what that gains over simpler remedies."""
 
+STAGES["rebalancing"] = __doc__
+
 
 wildcard_constraints:
     group="all|(alike|unlike|random)-[0-9]+",

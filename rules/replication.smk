@@ -4,6 +4,8 @@ What takes a moment does all spaces in one job, of which the start would take lo
 are long, and each has a job of its own.
 """
 
+STAGES["replication"] = __doc__
+
 
 rule search_shard:
     input:

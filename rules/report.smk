@@ -1,5 +1,8 @@
 """The effective config, the headline numbers, and the report that holds the figures of everything above."""
 
+STAGES["report"] = __doc__
+
+
 from workflow_scripts.engine.ending import Ending
 
 # What a run says last.
@@ -100,6 +103,8 @@ rule write_report:
     localrule: True
     resources:
         mem_mb=2000,
+    params:
+        stages=lambda wildcards: engine.stages(workflow, STAGES),
     # It also reads what the jobs above have left beside their outputs: benchmarks and records.
     script:
         "../workflow_scripts/report/write_report.py"

@@ -1,5 +1,7 @@
 """Measure how alike the classes of a data set are: SSIM-supSubCls, and the map of all pairs of classes."""
 
+STAGES["similarity"] = __doc__
+
 
 rule measure_similarity:
     input:

@@ -1,19 +1,36 @@
-"""The jobs of a study as Snakemake plans them, done ones too: read without running anything and without a lock."""
+"""The rules of the workflow, and the jobs of a study as Snakemake plans them: read without running or locking anything.
+
+Snakemake has no interface for that: what is used of its API's inside, as `snakemake --summary` and `--lint` do, is here
+alone. Tried with Snakemake 9.27.1; tests/engine/test_plan.py fails where a later version changes it.
+"""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from snakemake.api import SnakemakeApi
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, StorageSettings
 
 from workflow_scripts.core.errors import InputError
+from workflow_scripts.engine.workflow import stage_of
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule. stage: the file that it is in; resources: the names of those that it asks for."""
+
+    name: str
+    stage: str
+    resources: frozenset[str]
+    script: Path | None
+    shell: str | None
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,8 @@ class Job:
     """A planned job.
 
     needed: whether it is still to be done. started: whether Snakemake has marked it as begun and not as ended.
-    needs: places, in the plan, of the jobs whose files it reads. Paths are relative to the folder of the study.
+    needs: places, in the plan, of the jobs whose files it reads. params, resources: by name, as its script sees them.
+    Paths are relative to the folder of the study.
     """
 
     rule: str
@@ -34,6 +52,24 @@ class Job:
     needed: bool
     started: bool
     needs: tuple[int, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rules() -> list[Rule]:
+    """The rules of the workflow with the default study, in the order of its files."""
+    with _inside(ROOT), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow_api = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")
+        return [
+            Rule(
+                name=rule.name,
+                stage=stage_of(rule),
+                resources=frozenset(rule.resources),
+                script=(ROOT / "rules" / rule.script).resolve() if rule.script else None,
+                shell=rule.shellcmd,
+            )
+            for rule in workflow_api._workflow.rules
+        ]
 
 
 def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) -> list[Job]:
@@ -74,7 +110,9 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
                 mem_mb=int(job.resources.get("mem_mb", 0) or 0),
                 needed=bool(dag.needrun(job)),
                 started=bool(begun._filter_incomplete_keys([begun._get_key(file) for file in job.output])),
-                needs=tuple(sorted(place[one] for one in dag.dependencies[job] if one in place)),
+                needs=tuple(sorted(place[other] for other in dag.dependencies[job] if other in place)),
+                params=dict(job.params.items()),
+                resources=dict(job.resources.items()),
             )
             for job in jobs
         ]

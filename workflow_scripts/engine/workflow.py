@@ -5,6 +5,7 @@ other place with such uses is engine/plan.py, which reads a plan without running
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 # What Snakemake assumes where the user sets no limit: job starts, and the seconds that they are counted in.
@@ -49,6 +50,23 @@ def set_apptainer_arguments(workflow: Any, arguments: str) -> None:
 def asked_targets(workflow: Any) -> Iterable[str]:
     """The targets of this run, `all` if none is named, none if it only plans: the ending answers what was asked."""
     return [] if workflow.dryrun else workflow.dag_settings.targets or ["all"]
+
+
+def stage_of(rule: Any) -> str:
+    """The name of the file that a rule is in: a path, or an object where `use rule` takes it from another one."""
+    file = rule.snakefile if isinstance(rule.snakefile, str) else rule.snakefile.get_path_or_uri(secret_free=True)
+    return Path(file).stem
+
+
+def stages(workflow: Any, purposes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The files of rules by `name`, the `purpose` that each has in `purposes`, and the names of its `rules` in order.
+
+    The report sums up costs by stage, and only Snakemake's own objects know which file a rule is from.
+    """
+    rules: dict[str, list[str]] = {name: [] for name in purposes}
+    for rule in workflow.rules:
+        rules.get(stage_of(rule), []).append(rule.name)
+    return [{"name": name, "purpose": purposes[name].splitlines()[0], "rules": rules[name]} for name in purposes]
 
 
 def lift_default_start_limit(workflow: Any) -> None:

@@ -1,6 +1,5 @@
 """What a study cost, by stage and rule, from its benchmarks and records: jobs, time, memory."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,30 +8,14 @@ import pandas as pd
 
 from workflow_scripts.report.records import Record
 
-ROOT = Path(__file__).parents[2]
-RULE = re.compile(r"^(?:rule (\w+)|use rule \w+ as (\w+) with):", re.MULTILINE)
-
 
 @dataclass(frozen=True)
 class Stage:
-    """A file of rules: its name, what its first line says that it does, and its rules in order."""
+    """A file of rules: its name, what it does, and its rules in order."""
 
     name: str
     purpose: str
-    rules: tuple[str, ...]
-
-
-def stages(root: Path = ROOT) -> list[Stage]:
-    """The stages of the workflow in the order in which data flows, from the files of rules themselves."""
-    found = []
-    for name in re.findall(
-        r'^include: "rules/(\w+)\.smk"', (root / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE
-    ):
-        text = (root / "rules" / f"{name}.smk").read_text(encoding="utf-8")
-        rules = tuple(one or other for one, other in RULE.findall(text))
-        if rules:
-            found.append(Stage(name, text.split('"""')[1].splitlines()[0].strip(), rules))
-    return found
+    rules: Sequence[str]
 
 
 def rule_costs(folder: Path, records: Sequence[Record]) -> pd.DataFrame:

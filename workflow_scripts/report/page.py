@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workflow_scripts.report import pictures
-from workflow_scripts.report.cost import Stage, rule_costs, stage_costs, stages
+from workflow_scripts.report.cost import Stage, rule_costs, stage_costs
 from workflow_scripts.report.records import Record, machines, read_records, rule_graph
 from workflow_scripts.report.stories import others, stories
 from workflow_scripts.report.study import Study
@@ -31,11 +31,10 @@ class Arc:
     last: int
 
 
-def write_page(folder: str | os.PathLike[str]) -> str:
-    """The report of the study whose results lie in `folder`, as HTML."""
+def write_page(folder: str | os.PathLike[str], known: Sequence[Stage] = ()) -> str:
+    """The report of the study whose results lie in `folder`, as HTML. known: the stages of the workflow, in order."""
     study = Study(folder)
     records = read_records(study.folder)
-    known = stages()
     rules = rule_costs(study.folder, records)
     gallery = pictures.gallery(study) if study.replicated else None
     return (

@@ -1,4 +1,8 @@
-"""How long a planned study takes, and how much memory and disk: the work of its jobs at this machine's rates."""
+"""How long a planned study takes, and how much memory and disk: the work of its jobs at this machine's rates.
+
+What a job does is read from the plan: its parameters say what it trains, draws and measures, its resources whether it
+imports torch, its files what it leaves. So a new rule is counted without being named here.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,15 +15,9 @@ from workflow_scripts.engine.plan import Job
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.metrics.dimension import curve_sizes
-from workflow_scripts.study.rates import IMAGES, Rates
+from workflow_scripts.study.rates import IMAGES, Rates, classifiers_of
 from workflow_scripts.study.schedule import duration, schedule
 
-# Rules that import no torch and do little.
-LIGHT = {
-    "collect_distillation", "collect_rebalancing", "collect_replication", "draw_imbalance", "draw_split",
-    "draw_subsets", "give_advice", "pack_images", "save_config", "summarise",
-}  # fmt: skip
-FIGURES = 1.0  # starts, for a rule without torch that fits or draws
 SNAKEMAKE = 0.3  # starts, for what Snakemake does around a job
 # Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once
 # take from each other, and for disks.
@@ -56,7 +54,7 @@ class Images:
 def estimate(jobs: Sequence[Job], config: dict[str, Any], images: Images, rates: Rates, cores: int) -> Estimate:
     """The cost of the jobs that are still to be done, as many at once as the cores and their order allow."""
     todo = [i for i, job in enumerate(jobs) if job.needed]
-    seconds = {i: work(jobs[i], config, images, rates) for i in todo}
+    seconds = {i: start(jobs[i], rates) + work(jobs[i], config, images, rates) for i in todo}
     total, at_once = schedule(jobs, seconds, cores)
     off = math.hypot(OFF_BY, 2 * rates.error)
     disk = sum(written_mb(jobs[i], config, images) for i in todo)
@@ -64,59 +62,68 @@ def estimate(jobs: Sequence[Job], config: dict[str, Any], images: Images, rates:
     return Estimate(total, total / (1 + off), total * (1 + off), len(todo), memory, disk)
 
 
+def start(job: Job, rates: Rates) -> float:
+    """Seconds that a job takes whatever its work is: Python's start with what it imports, and Snakemake around it."""
+    if "gpu" in job.resources:  # imports torch
+        return (1 + SNAKEMAKE) * rates.start
+    drawing = any(output.endswith((".svg", ".html")) for output in job.outputs)
+    return (rates.start if drawing else rates.light) + SNAKEMAKE * rates.start
+
+
 def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> float:
-    """Seconds of one job."""
-    rule, named = job.rule, job.wildcards
-    start = (1 + SNAKEMAKE) * rates.start
-    if rule in LIGHT:
-        decode = images.count * images.seconds_an_image if rule == "pack_images" else 0.0
-        return rates.light + SNAKEMAKE * rates.start + decode
-    if rule in ("train_generator", "train_class_generator"):
-        name = named["generator"]
-        return start + settings_for(**config["generators"][name]).steps * rates.step[name]
-    if rule == "draw_samples":
-        return start + config["replication"]["samples"] * rates.sample[named["generator"]]
-    if rule == "draw_candidates":
-        return start + candidates(config, images) * rates.sample[named["generator"]]
-    if rule == "train_simclr":
-        space = config["spaces"][named["space"]]
-        return start + simclr_settings(space["preset"], space["overrides"]).steps * rates.step[named["space"]]
-    if rule in ("train_baselines", "train_arm", "train_teacher", "train_student"):
-        return start + _classifier_seconds(job, config, rates)
-    if rule in ("look_with_teachers", "look_with_students"):
-        role = "teacher" if rule == "look_with_teachers" else "student"
-        networks = len({output.rsplit("/", 1)[0] for output in job.outputs})
-        held_out, rungs = _held_out(config), 3
-        shown = (config["distillation"]["training"] or images.count) + (2 + rungs) * held_out
-        return start + networks * shown * rates.look[role]
-    if rule == "compare_samples":
-        return start + 1.5 * rates.compare * len(config["replication"]["spaces"])
-    if rule in ("estimate_dimension", "estimate_curve"):
-        last = config["complexity"]["neighbours"][1]
-        sizes = [int(named["size"])] if "size" in named else curve_sizes(images.count - _held_out(config), last, [])
-        return start + sum(rates.dimension * (size / IMAGES) ** rates.dimension_growth for size in sizes)
-    if rule in ("measure_similarity", "choose_groups"):
-        pairs = min(config["similarity"]["exact_pairs"], images.count * (images.count - 1) // 2)
-        return 2 * start + pairs * rates.pair / max(job.threads, 1)
-    if rule.startswith(("plot_", "fit_", "find_trends", "estimate_one_shot", "measure_replication", "write_report")):
-        return FIGURES * start
-    return 1.3 * start
-
-
-def _classifier_seconds(job: Job, config: dict[str, Any], rates: Rates) -> float:
-    role = {"train_teacher": "teacher", "train_student": "student"}.get(job.rule, "arm")
-    chosen = config["rebalancing"]["classifier"] if role == "arm" else config["distillation"][role]
-    settings = classifier_settings(chosen["preset"], chosen["overrides"])
-    seconds = settings.steps * rates.step[role] + EVALUATIONS * _held_out(config) * rates.look[role]
-    if role == "student":
-        rungs = job.wildcards["student"].split(".")[0]
+    """Seconds of a job's own work, by what its parameters say; 0 for what takes less than its start."""
+    params, named = job.params, job.wildcards
+    held_out = max(int(dataset["held_out"]) for dataset in config["datasets"].values())
+    networks = sum(output.endswith("weights.safetensors") for output in job.outputs)
+    if "dataset" in params:  # packs it
+        return images.count * images.seconds_an_image
+    if "generator" in params:
+        return settings_for(**params["generator"]).steps * rates.step[named["generator"]]
+    if "samples" in params:
+        return params["samples"] * rates.sample[named["generator"]]
+    if any("/candidates/" in output for output in job.outputs):
+        return candidates(config, images) * rates.sample[named["generator"]]
+    if networks and "space" in params:
+        return (
+            simclr_settings(params["space"]["preset"], params["space"]["overrides"]).steps * rates.step[named["space"]]
+        )
+    if networks and "classifier" in params:
+        return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
+    if networks and "distillation" in params:
+        student = params["distillation"]["student"]
+        settings = classifier_settings(student["preset"], student["overrides"])
+        rungs = named["student"].split(".")[0]
         taught = 0 if rungs in ("alone", "smoothed") else rungs.count("+") + 1
-        seconds += taught * settings.steps * settings.batch * rates.look["teacher"]
-    return seconds * sum(output.endswith("weights.safetensors") for output in job.outputs)
+        teaching = taught * settings.steps * settings.batch * rates.look["teacher"]
+        return _training("student", student, held_out, rates) + teaching
+    if "attention" in params:
+        folders = {output.rsplit("/", 1)[0] for output in job.outputs}
+        role = "teacher" if any("/teachers/" in folder for folder in folders) else "student"
+        shown = (config["distillation"]["training"] or images.count) + (2 + len(params["rungs"])) * held_out
+        return len(folders) * shown * rates.look[role]
+    settings = params.get("settings") or {}
+    if "neighbours" in settings:  # intrinsic dimension
+        sizes = (
+            [int(named["size"])]
+            if "size" in named
+            else curve_sizes(images.count - held_out, settings["neighbours"][1], [])
+        )
+        return sum(rates.dimension * (size / IMAGES) ** rates.dimension_growth for size in sizes)
+    if "exact_pairs" in settings:
+        pairs = min(settings["exact_pairs"], images.count * (images.count - 1) // 2)
+        return rates.start + pairs * rates.pair / max(job.threads, 1)  # it compiles first
+    return 1.5 * rates.compare * sum("/quality/" in output for output in job.outputs if output.endswith(".json"))
 
 
-def _held_out(config: dict[str, Any]) -> int:
-    return max(int(dataset["held_out"]) for dataset in config["datasets"].values())
+def _training(role: str, classifier: dict[str, Any], held_out: int, rates: Rates) -> float:
+    """Seconds to train a classifier, and to look at the held-out images meanwhile."""
+    steps = classifier_settings(classifier["preset"], classifier["overrides"]).steps
+    return steps * rates.step[role] + EVALUATIONS * held_out * rates.look[role]
+
+
+def _role(classifier: dict[str, Any], config: dict[str, Any]) -> str:
+    """The name under which the rates of a classifier stand."""
+    return next(role for role, settings in classifiers_of(config).items() if settings == classifier)
 
 
 def candidates(config: dict[str, Any], images: Images) -> int:
@@ -134,14 +141,15 @@ def written_mb(job: Job, config: dict[str, Any], images: Images) -> float:
     """Megabytes of a job's files that stay: images and what goes with each; 0.3 for weights, figures and tables."""
     about = next(iter(config["datasets"].values()))
     pixels = about["resolution"] ** 2 * (1 if about["color"] == "grey" else 3)
-    if job.rule == "pack_images":
-        return images.count * pixels / 1e6
-    if job.rule == "draw_samples":
-        return config["replication"]["samples"] * pixels / 1e6
-    if job.rule in ("draw_candidates", "select_images"):
-        share = 1 if job.rule == "draw_candidates" else 1 / config["rebalancing"]["selection"]["budget"]
-        return share * candidates(config, images) * pixels / 1e6
-    return 0.3
+    count = 0.0
+    if "dataset" in job.params:
+        count = images.count
+    elif "samples" in job.params:
+        count = job.params["samples"]
+    elif any(output.endswith("/images.npy") for output in job.outputs) and "generator" in job.wildcards:
+        share = 1 if "/candidates/" in job.outputs[0] else 1 / config["rebalancing"]["selection"]["budget"]
+        count = share * candidates(config, images)
+    return max(count * pixels / 1e6, 0.3)
 
 
 def size(megabytes: float) -> str:
