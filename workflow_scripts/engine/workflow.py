@@ -23,7 +23,7 @@ def config_files(workflow: Any) -> list[str]:
 
 
 def command_line_config(workflow: Any) -> Mapping[str, Any]:
-    """What `--config` of the command says, as Snakemake read it: its values are not yet what a config file would give."""
+    """What `--config` says, as Snakemake read it: not yet the types that a config file would give."""
     return workflow.config_settings.config
 
 
