@@ -126,11 +126,11 @@ def _arcs(records: Sequence[Record], known: Sequence[Stage]) -> list[Arc]:
 
 def _versions(records: Iterable[Record]) -> dict[str, str]:
     """Versions of all packages that jobs used; several where jobs differed."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for record in records:
         for name, version in record.versions.items():
-            found.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(some)) for name, some in sorted(found.items())}
+            versions.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(used)) for name, used in sorted(versions.items())}
 
 
 def _artifacts(records: Sequence[Record]) -> Table:

@@ -34,45 +34,50 @@ class Gallery:
 
 
 def gallery(study: Study) -> Gallery:
-    about = study.config["replication"]
+    settings = study.config["replication"]
     chosen = [
         (dataset, generator, space, size)
         for dataset in study.replicated
-        for generator in about["generators"]
-        for space in about["spaces"]
-        for size in about["datasets"][dataset]["sizes"]
+        for generator in settings["generators"]
+        for space in settings["spaces"]
+        for size in settings["datasets"][dataset]["sizes"]
     ]
     pairs = int(np.clip(ALL_PAIRS // max(len(chosen), 1), FEWEST_PAIRS, PAIRS))
     entries, controls = [], {}
     for dataset, generator, space, size in chosen:
-        run, seed = study.run_of(generator, dataset, size), about["seeds"][0]
+        run, seed = study.run_of(generator, dataset, size), settings["seeds"][0]
         images = read_npy(study.folder / f"data/{dataset}/images.npy")
         samples = read_npy(study.folder / f"samples/{run}/images.npy")
         nearest = by_rank(read_parquet(study.folder / f"neighbours/{space}/{run}.parquet"), 1)
         distance, index = nearest["distance"].to_numpy(), nearest["index"].to_numpy()
-        some = choose(np.argsort(distance, kind="stable"), min(pairs, len(distance)))
+        shown = choose(np.argsort(distance, kind="stable"), min(pairs, len(distance)))
         control = f"{space}/{dataset}/size-{size}/seed-{seed}"
         if control not in controls:
             rows = read_parquet(study.folder / f"controls/{control}.parquet")
             held_out = by_rank(rows[rows["kind"] == "held_out"], 1)["distance"]
             controls[control] = _numbers(held_out.to_numpy())
         measured = study.json(f"replication/{space}/{run}.json")
-        sheet = np.concatenate([_tiles(samples[some]), _tiles(images[index[some]])])
+        sheet = np.concatenate([_tiles(samples[shown]), _tiles(images[index[shown]])])
         entries.append(
             {
                 "dataset": dataset,
                 "generator": generator,
                 "space": space,
                 "size": size,
-                "sheet": _uri(figures.mosaic(sheet, columns=len(some), gap=0)),
+                "sheet": _uri(figures.mosaic(sheet, columns=len(shown), gap=0)),
                 "pairs": [
-                    {"sample": int(nearest.index[one]), "training": int(index[one]), "distance": float(distance[one])}
-                    for one in some
+                    {
+                        "sample": int(nearest.index[place]),
+                        "training": int(index[place]),
+                        "distance": float(distance[place]),
+                    }
+                    for place in shown
                 ],
                 "distances": _numbers(distance),
                 "control": control,
                 "thresholds": [
-                    {"label": one["label"], "distance": one["threshold"]["rms"]} for one in measured["thresholds"]
+                    {"label": threshold["label"], "distance": threshold["threshold"]["rms"]}
+                    for threshold in measured["thresholds"]
                 ],
             }
         )

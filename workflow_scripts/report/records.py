@@ -27,24 +27,24 @@ class Record:
 
 def read_records(folder: Path) -> list[Record]:
     """All records below `folder`, which is `results`."""
-    found = []
+    records = []
     for path in sorted((folder / RECORDS).rglob("*.json")):
-        about = read_json(path)
-        inputs = (_below(one) for one in about["inputs"])
-        found.append(
+        record = read_json(path)
+        inputs = (_below(path_of_input) for path_of_input in record["inputs"])
+        records.append(
             Record(
                 path=str(path.relative_to(folder / RECORDS).with_suffix("")),
-                sha256=about["sha256"],
-                size=about["bytes"],
-                rule=about["rule"],
-                made=about["made"],
-                revision=about["revision"],
-                versions=about["versions"],
-                hardware=about["hardware"],
-                inputs=tuple(one for one in inputs if one),
+                sha256=record["sha256"],
+                size=record["bytes"],
+                rule=record["rule"],
+                made=record["made"],
+                revision=record["revision"],
+                versions=record["versions"],
+                hardware=record["hardware"],
+                inputs=tuple(below for below in inputs if below),
             )
         )
-    return found
+    return records
 
 
 def rule_graph(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -52,18 +52,18 @@ def rule_graph(records: Sequence[Record]) -> dict[str, list[str]]:
     maker = {record.path: record.rule for record in records}
     read: dict[str, set[str]] = {}
     for record in records:
-        read.setdefault(record.rule, set()).update(maker[one] for one in record.inputs if one in maker)
+        read.setdefault(record.rule, set()).update(maker[path] for path in record.inputs if path in maker)
     return {rule: sorted(others - {rule}) for rule, others in read.items()}
 
 
 def machines(records: Sequence[Record]) -> list[str]:
     """The hardware that jobs ran on, each kind once."""
-    found = []
+    kinds = []
     for record in records:
         gpus = record.hardware.get("gpus", [])
         text = f"{record.hardware.get('processor', 'unknown processor')}, {record.hardware.get('cores', '?')} cores"
-        found.append(text + (f", {', '.join(gpus)}" if gpus else ""))
-    return sorted(set(found))
+        kinds.append(text + (f", {', '.join(gpus)}" if gpus else ""))
+    return sorted(set(kinds))
 
 
 def _below(path: str) -> str | None:

@@ -61,7 +61,7 @@ def interval(value: float, low: float, high: float, form: str = ".1f", unit: str
 
 
 def from_frame(caption: str, frame: pd.DataFrame, columns: dict[str, str], forms: Sequence[str] | str = "") -> Table:
-    """A table of some columns of `frame`, by the headings that `columns` gives them; forms: of each, or of all."""
+    """A table of columns of `frame`, under the headings that `columns` gives; forms: number formats, of each or all."""
     each = [forms] * len(columns) if isinstance(forms, str) else forms
     rows = (
         tuple(cell(row[name], form) for name, form in zip(columns, each, strict=True))

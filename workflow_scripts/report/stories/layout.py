@@ -23,8 +23,7 @@ MOST_ROWS = 3000  # of a table in the page; the file has all
 PIXELS = 4 / 3  # a point of an SVG, in CSS pixels
 SVG = "{http://www.w3.org/2000/svg}"
 # How lines of an answer begin that have a place of their own in a story.
-MEASURED = "Measured "
-PLACES = {MEASURED: "measured", "How sure: ": "sure", "To do: ": "following"}
+PLACES = {"Measured ": "measured", "How sure: ": "sure", "To do: ": "following"}
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,10 @@ def read_answer(study: Study, leading: Sequence[str], others: Sequence[str] = ()
     places |= {place: [] for place in PLACES.values()}
     for line in lines:
         beginning = next((beginning for beginning in PLACES if line.startswith(beginning)), "")
-        shown = line if beginning == MEASURED else line.removeprefix(beginning)
-        places[PLACES.get(beginning, "details")].append(shown[0].upper() + shown[1:])
+        if beginning.endswith(": "):
+            line = line.removeprefix(beginning)
+            line = line[0].upper() + line[1:]
+        places[PLACES.get(beginning, "details")].append(line)
     return Answer(**{place: tuple(map(marked, texts)) for place, texts in places.items()})
 
 
