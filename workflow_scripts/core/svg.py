@@ -1,13 +1,11 @@
 """What makes Matplotlib's SVG fit for any page: a description for screen readers, and colours for a dark page.
 
 The picture lies on transparent ground. In its style every colour that would not stand out on a dark page has a
-counterpart there; a viewer that knows no dark mode shows the colours as drawn. Nothing in it changes the page that it
-is put into.
+counterpart there, the same in every figure; a viewer that knows no dark mode shows the colours as drawn.
 """
 
 import colorsys
 import re
-from hashlib import sha256
 from html import escape
 
 INK, PAPER = "#222222", "#fefefe"  # text and lines, and what hides lines behind a hollow marker
@@ -46,11 +44,11 @@ def on_dark(colour: str) -> str:
 
 
 def finish(svg: str, description: str) -> str:
-    """Matplotlib's SVG with an alternative text, its colours for dark pages, and no rule that reaches outside it."""
-    name = f"figure-{sha256(svg.encode()).hexdigest()[:10]}"
+    """Matplotlib's SVG with an alternative text and its colours for dark pages."""
+    # No selector names an ancestor: what `use` repeats, such as markers and ticks, has none.
     colours = sorted(set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg)) - FIXED)
     dark = "".join(
-        f'#{name} [style*="{kind}: {colour}"]{{{kind}:{on_dark(colour)}!important}}'
+        f'[style*="{kind}: {colour}"]{{{kind}:{on_dark(colour)}!important}}'
         for colour in colours
         for kind in ("fill", "stroke")
         if f"{kind}: {colour}" in svg and on_dark(colour) != colour
@@ -58,7 +56,7 @@ def finish(svg: str, description: str) -> str:
     svg = re.sub(r" <metadata>.*?</metadata>\n", "", svg, count=1, flags=re.DOTALL)
     style = f'<style type="text/css">@media (prefers-color-scheme: dark){{{dark}}}</style>'
     svg = re.sub(r"<style type=\"text/css\">\*\{.*?</style>", lambda _: style, svg, count=1)
-    root = f'<svg id="{name}" role="img" stroke-linejoin="round" stroke-linecap="butt" '
+    root = '<svg role="img" stroke-linejoin="round" stroke-linecap="butt" '
     return re.sub(
         r"<svg (.*?)>", lambda match: f"{root}{match[1]}>\n <title>{escape(description)}</title>", svg, count=1
     )
