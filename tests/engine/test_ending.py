@@ -1,12 +1,17 @@
 """What a run says last: the answers that were asked for, or what failed, why, where its log is and what to do."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import run_snakemake
+from tests.conftest import ROOT, run_snakemake
 from workflow_scripts.engine.ending import cause_in
 
 
@@ -64,12 +69,37 @@ def test_after_a_failure_the_last_lines_say_what_to_do(tmp_path: Path) -> None:
     [
         ("10:00:00 Error in rule a: old\n10:00:02 Error in rule a: b: bad\n  - why\n", "b: bad - why", "correct"),
         ("10:00:00 Unexpected error in rule a; x\nTraceback\n  y\nValueError: odd\n", "ValueError: odd", "report it"),
-        ("10:00:00 computing on the CPU\n", "without a word", "memory"),
-        ("", "without a word", "memory"),
+        ("10:00:00 computing on the CPU\n", "left no message", "memory"),
+        ("", "left no message", "memory"),
         ("FATAL: no such image\n", "FATAL: no such image", "see the log"),
     ],
 )  # fmt: skip
 def test_the_cause_is_the_last_that_a_log_names(log: str, cause: str, advice: str) -> None:
-    found = cause_in(log)
-    assert cause in found[0]
-    assert advice in found[1]
+    told = cause_in(log)
+    assert cause in told[0]
+    assert advice in told[1]
+
+
+def test_a_run_that_a_signal_stopped_says_so_and_not_that_memory_ran_out(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from workflow_scripts.engine.ending import Ending
+ENDING = Ending({{}}, {{}}, lambda: [])
+logger.addHandler(ENDING)
+rule all:
+    output: "never"
+    shell: "touch begun; exec sleep 60"
+onerror:
+    ENDING.explain()
+"""
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores=1", "--profile=none"]
+    run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "begun").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGTERM)
+    last = run.communicate()[1].rstrip().splitlines()[-1]
+    assert last.startswith("A signal (SIGTERM or Ctrl-C) stopped this run. To go on, run the same snakemake command")

@@ -195,6 +195,7 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
             read_json(tmp_path / "a.json")
 
 
+@pytest.mark.slow
 def test_jobs_refuse_damaged_inputs_and_what_they_say_makes_them_anew(smoke_run: Path, tmp_path: Path) -> None:
     """One file of each kind that jobs read, through the workflow: damaged behind its back, then as told."""
     folder = tmp_path / "study"

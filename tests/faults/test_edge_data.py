@@ -20,6 +20,9 @@ def as_pngs(folder: Path, images: np.ndarray) -> None:
         Image.fromarray(image[..., 0]).save(folder / f"{i:03d}.png")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two sets: one image many times, and different ones of a single class."""

@@ -28,6 +28,9 @@ LONG = set(yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["se
 ATTEMPTS = 8  # to hit a job before it ends
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def tally(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
     """What was tried; kept for the docs if `--tally` asks for it."""

@@ -148,6 +148,7 @@ def own_study(folder: Path, images: Path) -> Path:
     return config
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder_and_two_that_share_their_data(tmp_path: Path) -> None:
     """The second in one folder is refused; two in their own folders, on the same images, do not disturb each other."""
     images = tmp_path / "images.npy"

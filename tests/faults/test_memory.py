@@ -12,6 +12,7 @@ from benchmarks.bench import Bench
 LARGEST_GIB = 4.0
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_images_need_less_than_four_gibibytes(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--tally"):
         pytest.skip("minutes: make test-faults")

@@ -15,10 +15,14 @@ from PIL import Image
 from tests.conftest import SMOKE, replication_study, run_snakemake
 from workflow_scripts.core.gpus import visible_devices
 from workflow_scripts.core.provenance import record_of
+from workflow_scripts.engine.plan import plan
 
 
 def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
     results = smoke_run / "results"
+    jobs = plan(SMOKE, [], smoke_run, 2)
+    assert len(jobs) > 60
+    assert [output for job in jobs for output in job.outputs if not (smoke_run / output).exists()] == []
     study = yaml.safe_load(SMOKE.read_text())
     table = pd.read_csv(results / "replication/table.csv")
     sizes = {size for part in study["replication"]["datasets"].values() for size in part["sizes"]}
@@ -172,6 +176,7 @@ def test_an_own_folder_of_images_is_packed(tmp_path: Path) -> None:
     assert manifest["duplicates"] == {"images": 1, "groups": [[0, 4]]}
 
 
+@pytest.mark.slow
 def test_a_search_in_shards_gives_the_same_bytes(smoke_run: Path, tmp_path: Path) -> None:
     study = yaml.safe_load(SMOKE.read_text())
     study["replication"]["shards"] = 3
@@ -196,6 +201,7 @@ def test_a_search_in_shards_gives_the_same_bytes(smoke_run: Path, tmp_path: Path
     assert left == {"provenance"}  # what they were; they themselves are gone
 
 
+@pytest.mark.slow
 def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> None:
     study = yaml.safe_load(SMOKE.read_text())
     study["distillation"] |= {"protocol": "stored", "stored_views": 2}
@@ -217,6 +223,7 @@ def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> No
     assert (tmp_path / student).read_bytes() != (smoke_run / student).read_bytes()
 
 
+@pytest.mark.slow
 def test_one_core_gives_the_same_bytes(smoke_run: Path, tmp_path: Path) -> None:
     """The rules that use two threads where there are two cores."""
     shutil.copytree(smoke_run, tmp_path, dirs_exist_ok=True)

@@ -21,6 +21,8 @@ UNEXPECTED = re.compile(r"^\d\d:\d\d:\d\d Unexpected error in rule ")
 STAMPED = re.compile(r"^\d\d:\d\d:\d\d ")
 
 GO_ON = "run the same snakemake command again; finished jobs are kept."
+# What Snakemake says when it gets SIGTERM, and SIGINT (Ctrl-C).
+STOPPED = ("Will exit after finishing currently running jobs", "Terminating processes on user request")
 ADVICE = {  # by the exceptions of Snakemake that come before any job
     "MissingInputException": "put the files there, or correct their path in the config (docs/data.md); then run again.",
     "LockException": "wait for the other run to end; if there is none (it was killed), run: snakemake --unlock",
@@ -40,6 +42,7 @@ class Ending(logging.Handler):
         super().__init__()
         self.answers, self.places, self.asked = answers, places, asked
         self.started = time.time()
+        self.stopped = False  # whether Snakemake got a signal to stop
         self.jobs: dict[int, tuple[str, list[str]]] = {}  # failed ones by Snakemake's number: rule, files of its log
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -50,6 +53,8 @@ class Ending(logging.Handler):
             self.jobs.pop(getattr(record, "job_id", -1), None)
         elif event == "error" and (advice := ADVICE.get(str(getattr(record, "exception", "")))):
             say_last(f"To do: {advice}", sys.stderr)
+        elif not event and record.getMessage().startswith(STOPPED):
+            self.stopped = True
         elif not event and record.getMessage().startswith("Nothing to be done"):  # then Snakemake calls no hook
             self.answer()
 
@@ -63,7 +68,9 @@ class Ending(logging.Handler):
 
     def explain(self) -> None:
         """To be called after a failure: say what failed, one block for each job."""
-        if self.jobs:
+        if self.stopped:
+            say_last(f"\nA signal (SIGTERM or Ctrl-C) stopped this run. To go on, {GO_ON}", sys.stderr)
+        elif self.jobs:
             count = "1 job failed" if len(self.jobs) == 1 else f"{len(self.jobs)} jobs failed"
             blocks = [failure(rule, logs, self.started) for rule, logs in self.jobs.values()]
             say_last("\n".join([f"\n{count}.", *blocks]), sys.stderr)
@@ -73,7 +80,7 @@ def answer(path: Path) -> str:
     """An answer in Markdown, and where it stands; empty if there is none."""
     if not path.exists():
         return ""
-    places = [str(one) for one in (path, path.with_suffix(".json")) if one.exists()]
+    places = [str(file) for file in (path, path.with_suffix(".json")) if file.exists()]
     return f"{path.stem}:\n{path.read_text(encoding='utf-8').strip()}\n({', '.join(places)})"
 
 
@@ -103,17 +110,17 @@ def cause_in(log: str) -> tuple[str, str]:
     lines = log.strip().splitlines()
     for start in reversed(range(len(lines))):
         if UNEXPECTED.match(lines[start]):
-            return lines[-1].strip(), "this looks like a fault of Copycat: report it, with the log (CONTRIBUTING.md)."
+            return lines[-1].strip(), "this looks like a bug in Copycat: report it, with the log (CONTRIBUTING.md)."
         if CAUSE.match(lines[start]):
             end = next((i for i in range(start + 1, len(lines)) if STAMPED.match(lines[i])), len(lines))
-            found = CAUSE.match(" ".join(line.strip() for line in lines[start:end]))
-            assert found is not None
-            return found[1], f"correct that, and {GO_ON}"
+            cause = CAUSE.match(" ".join(line.strip() for line in lines[start:end]))
+            assert cause is not None
+            return cause[1], f"correct that, and {GO_ON}"
     if lines and not STAMPED.match(lines[-1]):  # of another program: the image's build, Snakemake's report
         return lines[-1].strip(), f"see the log for the lines before, correct that, and {GO_ON}"
     return (
-        "it ended without a word: stopped from outside, most often by the system for want of memory (`dmesg` says so).",
-        f"if it was memory, run fewer jobs at once (--cores 1) or on a larger machine; {GO_ON}",
+        "the job was killed and left no message; most often the machine ran out of memory (`dmesg` shows that).",
+        f"if it was memory, run fewer jobs at once (--cores 1) or use a larger machine; {GO_ON}",
     )
 
 
