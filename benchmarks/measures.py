@@ -26,7 +26,8 @@ from benchmarks.bench import Bench
 from workflow_scripts.data.packing import Shape, pack
 from workflow_scripts.data.sources import image_folder
 from workflow_scripts.metrics.dimension import estimate_dimension, maximum_likelihood
-from workflow_scripts.metrics.neighbours import formats, nearest_neighbours
+from workflow_scripts.metrics.neighbours import nearest_neighbours
+from workflow_scripts.metrics.products import formats
 from workflow_scripts.metrics.quality import frechet_distance
 from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 

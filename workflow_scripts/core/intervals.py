@@ -58,3 +58,40 @@ def quantile_interval(sample: np.ndarray, share: float, level: float = LEVEL) ->
     below = special.bdtr(np.arange(len(sample) + 1), len(sample), share)
     low, high = np.searchsorted(below, [(1 - level) / 2, (1 + level) / 2])
     return float(ordered[low]), float(ordered[high + 1])
+
+
+def counts_at_quantile(values: np.ndarray, reference: np.ndarray, share: float, levels: int = 41) -> np.ndarray:
+    """How many of `values` (n,) lie below a quantile that is known only from the sample `reference` (m,).
+
+    The number of reference values below the true quantile is binomial; the counts, float (levels,), are those at
+    equally probable ranks of it. Between two order statistics the count is the mean of what it is at either.
+    """
+    ordered = np.concatenate([[-np.inf], np.sort(reference), [np.inf]])
+    below = special.bdtr(np.arange(len(reference) + 1), len(reference), share)
+    rank = np.searchsorted(below, (np.arange(levels) + 0.5) / levels)
+    ordered_values = np.sort(values)
+    least = np.searchsorted(ordered_values, ordered[rank], side="right")
+    return (least + np.searchsorted(ordered_values, ordered[rank + 1], side="left").clip(least)) / 2
+
+
+def counts_interval(counts: ArrayLike, total: int, level: float = LEVEL, exact: bool = False) -> tuple[float, float]:
+    """Interval of a proportion, ends in 0..1, where the count itself is uncertain: equally probable `counts` (k,).
+
+    The mixture of the counts' Jeffreys intervals, or, where `exact`, of their Clopper-Pearson intervals (never too
+    narrow). An end at 0 or at all stays there. No trials give (0, 1).
+    """
+    count = np.unique(np.atleast_1d(np.asarray(counts, dtype=float)), return_counts=True)
+    if total == 0:
+        return 0.0, 1.0
+    tails = (np.arange(400) + 0.5) / 400
+    more = (0.0, 1.0) if exact else (0.5, 0.5)
+    ends = []
+    for extra, tail, certain in ((more[0], (1 - level) / 2, 0), (more[1], (1 + level) / 2, total)):
+        a, b = count[0] + extra, total - count[0] + 1 - extra
+        quantiles = special.betaincinv(np.maximum(a, 1e-300)[:, None], np.maximum(b, 1e-300)[:, None], tails)
+        weight = np.repeat(count[1] / (len(tails) * count[1].sum()), len(tails))
+        order = np.argsort(quantiles, axis=None)
+        cumulative = np.cumsum(weight[order]) - weight[order] / 2
+        end = float(np.interp(tail, cumulative, quantiles.ravel()[order]))
+        ends.append(float(certain > 0) if (count[0] == certain).all() else end)
+    return ends[0], ends[1]

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
-from workflow_scripts.metrics.neighbours import Block, Form, each_block, nearest_neighbours, squared_distances
+from workflow_scripts.metrics.neighbours import nearest_neighbours, squared_distances
+from workflow_scripts.metrics.products import Block, Form, each_block
 
 ROWS_AT_A_TIME = 8192  # of a product with itself NumPy mirrors one half afterwards: of few products rather than many
 MEASURES = ("frechet", "kernel", "kernel_low", "kernel_high", "precision", "recall", "density", "coverage")
@@ -177,7 +178,7 @@ def _balls_around(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
 
     Only where the products' error leaves it open whether a point is inside are differences taken.
     """
-    form, length = Form.floating(torch.float64, centres), centres.shape[1]
+    form, length = Form.of(torch.float64, centres), centres.shape[1]
     squares = torch.from_numpy(length * radii**2).to(device)
     counts = np.zeros(len(points), dtype=np.int64)
 

@@ -1,0 +1,121 @@
+"""A rate over seeds: what another run of the same generator would give on average, with an interval that covers.
+
+Runs differ far beyond counting. A cell is one generator on one size, with a run for each seed; the logit of its rate is
+normal about the cell's own centre, and the scatter is pooled over the cells of a study, since two or three seeds say
+little of it. What each run counted (and, at a calibrated threshold, what its threshold may be off by) is its likelihood.
+Everything is summed on grids: no fit can fail, and zeros need no special treatment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import special
+
+GRID = np.linspace(-14.0, 14.0, 561)  # logits
+SCATTERS = np.geomspace(0.05, 3.0, 16)  # standard deviations of a run's logit
+CELLS_DIFFER = 0.35  # sd of ln scatter of a cell about that of the study
+LEAST_DEGREES = 2  # runs beyond the first of their cells, over the study: fewer say nothing of scatter
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one run counted: equally probable counts (k,), one only where the threshold is known, among `of`."""
+
+    counts: np.ndarray
+    of: int
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Mean percentage over seeds with its 95 % interval; without one, `reason` says what is missing.
+
+    lowest and highest: of the runs. scatter: posterior median of the runs' standard deviation, on the logit scale.
+    """
+
+    seeds: int
+    percentage: float
+    lowest: float
+    highest: float
+    low: float | None
+    high: float | None
+    scatter: float | None
+    reason: str = ""
+
+
+def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]]) -> list[OverSeeds]:
+    """Summarise each cell over its runs; scatter is pooled over all cells.
+
+    cells: of each cell its runs; percentages: of each run, to be averaged. The interval is of the expected percentage of
+    a run, central 95 % of its posterior: Jeffreys' prior for the centre, and for the scatter one that is flat in its
+    logarithm from 0.05 to 3. One run per cell says nothing of scatter: no interval then.
+    """
+    heads = [
+        {"seeds": len(runs), "percentage": float(np.mean(runs)), "lowest": min(runs), "highest": max(runs)}
+        for runs in percentages
+    ]
+    degrees = sum(len(runs) - 1 for runs in cells)
+    nothing: dict = {"low": None, "high": None, "scatter": None}
+    if degrees < LEAST_DEGREES:
+        return [OverSeeds(**head, **nothing, reason=_missing(head["seeds"], degrees)) for head in heads]
+    posterior, scatters = _posteriors(cells)
+    kernel_means = _expected().ravel()
+    order = np.argsort(kernel_means)
+    summaries = []
+    for head, weights, scatter, runs in zip(heads, posterior, scatters, cells, strict=True):
+        cumulative = np.cumsum(weights.ravel()[order])
+        low, high = 100 * kernel_means[order[np.searchsorted(cumulative / cumulative[-1], [0.025, 0.975])]]
+        low = 0.0 if all(not run.counts.any() for run in runs) else low
+        high = 100.0 if all((run.counts == run.of).all() for run in runs) else high
+        median = float(SCATTERS[np.searchsorted(np.cumsum(scatter), 0.5)])
+        summaries.append(OverSeeds(**head, low=float(low), high=float(high), scatter=median))
+    return summaries
+
+
+def _missing(seeds: int, degrees: int) -> str:
+    if seeds == 1:
+        return "one seed does not show how far runs differ; a second seed would give an interval"
+    return f"{degrees + 1} runs of one size do not show how far runs differ; a third seed or a second size would"
+
+
+@cache
+def _kernels() -> np.ndarray:
+    """Weights (scatters, logits, centres) of a run's logit about its cell's centre."""
+    distance = GRID[:, None] - GRID[None, :]
+    weights = np.exp(-0.5 * (distance / SCATTERS[:, None, None]) ** 2)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@cache
+def _expected() -> np.ndarray:
+    """Expected rate (scatters, centres) of a run."""
+    return np.einsum("e,sem->sm", special.expit(GRID), _kernels())
+
+
+def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior weights of scatter and centre (cells, scatters, centres), and of the scatter alone (cells, scatters)."""
+    likelihood = np.stack([_likelihood(run) for runs in cells for run in runs])
+    by_run = np.log(np.maximum(likelihood @ _kernels(), 1e-300))  # (scatters, runs, centres)
+    starts = np.cumsum([0, *(len(runs) for runs in cells[:-1])])
+    by_cell = np.add.reduceat(by_run, starts, axis=1)
+    by_cell += 0.5 * (special.log_expit(GRID) + special.log_expit(-GRID))
+    joint = np.exp(by_cell - by_cell.max(axis=(0, 2), keepdims=True)).swapaxes(0, 1)  # (cells, scatters, centres)
+    spread = np.log(SCATTERS)[:, None] - np.log(SCATTERS)[None, :]
+    prior = np.exp(-0.5 * (spread / CELLS_DIFFER) ** 2)
+    prior /= prior.sum(axis=1, keepdims=True)  # of a cell's scatter (columns) given the study's (rows)
+    evidence = joint.sum(axis=2) @ prior.T  # (cells, the study's scatter)
+    studied = np.log(evidence).sum(axis=0)
+    studied = np.exp(studied - studied.max())
+    of_cell = (studied / evidence) @ prior  # prior of each cell's scatter, from all others
+    posterior = joint * of_cell[:, :, None]
+    posterior /= posterior.sum(axis=(1, 2), keepdims=True)
+    return posterior, posterior.sum(axis=2)
+
+
+def _likelihood(run: Counted) -> np.ndarray:
+    """Of a run's logit, on the grid: the mean over its counts, each of the same weight."""
+    count = np.asarray(run.counts, dtype=float)[:, None]
+    logs = count * special.log_expit(GRID) + (run.of - count) * special.log_expit(-GRID)
+    logs -= special.betaln(count + 0.5, run.of - count + 0.5)
+    return np.exp(logs - logs.max()).mean(axis=0)
