@@ -38,7 +38,9 @@ def search(path: Path, first: int, last: int) -> tuple[float, pd.DataFrame]:
     find_neighbours(samples[:32], np.arange(32), images[:64], np.arange(64), 2, torch.device("cpu"))  # start everything
     began = time.perf_counter()
     members = np.arange(first, last)
-    rows = find_neighbours(samples, np.arange(SAMPLES), images[members], members, 2, torch.device("cpu"))
+    rows = find_neighbours(samples, np.arange(SAMPLES), images[members], members, 2, torch.device("cpu")).assign(
+        kind="sample"
+    )
     return time.perf_counter() - began, rows
 
 

@@ -1,16 +1,22 @@
 """Compare samples with training and held-out images: nearest neighbours, controls, replication, quality.
 
-What takes a moment does all spaces in one job, of which the start would take longer than the work; searches in shards
-are long, and each has a job of its own.
+One job compares in all spaces, since starting one takes longer than its work; searches in shards are long, and each has a
+job of its own.
 """
 
 STAGES["replication"] = __doc__
+RUN_IN_SPACE = "{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
+# Of every seed: whether an image was a training image is asked of the runs of other seeds, too.
+ORDERS = collect("results/subsets/{dataset}/seed-{seed}/order.npy", seed=STUDY["seeds"], allow_missing=True)
+ALL_HELD_OUT = collect("results/subsets/{dataset}/seed-{seed}/held_out.npy", seed=STUDY["seeds"], allow_missing=True)
 
 
 rule search_shard:
     input:
         images=set_vectors,
         order=rules.draw_subsets.output.order,
+        orders=ORDERS,
+        all_held_out=ALL_HELD_OUT,
         samples=sample_vectors,
     output:
         temp("results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet"),
@@ -47,6 +53,8 @@ rule compare_samples:
         images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
+        orders=ORDERS,
+        all_held_out=ALL_HELD_OUT,
         samples=in_each_space(sample_vectors),
         shards=collect(
             "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
@@ -57,6 +65,11 @@ rule compare_samples:
     output:
         neighbours=collect(
             "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
+        membership=collect(
+            "results/membership/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
             space=EACH_SPACE,
             allow_missing=True,
         ),
@@ -91,8 +104,13 @@ rule find_control_neighbours:
             allow_missing=True,
         ),
     output:
-        collect(
+        neighbours=collect(
             "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
+            space=EACH_SPACE,
+            allow_missing=True,
+        ),
+        quality=collect(
+            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.json",
             space=EACH_SPACE,
             allow_missing=True,
         ),
@@ -113,7 +131,8 @@ rule find_control_neighbours:
 rule measure_replication:
     input:
         neighbours=rules.compare_samples.output.neighbours,
-        controls=rules.find_control_neighbours.output,
+        controls=rules.find_control_neighbours.output.neighbours,
+        membership=rules.compare_samples.output.membership,
         labels=rules.pack_images.output.labels,
     output:
         collect(
@@ -133,17 +152,19 @@ rule measure_replication:
 
 rule collect_replication:
     input:
-        measured=collect(
-            "results/replication/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
-            run=RUNS,
-        ),
-        quality=collect(
-            "results/quality/{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json",
-            run=RUNS,
+        measured=collect(f"results/replication/{RUN_IN_SPACE}.json", run=RUNS),
+        quality=collect(f"results/quality/{RUN_IN_SPACE}.json", run=RUNS),
+        membership=collect(f"results/membership/{RUN_IN_SPACE}.parquet", run=RUNS),
+        controls=collect(
+            "results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS
         ),
         complexity=collect("results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS),
     output:
         table="results/replication/table.csv",
+        over_seeds="results/replication/over_seeds.csv",
+        membership="results/replication/membership.csv",
+        verdicts="results/replication/verdicts.json",
+        answer="results/replication/verdicts.md",
     log:
         "results/logs/collect_replication.log",
     benchmark:
@@ -170,8 +191,28 @@ rule plot_quality:
         "results/logs/plot_quality/{space}.log",
     benchmark:
         "results/benchmarks/plot_quality/{space}.tsv"
+    params:
+        figure="quality",
     script:
-        "../workflow_scripts/replication/plot_quality.py"
+        "../workflow_scripts/replication/plot_measures.py"
+
+
+use rule plot_quality as plot_memorisation with:
+    output:
+        svg=report(
+            "results/figures/memorisation/{space}.svg",
+            caption="../report/memorisation.rst",
+            category="Replication",
+            labels={"figure": "measures of memorisation", "space": "{space}"},
+        ),
+        png="results/figures/memorisation/{space}.png",
+        csv="results/figures/memorisation/{space}.csv",
+    log:
+        "results/logs/plot_memorisation/{space}.log",
+    benchmark:
+        "results/benchmarks/plot_memorisation/{space}.tsv"
+    params:
+        figure="memorisation",
 
 
 rule plot_gallery:

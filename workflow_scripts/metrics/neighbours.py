@@ -1,9 +1,9 @@
 """Exact nearest neighbours of images or features, fast and in bounded memory.
 
-Candidates come from matrix products (products.py). Those cancel where it matters most, for copies, so they only propose:
-the order and the distances come from the differences themselves, and a result stands only once a bound on the product's
-error shows that no other reference can belong to it. A query for which the bound does not suffice is searched again,
-with more candidates in a finer format.
+Candidates come from matrix products (products.py). Those cancel where it matters most, for copies, so they only
+propose: the order and the distances come from the differences themselves, and a result stands only once a bound on the
+product's error shows that no other reference can belong to it. A query for which the bound does not suffice is searched
+again, with more candidates in a finer format.
 """
 
 import math

@@ -1,20 +1,33 @@
-"""Collect all measurements of the study into one table. Rule: collect_replication."""
+"""Collect the study: all measurements in one table, summaries over seeds, and verdicts. Rule: collect_replication."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.core.files import read_json, write_csv
+from workflow_scripts.core.files import read_json, read_parquet, write_csv, write_json, write_text
 from workflow_scripts.core.job import run
+from workflow_scripts.replication.summary import copies_over_seeds, membership_over_seeds
 from workflow_scripts.replication.tables import study_rows
+from workflow_scripts.replication.verdicts import RULE, answer, verdicts
 
 
 def main(snakemake: Any) -> None:
-    rows: list[dict] = []
-    files = snakemake.input
-    for about, *parts in zip(snakemake.params.runs, files.measured, files.quality, files.complexity, strict=True):
-        rows += study_rows(about, *map(read_json, parts))
-    write_csv(snakemake.output.table, pd.DataFrame(rows))
+    files, results, runs = snakemake.input, snakemake.output, snakemake.params.runs
+    measured = [*map(read_json, files.measured)]
+    parts = zip(
+        runs,
+        measured,
+        *(map(read_json, part) for part in (files.quality, files.controls, files.complexity)),
+        strict=True,
+    )
+    write_csv(results.table, pd.DataFrame([row for part in parts for row in study_rows(*part)]))
+    copies = copies_over_seeds(runs, measured)
+    write_csv(results.over_seeds, copies)
+    write_csv(results.membership, membership_over_seeds(runs, measured, [*map(read_parquet, files.membership)]))
+    judged = verdicts(runs, measured, copies)
+    write_json(results.verdicts, {"rule": RULE, "verdicts": [*map(asdict, judged)]})
+    write_text(results.answer, answer(judged))
 
 
 run(main, snakemake)

@@ -1,6 +1,8 @@
-"""Find the nearest training images of the controls: held-out images, and training images in the rest of their set.
+"""Search and measure the controls of a subset: what held-out images, and training images in their set, would get.
 
-In every space of the study; with shards, they are found already, shard by shard. Rule: find_control_neighbours.
+In every space of the study: their nearest training images (with shards, they are found already, shard by shard), and
+the quality of one half of the held-out images against the other, and of the training images against all of them.
+Rule: find_control_neighbours.
 """
 
 from typing import Any
@@ -8,23 +10,27 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.devices import prepare_torch
-from workflow_scripts.core.files import read_npy, read_parquet, write_parquet
+from workflow_scripts.core.files import read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.core.job import run
-from workflow_scripts.replication.search import find_controls, merge_controls, shards_by_space
+from workflow_scripts.metrics.quality import compare_halves, frechet_distance, vectors
+from workflow_scripts.replication.search import find_controls, merge, shards_by_space
 
 
 def main(snakemake: Any) -> None:
-    files, k = snakemake.input, snakemake.params.k
+    files, results, k = snakemake.input, snakemake.output, snakemake.params.k
     [device] = prepare_torch(snakemake.threads)
     subset = np.sort(read_npy(files.order)[: int(snakemake.wildcards.size)])
     held_out = read_npy(files.held_out)
-    found = shards_by_space(files.shards, len(files.images))
-    for images, searched, controls in zip(files.images, found, snakemake.output, strict=True):
-        if searched:
-            shards = [read_parquet(path) for path in searched]
-        else:
-            shards = [find_controls(read_npy(images), held_out, subset, slice(None), k, device)]
-        write_parquet(controls, merge_controls(shards, k))
+    shards = shards_by_space(files.shards, len(files.images))
+    for path, searched, neighbours, quality in zip(
+        files.images, shards, results.neighbours, results.quality, strict=True
+    ):
+        images = read_npy(path)
+        out, training = vectors(images[held_out]), vectors(images[subset])
+        distance = frechet_distance(out, training, device) if len(out) > 1 else None
+        write_json(quality, {"held_out": compare_halves(out, device), "training": {"frechet": distance}})
+        parts = [read_parquet(shard) for shard in searched] or [find_controls(images, held_out, subset, k, device)]
+        write_parquet(neighbours, merge(parts, k))
 
 
 run(main, snakemake)

@@ -5,11 +5,13 @@ generator's samples, held-out images (which no generator of this set has seen: w
 training images themselves, each in the rest of the set (what they show is in the data).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
-from workflow_scripts.core.intervals import newcombe, quantile_interval, wilson
+from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 LONE_RATIO = 1 / 3  # Yoon et al. 2023
@@ -46,14 +48,37 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Replication:
-    """What one threshold says of one generator; see `replication`."""
+class Comparison:
+    """A rate of the samples beside that of held-out images: what chance gives.
 
+    p_value: of the hypothesis that samples show it no more often (or no less: see the measure), one-sided; None of
+    nothing.
+    """
+
+    samples: Rate
+    held_out: Rate
+    difference: Difference
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Replication:
+    """What one threshold says of one generator; see `replication`.
+
+    low, high: 95 % interval of the percentage of replicas that carries the threshold's own error, where `replicas` has
+    that of counting alone. counts: of replicas, at equally probable thresholds (one count where it is known).
+    """
+
+    threshold: Threshold
     replicas: Rate
+    low: float | None
+    high: float | None
     background: Rate
     excess: Difference
+    p_value: float | None
     near_duplicates: Rate
     images_copied: int
+    counts: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -95,40 +120,75 @@ def distance_threshold(threshold: dict[str, float], held_out: np.ndarray) -> Thr
 
 
 def replication(
-    samples: np.ndarray, nearest: np.ndarray, held_out: np.ndarray, training: np.ndarray, threshold: float
+    samples: np.ndarray,
+    nearest: np.ndarray,
+    held_out: np.ndarray,
+    training: np.ndarray,
+    threshold: Mapping[str, float],
 ) -> Replication:
-    """Count as replicas the samples within `threshold` of a training image, and set the controls beside them.
+    """Count as replicas the samples within a threshold of a training image, and set the controls beside them.
 
     samples (m,), held_out (h,), training (n,): distances to the nearest training image (to the nearest other one, for
-    training); nearest (m,): which image that is, of each sample. The background is the percentage of the held-out
-    images that would count; the excess is the difference of both with Newcombe's interval; near duplicates are
-    training images that would count as replicas of the others; images_copied is how many training images have a
-    replica. Feng et al. 2021 (percentage at a fixed threshold); the controls are this project's.
+    training); nearest (m,): which image that is, of each sample; threshold: as the config has it, a kind and its
+    number. The background is the percentage of the held-out images that would count; the excess is the difference of
+    both, with Newcombe's interval, or at a calibrated threshold, where chance is known, with that of the percentage.
+    Near duplicates are training images that would count as replicas of the others; images_copied is how many training
+    images have a replica. Feng et al. 2021 (percentage at a fixed threshold); the controls are this project's.
     """
-    hits, control = samples <= threshold, held_out <= threshold
-    replicas, background = rate(hits), rate(control)
-    excess = Difference(None, None, None)
-    if replicas.percentage is not None and background.percentage is not None:
-        low, high = newcombe(replicas.count, replicas.of, background.count, background.of)
-        excess = Difference(replicas.percentage - background.percentage, 100 * float(low), 100 * float(high))
-    return Replication(replicas, background, excess, rate(training <= threshold), len(np.unique(nearest[hits])))
+    ((kind, number),) = threshold.items()
+    limit = calibrated_threshold(held_out, number) if kind == "calibrated" else Threshold(number)
+    hits = samples <= limit.rms
+    compared = compare_rates(hits, held_out <= limit.rms)
+    replicas, excess = compared.samples, compared.difference
+    counts, ends = np.array([float(replicas.count)]), (replicas.low, replicas.high)
+    if kind == "calibrated" and replicas.of:
+        counts = counts_at_quantile(samples, held_out, number)
+        low, high = counts_interval(counts, replicas.of)
+        ends = 100 * low, 100 * high
+        excess = Difference(excess.percentage, ends[0] - 100 * number, ends[1] - 100 * number)
+    return Replication(
+        threshold=limit,
+        replicas=replicas,
+        low=ends[0],
+        high=ends[1],
+        background=compared.held_out,
+        excess=excess,
+        p_value=compared.p_value,
+        near_duplicates=rate(training <= limit.rms),
+        images_copied=len(np.unique(nearest[hits])),
+        counts=tuple(counts.tolist()),
+    )
 
 
-def lone_neighbour(first: np.ndarray, second: np.ndarray) -> Rate:
-    """Queries whose nearest training image is more than three times nearer than the next, distances (m,) each.
+def compare_rates(samples: np.ndarray, held_out: np.ndarray, fewer: bool = False) -> Comparison:
+    """How many are true of samples (m,) and of held-out images (h,), bool; Fisher's exact test, one-sided.
+
+    fewer: the test asks whether it holds of fewer samples than by chance, not of more.
+    """
+    first, second = rate(samples), rate(held_out)
+    if first.percentage is None or second.percentage is None:
+        return Comparison(first, second, Difference(None, None, None), None)
+    low, high = newcombe(first.count, first.of, second.count, second.of)
+    difference = Difference(first.percentage - second.percentage, 100 * float(low), 100 * float(high))
+    counts = (first.of - first.count, second.of - second.count) if fewer else (first.count, second.count)
+    return Comparison(first, second, difference, _fisher(counts[0], first.of, counts[1], second.of))
+
+
+def is_lone(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether a query's nearest training image is more than three times nearer than the next, distances (m,) each.
 
     It asks for a copy of one image, whatever the image's contrast, and misses copies of an image that has a
     near-duplicate in the set. Yoon et al. 2023 and Gu et al. 2023 call such samples memorised.
     """
-    return rate(first < LONE_RATIO * second)
+    return first < LONE_RATIO * second
 
 
-def authenticity(samples: np.ndarray, own: np.ndarray) -> Rate:
-    """Samples further from their nearest training image (m,) than that image is from its nearest other one (m,).
+def is_authentic(distance: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Whether a query is further from its nearest training image (m,) than that image is from its nearest other (m,).
 
-    Alaa et al. 2022, How faithful is your synthetic data? Percentage 100: no sample looks copied.
+    Alaa et al. 2022, How faithful is your synthetic data? About half of the held-out images are.
     """
-    return rate(samples > own)
+    return distance > own
 
 
 def data_copying(
@@ -155,6 +215,13 @@ def data_copying(
     return DataCopying(z, cellwise, len(weights))
 
 
+def data_copying_control(held_out: np.ndarray, cells: np.ndarray) -> DataCopying:
+    """What the data-copying test gives by chance: one random half of the held-out images (h,) against the other."""
+    order = np.random.default_rng(len(held_out)).permutation(len(held_out))
+    first, second = order[::2], order[1::2]
+    return data_copying(held_out[first], held_out[second], cells[first], cells[second])
+
+
 def quantiles(distances: np.ndarray) -> dict[str, float]:
     """Quantiles of distances (m,), from smallest to largest; none of nothing."""
     if len(distances) == 0:
@@ -174,3 +241,18 @@ def _mann_whitney_z(first: np.ndarray, second: np.ndarray) -> float:
     u = ranks[:m].sum() - m * (m + 1) / 2
     variance = m * n / 12 * ((m + n + 1) - (ties**3 - ties).sum() / ((m + n) * (m + n - 1)))
     return float((u - m * n / 2) / np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def _fisher(count: int, of: int, control: int, control_of: int) -> float:
+    """Probability that of the count + control hits at least `count` fall to the first group by chance."""
+    hits = count + control
+    ways = np.arange(count, min(of, hits) + 1)
+    logs = _ln_choose(of, ways) + _ln_choose(control_of, hits - ways) - _ln_choose(of + control_of, hits)
+    return float(min(1.0, np.exp(logs).sum()))
+
+
+def _ln_choose(of: int, chosen: np.ndarray | int) -> np.ndarray:
+    left = of - np.asarray(chosen)
+    with np.errstate(invalid="ignore"):
+        logs = special.gammaln(of + 1.0) - special.gammaln(np.asarray(chosen) + 1.0) - special.gammaln(left + 1.0)
+    return np.where(left < 0, -np.inf, logs)

@@ -1,8 +1,7 @@
 """The replication stage's searches, whole or in shards.
 
-A shard is a slice of the training set; each query's nearest images within it are found by a job of its own, and merged.
-Distances depend on nothing but the two rows, and ties go to the lowest number: any number of shards gives the same
-bytes.
+A shard is a slice of the images that are searched; a job of its own searches it, and the results are merged. Distances
+depend on nothing but the two rows, and ties go to the lowest number: any number of shards gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -11,8 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workflow_scripts.data.subsets import shard_of
 from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 from workflow_scripts.replication.tables import neighbour_rows
+
+WHOLE = (0, 1)  # the first of one shard
 
 
 def find_neighbours(
@@ -24,7 +26,7 @@ def find_neighbours(
     device: torch.device,
     leave_out_self: bool = False,
 ) -> pd.DataFrame:
-    """The k nearest references to each query, or all if there are fewer, as neighbour_rows gives them.
+    """The k nearest references of each query, or all if there are fewer, as neighbour_rows gives them.
 
     queries (m, ...) and references (n, ...), with the numbers by which they are known: numbers (m,) and members (n,),
     the latter rising.
@@ -38,6 +40,66 @@ def find_neighbours(
     return rows[rows["query"] != rows["index"]] if leave_out_self else rows
 
 
+def find_controls(
+    images: np.ndarray,
+    held_out: np.ndarray,
+    members: np.ndarray,
+    k: int,
+    device: torch.device,
+    shard: tuple[int, int] = WHOLE,
+) -> pd.DataFrame:
+    """The nearest of a shard of the training images `members` to held-out images and to all members, by `kind`."""
+    training, part = images[members], shard_of(len(members), *shard)
+    references, within = training[part], members[part]
+    kinds = {
+        "held_out": find_neighbours(images[held_out], held_out, references, within, k, device),
+        "training": find_neighbours(training, members, references, within, k, device, leave_out_self=True),
+    }
+    return _with_kind(kinds)
+
+
+def find_both_ways(
+    images: np.ndarray,
+    samples: np.ndarray,
+    members: np.ndarray,
+    scored: np.ndarray,
+    k: int,
+    device: torch.device,
+    shard: tuple[int, int] = WHOLE,
+) -> pd.DataFrame:
+    """Between samples and images, by `kind`: `sample`, the k nearest training images of each; `image`, the reverse.
+
+    samples (m, ...); a shard of members (n,) is searched for the samples; of a shard of the images `scored` (p,) the
+    nearest sample is found, of which the number is then the index.
+    """
+    training = members[shard_of(len(members), *shard)]
+    part, numbers = scored[shard_of(len(scored), *shard)], np.arange(len(samples))
+    kinds = {
+        "sample": find_neighbours(samples, numbers, images[training], training, k, device),
+        "image": find_neighbours(images[part], part, samples, numbers, 1, device),
+    }
+    return _with_kind(kinds)
+
+
+def scored_images(orders: Sequence[np.ndarray], held_out: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """The images whose membership is asked of each run of a size: training and held-out images of every seed."""
+    return np.unique(np.concatenate([*(order[:size] for order in orders), *held_out]))
+
+
+def membership_rows(rows: pd.DataFrame, members: np.ndarray, held_out: np.ndarray) -> pd.DataFrame:
+    """Of the rows of kind `image` of find_both_ways: image, member, held_out (neither: of other seeds), distance."""
+    rows = rows[rows["kind"] == "image"]
+    return pd.DataFrame(
+        {
+            "image": rows["query"],
+            "member": rows["query"].isin(members),
+            "held_out": rows["query"].isin(held_out),
+            "sample": rows["index"],
+            "distance": rows["distance"],
+        }
+    )
+
+
 def shards_by_space(paths: Sequence[str], spaces: int) -> list[Sequence[str]]:
     """The files of the shards of each space in turn, as many for each; none where nothing was searched in shards."""
     each = len(paths) // spaces
@@ -45,27 +107,15 @@ def shards_by_space(paths: Sequence[str], spaces: int) -> list[Sequence[str]]:
 
 
 def merge(shards: Sequence[pd.DataFrame], k: int) -> pd.DataFrame:
-    """The k nearest of each query over all shards, in order of query and rank; ties by lowest index."""
+    """The k nearest of each query over all shards, by kind, in order of query and rank; ties by lowest index."""
     rows = pd.concat(shards, ignore_index=True)
-    rows = rows.iloc[np.lexsort((rows["index"], rows["distance"], rows["query"]))]
-    rank = rows.groupby("query").cumcount().to_numpy(dtype=np.int32) + np.int32(1)
-    return rows.assign(rank=rank)[rank <= k].reset_index(drop=True)
+    parts = []
+    for kind, part in rows.groupby("kind", sort=False):
+        part = part.iloc[np.lexsort((part["index"], part["distance"], part["query"]))]
+        rank = part.groupby("query").cumcount().to_numpy(dtype=np.int32) + np.int32(1)
+        parts.append(part.assign(rank=rank, kind=kind)[rank <= k])
+    return pd.concat(parts, ignore_index=True)
 
 
-def find_controls(
-    images: np.ndarray, held_out: np.ndarray, members: np.ndarray, shard: slice, k: int, device: torch.device
-) -> pd.DataFrame:
-    """The nearest of images[members[shard]] to held-out images and to all members; column `kind` tells which."""
-    training = images[members]
-    references, within = training[shard], members[shard]
-    found = {
-        "held_out": find_neighbours(images[held_out], held_out, references, within, k, device),
-        "training": find_neighbours(training, members, references, within, k, device, leave_out_self=True),
-    }
-    return pd.concat([rows.assign(kind=kind) for kind, rows in found.items()], ignore_index=True)
-
-
-def merge_controls(shards: Sequence[pd.DataFrame], k: int) -> pd.DataFrame:
-    """What merge gives, for each kind of control by itself."""
-    kinds = {kind: [shard[shard["kind"] == kind] for shard in shards] for kind in ("held_out", "training")}
-    return pd.concat([merge(parts, k) for parts in kinds.values()], ignore_index=True)
+def _with_kind(kinds: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([rows.assign(kind=kind) for kind, rows in kinds.items()], ignore_index=True)

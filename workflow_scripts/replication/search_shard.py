@@ -1,4 +1,4 @@
-"""Search one shard of a training set, for samples or for the controls. Rules: search_shard, search_control_shard."""
+"""Search one shard of an image set, for samples or for the controls. Rules: search_shard, search_control_shard."""
 
 from typing import Any
 
@@ -7,21 +7,20 @@ import numpy as np
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.core.files import read_npy, write_parquet
 from workflow_scripts.core.job import run
-from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.replication.search import find_controls, find_neighbours
+from workflow_scripts.replication.search import find_both_ways, find_controls, scored_images
 
 
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, k = snakemake.input, snakemake.params.k
-    subset = np.sort(read_npy(files.order)[: int(snakemake.wildcards.size)])
-    shard = shard_of(len(subset), int(snakemake.wildcards.shard), snakemake.params.shards)
+    size, shard = int(snakemake.wildcards.size), (int(snakemake.wildcards.shard), snakemake.params.shards)
+    subset = np.sort(read_npy(files.order)[:size])
     images = read_npy(files.images)
-    if files.get("held_out"):
-        rows = find_controls(images, read_npy(files.held_out), subset, shard, k, device)
+    if files.get("samples"):
+        scored = scored_images([*map(read_npy, files.orders)], [*map(read_npy, files.all_held_out)], size)
+        rows = find_both_ways(images, read_npy(files.samples), subset, scored, k, device, shard)
     else:
-        samples = read_npy(files.samples)
-        rows = find_neighbours(samples, np.arange(len(samples)), images[subset[shard]], subset[shard], k, device)
+        rows = find_controls(images, read_npy(files.held_out), subset, k, device, shard)
     write_parquet(snakemake.output[0], rows)
 
 

@@ -2,8 +2,8 @@
 
 Runs differ far beyond counting. A cell is one generator on one size, with a run for each seed; the logit of its rate is
 normal about the cell's own centre, and the scatter is pooled over the cells of a study, since two or three seeds say
-little of it. What each run counted (and, at a calibrated threshold, what its threshold may be off by) is its likelihood.
-Everything is summed on grids: no fit can fail, and zeros need no special treatment.
+little of it. What each run counted (and, at a calibrated threshold, what its threshold may be off by) is its
+likelihood. Everything is summed on grids: no fit can fail, and zeros need no special treatment.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ class OverSeeds:
 def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]]) -> list[OverSeeds]:
     """Summarise each cell over its runs; scatter is pooled over all cells.
 
-    cells: of each cell its runs; percentages: of each run, to be averaged. The interval is of the expected percentage of
-    a run, central 95 % of its posterior: Jeffreys' prior for the centre, and for the scatter one that is flat in its
+    cells: of each cell its runs; percentages: of each run, to be averaged. The interval is of the expected percentage
+    of a run, central 95 % of its posterior: Jeffreys' prior for the centre, and for the scatter one that is flat in its
     logarithm from 0.05 to 3. One run per cell says nothing of scatter: no interval then.
     """
     heads = [
@@ -94,7 +94,7 @@ def _expected() -> np.ndarray:
 
 
 def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior weights of scatter and centre (cells, scatters, centres), and of the scatter alone (cells, scatters)."""
+    """Posterior of scatter and centre (cells, scatters, centres), and of the scatter alone (cells, scatters)."""
     likelihood = np.stack([_likelihood(run) for runs in cells for run in runs])
     by_run = np.log(np.maximum(likelihood @ _kernels(), 1e-300))  # (scatters, runs, centres)
     starts = np.cumsum([0, *(len(runs) for runs in cells[:-1])])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from workflow_scripts.core import figures
 from workflow_scripts.core.files import read_npy, read_parquet
-from workflow_scripts.replication.plot_gallery import choose
+from workflow_scripts.replication.drawing import at_even_quantiles
 from workflow_scripts.replication.tables import by_rank
 from workflow_scripts.report.study import Study
 
@@ -50,7 +50,7 @@ def gallery(study: Study) -> Gallery:
         samples = read_npy(study.folder / f"samples/{run}/images.npy")
         nearest = by_rank(read_parquet(study.folder / f"neighbours/{space}/{run}.parquet"), 1)
         distance, index = nearest["distance"].to_numpy(), nearest["index"].to_numpy()
-        shown = choose(np.argsort(distance, kind="stable"), min(pairs, len(distance)))
+        shown = at_even_quantiles(distance, min(pairs, len(distance)))
         control = f"{space}/{dataset}/size-{size}/seed-{seed}"
         if control not in controls:
             rows = read_parquet(study.folder / f"controls/{control}.parquet")
