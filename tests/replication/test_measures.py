@@ -7,10 +7,12 @@ from scipy import stats
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.replication.measures import (
     Rate,
-    authenticity,
     calibrated_threshold,
+    compare_rates,
     data_copying,
-    lone_neighbour,
+    data_copying_control,
+    is_authentic,
+    is_lone,
     quantiles,
     rate,
     replication,
@@ -51,15 +53,15 @@ def test_planted_replicas_are_found_exactly_as_the_metric_says(sets):
     samples[10:15] = (originals + 20).astype(np.uint8)  # brighter by 20 of 255: at 20 / 255
     samples[15:20] = (originals + 10 * noise).astype(np.uint8)  # noise of RMS 10: at 10 / 255
     samples[20:25] = (originals + 30 * noise).astype(np.uint8)  # noise of RMS 30: at 30 / 255
-    found, control = search(samples, training), search(held_out, training)
-    np.testing.assert_allclose(found.distances[:5, 0], 0)
-    np.testing.assert_allclose(found.distances[10:15, 0], 20 / 255)
-    np.testing.assert_allclose(found.distances[15:20, 0], 10 / 255)
-    np.testing.assert_allclose(found.distances[20:25, 0], 30 / 255)
-    assert (found.indices[[*range(5), *range(10, 25)], 0] == np.tile(np.arange(5), 4)).all()
+    nearest, control = search(samples, training), search(held_out, training)
+    np.testing.assert_allclose(nearest.distances[:5, 0], 0)
+    np.testing.assert_allclose(nearest.distances[10:15, 0], 20 / 255)
+    np.testing.assert_allclose(nearest.distances[15:20, 0], 10 / 255)
+    np.testing.assert_allclose(nearest.distances[20:25, 0], 30 / 255)
+    assert (nearest.indices[[*range(5), *range(10, 25)], 0] == np.tile(np.arange(5), 4)).all()
 
     own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
-    at = {t: replication(found.distances[:, 0], found.indices[:, 0], control.distances[:, 0], own, t / 255) for t in
+    at = {t: replication(nearest.distances[:, 0], nearest.indices[:, 0], control.distances[:, 0], own, {"rms": t / 255}) for t in
           (0, 10, 19.9, 20, 25, 30)}  # fmt: skip
     assert [at[t].replicas.count for t in at] == [5, 10, 10, 15, 15, 20]
     assert all(r.background.count == 0 and r.near_duplicates.count == 0 for r in at.values())
@@ -74,10 +76,11 @@ def test_a_set_without_replicas_shows_no_excess_at_the_calibrated_threshold(sets
     training, held_out = sets
     others = search(smooth_images(1000, 5), training)
     control = search(held_out, training).distances[:, 0]
-    threshold = calibrated_threshold(control, 0.05)
-    result = replication(others.distances[:, 0], others.indices[:, 0], control, control[:0], threshold.rms)
+    result = replication(others.distances[:, 0], others.indices[:, 0], control, control[:0], {"calibrated": 0.05})
     assert result.background.count == 50
     assert result.excess.low < 0 < result.excess.high
+    assert result.p_value > 0.05
+    assert result.low <= result.replicas.low < result.replicas.high <= result.high  # counting alone is narrower
     assert result.near_duplicates == Rate(0, 0, None, None, None)
 
 
@@ -87,7 +90,7 @@ def test_near_duplicates_of_the_training_set_are_counted(sets):
     training[20] = np.clip(training[160].astype(int) + 3, 0, 255)
     own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
     for limit, count in ((0, 2), (2.9 / 255, 2), (3 / 255, 4)):
-        result = replication(own[:0], np.zeros(0, int), own[:0], own, limit)
+        result = replication(own[:0], np.zeros(0, int), own[:0], own, {"rms": limit})
         assert result.near_duplicates.count == count
         assert result.replicas.percentage is result.excess.percentage is None
 
@@ -106,7 +109,7 @@ def test_calibrated_threshold_of_a_set_whose_held_out_images_are_in_it_too():
     distances = np.concatenate([np.zeros(100), np.linspace(0.1, 0.2, 900)])
     threshold = calibrated_threshold(distances, 0.01)
     assert threshold.rms == 0
-    assert replication(distances[:0], np.zeros(0, int), distances, distances[:0], 0.0).background.percentage == 10
+    assert replication(distances[:0], np.zeros(0, int), distances, distances[:0], {"rms": 0.0}).background.percentage == 10
 
 
 def test_too_few_held_out_images_cannot_calibrate():
@@ -116,22 +119,50 @@ def test_too_few_held_out_images_cannot_calibrate():
 
 def test_rates_carry_scipys_interval():
     interval = stats.binomtest(3, 1024).proportion_ci(method="wilson")
-    found = rate(np.arange(1024) < 3)
-    assert (found.count, found.of, found.percentage) == (3, 1024, 300 / 1024)
-    assert [found.low, found.high] == pytest.approx([100 * interval.low, 100 * interval.high])
+    three = rate(np.arange(1024) < 3)
+    assert (three.count, three.of, three.percentage) == (3, 1024, 300 / 1024)
+    assert [three.low, three.high] == pytest.approx([100 * interval.low, 100 * interval.high])
 
 
 def test_lone_neighbour_is_strict_and_takes_duplicates_for_what_they_are():
     first, second = np.array([1.0, 1.0, 0.0, 0.0, 0.9]), np.array([3.0, 2.0, 1.0, 0.0, 3.0])
-    assert lone_neighbour(first, second).count == 2  # neither 1/3 itself, nor 0/0: the set holds the image twice
+    assert is_lone(first, second).sum() == 2  # neither 1/3 itself, nor 0/0: the set holds the image twice
 
 
 def test_authenticity_is_high_for_strangers_and_none_for_copies(sets):
     training, held_out = sets
     own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
     copies, strangers = search(training[:50], training), search(held_out, training)
-    assert authenticity(copies.distances[:, 0], own[copies.indices[:, 0]]).percentage == 0
-    assert authenticity(strangers.distances[:, 0], own[strangers.indices[:, 0]]).percentage > 40
+    of_copies, of_strangers = (is_authentic(x.distances[:, 0], own[x.indices[:, 0]]) for x in (copies, strangers))
+    assert not of_copies.any()
+    compared = compare_rates(of_copies, of_strangers, fewer=True)
+    assert compared.held_out.percentage > 40
+    assert compared.difference.high < -30
+    assert compared.p_value < 1e-6
+
+
+@pytest.mark.parametrize(("count", "of", "control", "control_of"), [(3, 20, 1, 30), (0, 9, 4, 9), (9, 9, 4, 9)])
+def test_rates_are_compared_by_fishers_test(count, of, control, control_of):
+    first, second = np.arange(of) < count, np.arange(control_of) < control
+    table = [[count, of - count], [control, control_of - control]]
+    more, fewer = (stats.fisher_exact(table, alternative=side).pvalue for side in ("greater", "less"))
+    assert compare_rates(first, second).p_value == pytest.approx(more)
+    assert compare_rates(first, second, fewer=True).p_value == pytest.approx(fewer)
+
+
+def test_nothing_is_compared_with_nothing():
+    compared = compare_rates(np.zeros(0, bool), np.ones(3, bool))
+    assert (compared.difference.percentage, compared.p_value) == (None, None)
+
+
+def test_an_estimated_threshold_widens_the_interval_where_copies_straddle_it():
+    rng = np.random.default_rng(0)
+    held_out = np.sort(rng.uniform(0.1, 1.0, 400))
+    straddling, clear = rng.uniform(0.1, 0.12, 500), np.zeros(500)
+    near, far = (replication(x, np.zeros(500, int), held_out, held_out[:0], {"calibrated": 0.01}) for x in
+                 (straddling, clear))  # fmt: skip
+    assert near.high - near.low > 3 * (near.replicas.high - near.replicas.low)
+    assert (far.low, far.high) == (pytest.approx(far.replicas.low, abs=1), 100)
 
 
 def test_data_copying_agrees_with_scipy_and_has_unit_variance_by_chance():
@@ -155,6 +186,14 @@ def test_data_copying_in_one_cell_is_seen_by_cells_and_hidden_overall():
     assert (result.cells, abs(result.cellwise_z) < 2.5) == (3, True)
     copied = data_copying(samples[cells == 0], held_out, cells[cells == 0], cells)
     assert (copied.cells, copied.cellwise_z < -8) == (1, True)
+
+
+def test_the_control_of_data_copying_is_chance():
+    rng = np.random.default_rng(3)
+    held_out = np.sort(rng.random((400, 300)), axis=1)  # in any order of the images
+    controls = [data_copying_control(distances, np.zeros(300)).z for distances in held_out]
+    assert np.std(controls) < 1.2
+    assert data_copying_control(held_out[0, :10], np.zeros(10)).z is None
 
 
 def test_data_copying_needs_enough_of_both():

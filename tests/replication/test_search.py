@@ -7,14 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.replication.search import find_controls, find_neighbours, merge, merge_controls
+from workflow_scripts.replication.search import (
+    find_both_ways,
+    find_controls,
+    membership_rows,
+    merge,
+    scored_images,
+)
 
 CPU = torch.device("cpu")
-
-
-def shards_of(count, shards):
-    return [shard_of(count, i, shards) for i in range(shards)]
 
 
 @st.composite
@@ -28,28 +29,29 @@ def image_sets(draw):
     return images, members
 
 
-@settings(deadline=None)
-@given(given=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 4))
-def test_any_number_of_shards_gives_the_rows_of_the_whole_search(given, shards, k):
-    images, members = given
-    queries, numbers = images[::2], np.arange(0, len(images), 2)
-    whole = merge([find_neighbours(queries, numbers, images[members], members, k, CPU)], k)
-    parts = [
-        find_neighbours(queries, numbers, images[members[one]], members[one], k, CPU)
-        for one in shards_of(len(members), shards)
-    ]
+@settings(deadline=None, max_examples=60)
+@given(drawn=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 4))
+def test_any_number_of_shards_gives_the_rows_of_the_whole_search(drawn, shards, k):
+    images, members = drawn
+    scored = np.arange(len(images))
+    whole = merge([find_both_ways(images, images[::2], members, scored, k, CPU)], k)
+    parts = [find_both_ways(images, images[::2], members, scored, k, CPU, (i, shards)) for i in range(shards)]
     pd.testing.assert_frame_equal(merge(parts, k), whole, check_exact=True)
-    assert (whole.groupby("query").size() == min(k, len(members))).all()
+    counts = whole.groupby(["kind", "query"]).size()
+    assert (counts["sample"] == min(k, len(members))).all()
+    assert (counts["image"] == 1).all()
+    copies = whole[(whole["kind"] == "image") & (whole["query"] % 2 == 0)]
+    assert (copies["distance"] == 0).all()
 
 
-@settings(deadline=None)
-@given(given=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 3))
-def test_controls_in_shards_never_pair_an_image_with_itself(given, shards, k):
-    images, members = given
+@settings(deadline=None, max_examples=60)
+@given(drawn=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 3))
+def test_controls_in_shards_never_pair_an_image_with_itself(drawn, shards, k):
+    images, members = drawn
     held_out = np.setdiff1d(np.arange(len(images)), members)
-    whole = merge_controls([find_controls(images, held_out, members, slice(None), k, CPU)], k)
-    parts = [find_controls(images, held_out, members, one, k, CPU) for one in shards_of(len(members), shards)]
-    pd.testing.assert_frame_equal(merge_controls(parts, k), whole, check_exact=True)
+    whole = merge([find_controls(images, held_out, members, k, CPU)], k)
+    parts = [find_controls(images, held_out, members, k, CPU, (i, shards)) for i in range(shards)]
+    pd.testing.assert_frame_equal(merge(parts, k), whole, check_exact=True)
     training = whole[whole["kind"] == "training"]
     assert (training["query"] != training["index"]).all()
     assert len(training) == len(members) * min(k, len(members) - 1)
@@ -57,18 +59,30 @@ def test_controls_in_shards_never_pair_an_image_with_itself(given, shards, k):
 
 def test_a_copy_of_an_image_is_its_neighbour():
     images = np.array([[0, 0], [9, 9], [0, 0], [0, 0]], dtype=np.uint8)
-    rows = find_controls(images, np.array([], dtype=int), np.arange(4), slice(None), 2, CPU)
-    found = merge_controls([rows], 2).set_index(["query", "rank"])["index"]
-    assert found.loc[2].tolist() == [0, 3]
-    assert found.loc[0].tolist() == [2, 3]
+    rows = merge([find_controls(images, np.array([], dtype=int), np.arange(4), 2, CPU)], 2)
+    nearest = rows.set_index(["query", "rank"])["index"]
+    assert nearest.loc[2].tolist() == [0, 3]
+    assert nearest.loc[0].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_long_rows_of_real_size_agree_to_the_bit(kind):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (500, 24, 24, 3)).astype(kind)
-    queries = images[:60] + (random.random((60, 24, 24, 3)) < 0.1).astype(kind)
-    numbers, members = np.arange(60), np.arange(500)
-    whole = merge([find_neighbours(queries, numbers, images[members], members, 2, CPU)], 2)
-    parts = [find_neighbours(queries, numbers, images[members[one]], members[one], 2, CPU) for one in shards_of(500, 7)]
+    samples = images[:60] + (random.random((60, 24, 24, 3)) < 0.1).astype(kind)
+    members = np.arange(500)
+    whole = merge([find_both_ways(images, samples, members, members, 2, CPU)], 2)
+    parts = [find_both_ways(images, samples, members, members, 2, CPU, (i, 7)) for i in range(7)]
     pd.testing.assert_frame_equal(merge(parts, 2), whole, check_exact=True)
+
+
+def test_membership_is_asked_of_the_images_of_every_seed():
+    orders, held_out = [np.array([0, 1, 2]), np.array([3, 0, 1])], [np.array([3, 4]), np.array([2, 4])]
+    scored = scored_images(orders, held_out, 2)
+    assert scored.tolist() == [0, 1, 2, 3, 4]
+    images = np.arange(5, dtype=np.uint8)[:, None] * 10
+    rows = merge([find_both_ways(images, images[[1, 1]], np.array([0, 1]), scored, 1, CPU)], 1)
+    table = membership_rows(rows, np.array([0, 1]), held_out[0]).set_index("image")
+    assert table.index[table["member"]].tolist() == [0, 1]
+    assert table.index[table["held_out"]].tolist() == [3, 4]
+    assert (table["distance"] * 255).round(6).tolist() == [10, 0, 10, 20, 30]

@@ -60,18 +60,18 @@ def quantile_interval(sample: np.ndarray, share: float, level: float = LEVEL) ->
     return float(ordered[low]), float(ordered[high + 1])
 
 
-def counts_at_quantile(values: np.ndarray, reference: np.ndarray, share: float, levels: int = 41) -> np.ndarray:
-    """How many of `values` (n,) lie below a quantile that is known only from the sample `reference` (m,).
+def counts_at_quantile(
+    values: np.ndarray, reference: np.ndarray, share: float, least: float = -np.inf, levels: int = 41
+) -> np.ndarray:
+    """How many of `values` (n,) lie up to a quantile that is known only from the sample `reference` (m,).
 
     The number of reference values below the true quantile is binomial; the counts, float (levels,), are those at
-    equally probable ranks of it. Between two order statistics the count is the mean of what it is at either.
+    equally probable ranks of it, halfway between two order statistics. least: the smallest value that there can be.
     """
-    ordered = np.concatenate([[-np.inf], np.sort(reference), [np.inf]])
+    ordered = np.concatenate([[least], np.sort(reference), [np.inf]])
     below = special.bdtr(np.arange(len(reference) + 1), len(reference), share)
     rank = np.searchsorted(below, (np.arange(levels) + 0.5) / levels)
-    ordered_values = np.sort(values)
-    least = np.searchsorted(ordered_values, ordered[rank], side="right")
-    return (least + np.searchsorted(ordered_values, ordered[rank + 1], side="left").clip(least)) / 2
+    return np.searchsorted(np.sort(values), (ordered[rank] + ordered[rank + 1]) / 2, side="right").astype(float)
 
 
 def counts_interval(counts: ArrayLike, total: int, level: float = LEVEL, exact: bool = False) -> tuple[float, float]:

@@ -51,10 +51,13 @@ class Membership:
     reason: str = ""
 
 
-def membership(members: np.ndarray, controls: np.ndarray) -> Membership:
-    """Compare the scores of members (n,) and controls (m,), lower for members; see `Membership`."""
+def membership(members: np.ndarray, controls: np.ndarray, least: float = 0.0) -> Membership:
+    """Compare the scores of members (n,) and controls (m,), lower for members; see `Membership`.
+
+    least: the smallest score that there can be.
+    """
     n, m = len(members), len(controls)
-    told = tuple(_told(members, controls, alarms) for alarms in FALSE_ALARMS)
+    told = tuple(_told(members, controls, alarms, least) for alarms in FALSE_ALARMS)
     if n < FEWEST_MEMBERS or m < FEWEST_CONTROLS:
         reason = f"needs {FEWEST_MEMBERS} members and {FEWEST_CONTROLS} controls, there are {n} and {m}"
         return Membership(n, m, None, None, None, None, told, reason)
@@ -87,7 +90,7 @@ def relative_scores(distances: np.ndarray, member: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _told(members: np.ndarray, controls: np.ndarray, alarms: float) -> Told:
+def _told(members: np.ndarray, controls: np.ndarray, alarms: float, least: float) -> Told:
     needed = round(1 / alarms)
     if len(controls) < needed or len(members) < FEWEST_MEMBERS:
         reason = (
@@ -97,7 +100,7 @@ def _told(members: np.ndarray, controls: np.ndarray, alarms: float) -> Told:
         return Told(alarms, None, None, None, reason=reason)
     rank = int(alarms * len(controls) + 1e-9)
     hits = int((members < np.partition(controls, rank)[rank]).sum())
-    counts = counts_at_quantile(members, controls, alarms)
+    counts = counts_at_quantile(members, controls, alarms, least)
     low, high = counts_interval(counts, len(members), exact=True)
     return Told(alarms, 100 * hits / len(members), 100 * low, 100 * high, tuple(counts.tolist()))
 

@@ -52,7 +52,9 @@ def measure(
         "data_copying": asdict(measures.data_copying(samples, control, labels[index], labels[control_index])),
         "data_copying_control": asdict(measures.data_copying_control(control, labels[control_index])),
         "membership": asdict(
-            membership(*(scored["distance"].to_numpy()[scored[kind]] for kind in ("member", "held_out")))
+            membership(
+                scored.loc[scored["member"], "distance"].to_numpy(), scored.loc[scored["held_out"], "distance"].to_numpy()
+            )
         ),
         "distances": {kind: measures.quantiles(values) for kind, values in distances.items()},
     }
@@ -63,7 +65,8 @@ def main(snakemake: Any) -> None:
     labels = read_column(files.labels, "label")
     paths = zip(files.neighbours, files.controls, files.membership, strict=True)
     for tables, thresholds, path in zip(paths, snakemake.params.thresholds, snakemake.output, strict=True):
-        write_json(path, measure(*map(read_parquet, tables), labels, thresholds))
+        neighbours, controls, scored = map(read_parquet, tables)
+        write_json(path, measure(neighbours, controls, scored, labels, thresholds))
 
 
 run(main, snakemake)

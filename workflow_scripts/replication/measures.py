@@ -142,7 +142,7 @@ def replication(
     replicas, excess = compared.samples, compared.difference
     counts, ends = np.array([float(replicas.count)]), (replicas.low, replicas.high)
     if kind == "calibrated" and replicas.of:
-        counts = counts_at_quantile(samples, held_out, number)
+        counts = counts_at_quantile(samples, held_out, number, least=0.0)
         low, high = counts_interval(counts, replicas.of)
         ends = 100 * low, 100 * high
         excess = Difference(excess.percentage, ends[0] - 100 * number, ends[1] - 100 * number)

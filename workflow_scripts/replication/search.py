@@ -110,7 +110,7 @@ def merge(shards: Sequence[pd.DataFrame], k: int) -> pd.DataFrame:
     """The k nearest of each query over all shards, by kind, in order of query and rank; ties by lowest index."""
     rows = pd.concat(shards, ignore_index=True)
     parts = []
-    for kind, part in rows.groupby("kind", sort=False):
+    for kind, part in rows.groupby("kind"):
         part = part.iloc[np.lexsort((part["index"], part["distance"], part["query"]))]
         rank = part.groupby("query").cumcount().to_numpy(dtype=np.int32) + np.int32(1)
         parts.append(part.assign(rank=rank, kind=kind)[rank <= k])

@@ -9,6 +9,7 @@ likelihood. Everything is summed on grids: no fit can fail, and zeros need no sp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -51,12 +52,12 @@ def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequenc
     of a run, central 95 % of its posterior: Jeffreys' prior for the centre, and for the scatter one that is flat in its
     logarithm from 0.05 to 3. One run per cell says nothing of scatter: no interval then.
     """
-    heads = [
+    heads: list[dict[str, Any]] = [
         {"seeds": len(runs), "percentage": float(np.mean(runs)), "lowest": min(runs), "highest": max(runs)}
         for runs in percentages
     ]
     degrees = sum(len(runs) - 1 for runs in cells)
-    nothing: dict = {"low": None, "high": None, "scatter": None}
+    nothing: dict[str, Any] = {"low": None, "high": None, "scatter": None}
     if degrees < LEAST_DEGREES:
         return [OverSeeds(**head, **nothing, reason=_missing(head["seeds"], degrees)) for head in heads]
     posterior, scatters = _posteriors(cells)

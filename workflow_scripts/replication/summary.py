@@ -85,7 +85,10 @@ def lira(scored: Sequence[pd.DataFrame]) -> list[Membership]:
         distances[row, place], member[row, place] = table["distance"], table["member"]
     scores = relative_scores(distances, member)
     known = np.isfinite(scores)
-    return [membership(*(scores[i, known[i] & inside[i]] for inside in (member, ~member))) for i in range(len(scored))]
+    return [
+        membership(scores[i, known[i] & member[i]], scores[i, known[i] & ~member[i]], least=-np.inf)
+        for i in range(len(scored))
+    ]
 
 
 def _told(prefix: str, cells: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -108,6 +111,8 @@ def _told(prefix: str, cells: Sequence[Sequence[Mapping[str, Any]]]) -> list[dic
             summary = asdict(next(summaries))
             column |= {at if key == "percentage" else f"{at}_{key}": value for key, value in summary.items()}
         else:
-            column |= {at: None, f"{at}_reason": cell[0]["told"][0]["reason"] or cell[0]["reason"]}
+            reason = cell[0]["told"][0]["reason"] or cell[0]["reason"]
+            alone = prefix and len(cell) == 1
+            column |= {at: None, f"{at}_reason": "needs a run of another seed" if alone else reason}
         columns.append(column)
     return columns

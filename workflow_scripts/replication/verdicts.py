@@ -78,7 +78,7 @@ def verdicts(
     """
     leading = runs[0]["space"], measured[0]["thresholds"][0]["label"]
     cells = grouped(zip(runs, measured, strict=True), lambda item: tuple(item[0][key] for key in CELL))
-    rows = copies.set_index([*CELL, "space", "threshold"]).to_dict("index")
+    rows: dict[Any, Any] = copies.set_index([*CELL, "space", "threshold"]).to_dict("index")
     return [_judge(cell, part, leading, rows) for cell, part in cells.items()]
 
 
@@ -155,7 +155,7 @@ def _contradicts(
 
 def _evidence(part: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Evidence, ...]:
     """All that was measured of one generator and size, over its spaces and seeds."""
-    tests: list[tuple[str, str, float | None, float | None, float | None]] = []
+    tests: list[tuple[Any, ...]] = []  # space, measure, value, control, p-value
     for run, measured in part:
         space = run["space"]
         tests += [

@@ -1,0 +1,120 @@
+"""Verdicts on studies of known truth: distances are drawn, measured as the stage measures them, and judged."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workflow_scripts.replication.measure_replication_of import measure
+from workflow_scripts.replication.summary import copies_over_seeds, lira, membership_over_seeds
+from workflow_scripts.replication.verdicts import COPIES, DISAGREES, NONE, UNKNOWN, answer, verdicts
+
+THRESHOLDS = [{"calibrated": 0.01}, {"calibrated": 0.05}]
+
+
+def table(distance, images, count):
+    """Neighbours of rank 1 and 2 in a training set of `count` images."""
+    queries = np.arange(len(distance))
+    first = pd.DataFrame({"query": queries, "rank": 1, "index": images % count, "distance": distance})
+    return pd.concat([first, first.assign(rank=2, index=(images + 1) % count, distance=distance * 1.1)])
+
+
+def run(rng, copied=0.0, nearer=1.0, told=1.0, samples=600, held_out=500, size=40):
+    """A run of which a share is copied; other samples lie `nearer`, training images are `told`, times as far."""
+    draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
+    sample = np.where(rng.random(samples) < copied, 1e-4, nearer * draw(samples))
+    kinds = {"held_out": draw(held_out), "training": draw(size)}
+    controls = pd.concat(
+        table(distance, rng.integers(0, size, len(distance)) if kind == "held_out" else np.arange(size) + 1, size).assign(
+            kind=kind
+        )
+        for kind, distance in kinds.items()
+    )
+    scored = pd.DataFrame(
+        {"image": np.arange(size + held_out), "member": np.arange(size + held_out) < size}
+        | {"held_out": np.arange(size + held_out) >= size}
+        | {"distance": np.concatenate([told * draw(size), draw(held_out)])}
+    )
+    neighbours = table(sample, rng.integers(0, size, samples), size)
+    return measure(neighbours, controls, scored, np.zeros(size, dtype=int), THRESHOLDS), scored
+
+
+def study(seeds=2, spaces=("pixel",), sizes=(8, 16, 32), **settings):
+    rng = np.random.default_rng(5)
+    runs, measured, scored = [], [], []
+    for space in spaces:
+        for size in sizes:
+            for seed in range(seeds):
+                chosen = {key: value.get(space, 0.0) if isinstance(value, dict) else value for key, value in settings.items()}
+                runs.append({"generator": "gan", "dataset": "set", "size": size, "seed": seed, "space": space})
+                measures, rows = run(rng, **chosen)
+                measured.append(measures)
+                scored.append(rows)
+    copies = copies_over_seeds(runs, measured)
+    return verdicts(runs, measured, copies), copies, membership_over_seeds(runs, measured, scored)
+
+
+def test_copies_are_told_with_their_interval_over_seeds():
+    judged, copies, _ = study(copied=0.1)
+    assert {item.verdict for item in judged} == {COPIES}
+    assert all(item.low < 10.9 < item.high for item in judged)
+    assert "95 % interval over 2 seeds" in judged[0].sentence
+    assert (copies["background_percentage"] == copies["threshold"].map({"calibrated-0.01": 1, "calibrated-0.05": 5})).all()
+
+
+def test_fresh_samples_have_no_copies_and_a_bound():
+    judged, *_ = study(sizes=(8, 16, 32, 64))
+    assert {item.verdict for item in judged} == {NONE}
+    assert all("at most" in item.sentence and item.high < 8 for item in judged)
+
+
+@pytest.mark.parametrize(("settings", "which"), [({"nearer": 0.8}, "C_T"), ({"told": 0.5}, "membership AUC")])
+def test_contrary_evidence_is_named(settings, which):
+    judged, *_ = study(**settings)
+    assert {item.verdict for item in judged} <= {DISAGREES, COPIES}
+    assert any(item.verdict == DISAGREES and which in item.sentence for item in judged)
+
+
+def test_a_space_that_finds_no_copies_contradicts_one_that_does():
+    judged, *_ = study(spaces=("pixel", "simclr"), copied={"pixel": 0.3})
+    assert {item.verdict for item in judged} == {DISAGREES}
+    assert "but replicas at calibrated-0.01 in simclr" in judged[0].sentence
+
+
+def test_copies_of_one_seed_are_a_fact_and_their_absence_is_not():
+    copying, fresh = study(seeds=1, copied=0.2)[0][0], study(seeds=1)[0][0]
+    assert copying.verdict == COPIES
+    assert "one seed does not show how far runs differ" in copying.sentence
+    assert fresh.verdict == UNKNOWN
+    assert "a second seed" in fresh.sentence
+
+
+def test_few_images_are_refused_with_what_would_be_enough():
+    judged, *_ = study(samples=99)
+    assert judged[0].verdict == UNKNOWN
+    assert "99 samples and 500 held-out images; 100 of each would be enough" in judged[0].sentence
+
+
+def test_membership_over_seeds_is_beside_chance():
+    fresh, told = study()[2], study(told=0.2)[2]
+    assert fresh["auc"].between(0.35, 0.65).all()
+    assert (told["told_at_1_low"] > 50).all()
+    assert fresh["lira_auc"].isna().all()  # here each seed has the same training images
+    assert study(seeds=1)[2]["lira_told_at_1_reason"].iloc[0] == "needs a run of another seed"
+
+
+def test_lira_tells_members_by_other_seeds():
+    rng = np.random.default_rng(2)
+    own = rng.normal(0, 2, 600)
+    tables = []
+    for seed in range(2):
+        member = (np.arange(600) // 50) == seed
+        distance = np.exp(own + rng.normal(0, 0.1, 600) - 0.5 * member)
+        tables.append(pd.DataFrame({"image": np.arange(600), "member": member, "distance": distance}))
+    assert all(run.auc > 0.98 and run.members == 50 for run in lira(tables))
+
+
+def test_the_page_has_the_rule_and_a_sentence_for_each_size():
+    judged, *_ = study(copied=0.1)
+    page = answer(judged)
+    assert "**the evidence disagrees**" in page
+    assert page.count("training images. Copies:") == 3
