@@ -7,8 +7,10 @@ job of its own.
 STAGES["replication"] = __doc__
 RUN_IN_SPACE = "{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
 # Of every seed: whether an image was a training image is asked of the runs of other seeds, too.
-ORDERS = collect("results/subsets/{dataset}/seed-{seed}/order.npy", seed=STUDY["seeds"], allow_missing=True)
-ALL_HELD_OUT = collect("results/subsets/{dataset}/seed-{seed}/held_out.npy", seed=STUDY["seeds"], allow_missing=True)
+ORDERS = collect("results/subsets/{dataset}/seed-{seed}/order.npy", seed=REPLICATION["seeds"], allow_missing=True)
+ALL_HELD_OUT = collect(
+    "results/subsets/{dataset}/seed-{seed}/held_out.npy", seed=REPLICATION["seeds"], allow_missing=True
+)
 
 
 rule search_shard:

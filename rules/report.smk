@@ -37,8 +37,8 @@ rule save_config:
 
 rule summarise:
     input:
-        table=branch(bool(RUNS), then=rules.collect_replication.output.table),
-        laws=branch(bool(RUNS), then=rules.fit_decay.output.laws),
+        verdicts=branch(bool(RUNS), then=rules.collect_replication.output.answer),
+        over_seeds=branch(bool(RUNS), then=rules.collect_replication.output.over_seeds),
         advice=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
         trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
         diagnosis=collect("results/diagnosis/{dataset}.md", dataset=DISTILLATION["datasets"]),

@@ -61,8 +61,8 @@ def test_planted_replicas_are_found_exactly_as_the_metric_says(sets):
     assert (nearest.indices[[*range(5), *range(10, 25)], 0] == np.tile(np.arange(5), 4)).all()
 
     own = nearest_neighbours(training, training, 1, exclude_self=True).distances[:, 0]
-    at = {t: replication(nearest.distances[:, 0], nearest.indices[:, 0], control.distances[:, 0], own, {"rms": t / 255}) for t in
-          (0, 10, 19.9, 20, 25, 30)}  # fmt: skip
+    at = {t: replication(nearest.distances[:, 0], nearest.indices[:, 0], control.distances[:, 0], own, {"rms": t / 255})
+          for t in (0, 10, 19.9, 20, 25, 30)}  # fmt: skip
     assert [at[t].replicas.count for t in at] == [5, 10, 10, 15, 15, 20]
     assert all(r.background.count == 0 and r.near_duplicates.count == 0 for r in at.values())
     assert {r.images_copied for r in at.values()} == {5}
@@ -109,7 +109,9 @@ def test_calibrated_threshold_of_a_set_whose_held_out_images_are_in_it_too():
     distances = np.concatenate([np.zeros(100), np.linspace(0.1, 0.2, 900)])
     threshold = calibrated_threshold(distances, 0.01)
     assert threshold.rms == 0
-    assert replication(distances[:0], np.zeros(0, int), distances, distances[:0], {"rms": 0.0}).background.percentage == 10
+    assert (
+        replication(distances[:0], np.zeros(0, int), distances, distances[:0], {"rms": 0.0}).background.percentage == 10
+    )
 
 
 def test_too_few_held_out_images_cannot_calibrate():

@@ -42,7 +42,9 @@ def test_an_uncertain_threshold_widens_the_interval():
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
 
 
-@pytest.mark.parametrize(("cells", "needed"), [(((5,), (7,)), "second seed"), (((5, 9),), "third seed or a second size")])
+@pytest.mark.parametrize(
+    ("cells", "needed"), [(((5,), (7,)), "second seed"), (((5, 9),), "third seed or a second size")]
+)
 def test_too_few_runs_give_no_interval_and_say_what_would(cells, needed):
     summary = summarise(*cells)[0]
     assert (summary.low, summary.high) == (None, None)

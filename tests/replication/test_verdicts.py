@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.replication.measure_replication_of import measure
+from workflow_scripts.replication.measures import measure
 from workflow_scripts.replication.summary import copies_over_seeds, lira, membership_over_seeds
 from workflow_scripts.replication.verdicts import COPIES, DISAGREES, NONE, UNKNOWN, answer, verdicts
 
@@ -18,15 +18,16 @@ def table(distance, images, count):
     return pd.concat([first, first.assign(rank=2, index=(images + 1) % count, distance=distance * 1.1)])
 
 
-def run(rng, copied=0.0, nearer=1.0, told=1.0, samples=600, held_out=500, size=40):
-    """A run of which a share is copied; other samples lie `nearer`, training images are `told`, times as far."""
-    draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
-    sample = np.where(rng.random(samples) < copied, 1e-4, nearer * draw(samples))
+def run(rng, copied=0.0, blurred=False, told=1.0, samples=600, held_out=500, size=40):
+    """A run of which a share is copied; blurred samples all lie rather near; training images are `told` times as
+    far.""" draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
+    own = 0.1 + 0.2 * draw(samples) if blurred else draw(samples)
+    sample = np.where(rng.random(samples) < copied, 1e-4, own)
     kinds = {"held_out": draw(held_out), "training": draw(size)}
     controls = pd.concat(
-        table(distance, rng.integers(0, size, len(distance)) if kind == "held_out" else np.arange(size) + 1, size).assign(
-            kind=kind
-        )
+        table(
+            distance, rng.integers(0, size, len(distance)) if kind == "held_out" else np.arange(size) + 1, size
+        ).assign(kind=kind)
         for kind, distance in kinds.items()
     )
     scored = pd.DataFrame(
@@ -44,7 +45,7 @@ def study(seeds=2, spaces=("pixel",), sizes=(8, 16, 32), **settings):
     for space in spaces:
         for size in sizes:
             for seed in range(seeds):
-                chosen = {key: value.get(space, 0.0) if isinstance(value, dict) else value for key, value in settings.items()}
+                chosen = {key: x.get(space, 0.0) if isinstance(x, dict) else x for key, x in settings.items()}
                 runs.append({"generator": "gan", "dataset": "set", "size": size, "seed": seed, "space": space})
                 measures, rows = run(rng, **chosen)
                 measured.append(measures)
@@ -58,20 +59,21 @@ def test_copies_are_told_with_their_interval_over_seeds():
     assert {item.verdict for item in judged} == {COPIES}
     assert all(item.low < 10.9 < item.high for item in judged)
     assert "95 % interval over 2 seeds" in judged[0].sentence
-    assert (copies["background_percentage"] == copies["threshold"].map({"calibrated-0.01": 1, "calibrated-0.05": 5})).all()
+    chance = copies["threshold"].map({"calibrated-0.01": 1, "calibrated-0.05": 5})
+    assert (copies["background_percentage"] == chance).all()
 
 
 def test_fresh_samples_have_no_copies_and_a_bound():
     judged, *_ = study(sizes=(8, 16, 32, 64))
     assert {item.verdict for item in judged} == {NONE}
-    assert all("at most" in item.sentence and item.high < 8 for item in judged)
+    assert all("at most" in item.sentence and item.high < 15 for item in judged)
 
 
-@pytest.mark.parametrize(("settings", "which"), [({"nearer": 0.8}, "C_T"), ({"told": 0.5}, "membership AUC")])
+@pytest.mark.parametrize(("settings", "which"), [({"blurred": True}, "C_T"), ({"told": 0.5}, "membership AUC")])
 def test_contrary_evidence_is_named(settings, which):
     judged, *_ = study(**settings)
-    assert {item.verdict for item in judged} <= {DISAGREES, COPIES}
-    assert any(item.verdict == DISAGREES and which in item.sentence for item in judged)
+    assert {item.verdict for item in judged} == {DISAGREES}
+    assert all("no more than by chance" in item.sentence and which in item.sentence for item in judged)
 
 
 def test_a_space_that_finds_no_copies_contradicts_one_that_does():
@@ -113,8 +115,6 @@ def test_lira_tells_members_by_other_seeds():
     assert all(run.auc > 0.98 and run.members == 50 for run in lira(tables))
 
 
-def test_the_page_has_the_rule_and_a_sentence_for_each_size():
-    judged, *_ = study(copied=0.1)
-    page = answer(judged)
-    assert "**the evidence disagrees**" in page
-    assert page.count("training images. Copies:") == 3
+def test_the_answer_has_a_sentence_for_each_size():
+    lines = answer(study(copied=0.1)[0]).splitlines()
+    assert [line.split(": Copies: ")[0] for line in lines] == [f"- gan on {size} images of set" for size in (8, 16, 32)]

@@ -6,12 +6,17 @@ training images themselves, each in the rest of the set (what they show is in th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import special
 
 from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
+from workflow_scripts.metrics.membership import membership
+from workflow_scripts.replication.tables import by_rank
+from workflow_scripts.replication.thresholds import threshold_label
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 LONE_RATIO = 1 / 3  # Yoon et al. 2023
@@ -90,6 +95,52 @@ class DataCopying:
     cells: int
 
 
+def measure(
+    neighbours: pd.DataFrame,
+    controls: pd.DataFrame,
+    scored: pd.DataFrame,
+    labels: np.ndarray,
+    thresholds: list[dict[str, float]],
+) -> dict[str, Any]:
+    """Every measure in one space.
+
+    neighbours, scored, controls: as compare_samples and find_control_neighbours wrote them; labels (n,): of all images
+    of the set; thresholds: the study's.
+    """
+    held_out, training = (controls[controls["kind"] == kind] for kind in ("held_out", "training"))
+    own = by_rank(training, 1)["distance"]  # of each training image to the nearest other one
+    nearest, chance = by_rank(neighbours, 1), by_rank(held_out, 1)
+    samples, control = (table["distance"].to_numpy() for table in (nearest, chance))
+    index, control_index = (table["index"].to_numpy() for table in (nearest, chance))
+    lone, lone_control = (
+        is_lone(first["distance"].to_numpy(), by_rank(rows, 2)["distance"].to_numpy())
+        for first, rows in ((nearest, neighbours), (chance, held_out))
+    )
+    authentic, authentic_control = (
+        is_authentic(table["distance"].to_numpy(), own.loc[table["index"]].to_numpy()) for table in (nearest, chance)
+    )
+    distances = {"samples": samples, "held_out": control, "training": own.to_numpy()}
+    return {
+        "thresholds": [
+            {"label": threshold_label(threshold)}
+            | asdict(replication(samples, index, control, own.to_numpy(), threshold))
+            for threshold in thresholds
+        ],
+        "lone_neighbour": asdict(compare_rates(lone, lone_control)),
+        "authenticity": asdict(compare_rates(authentic, authentic_control, fewer=True)),
+        # Cells of the cellwise test: the class of the nearest training image (one cell where there are no classes).
+        "data_copying": asdict(data_copying(samples, control, labels[index], labels[control_index])),
+        "data_copying_control": asdict(data_copying_control(control, labels[control_index])),
+        "membership": asdict(
+            membership(
+                scored.loc[scored["member"], "distance"].to_numpy(),
+                scored.loc[scored["held_out"], "distance"].to_numpy(),
+            )
+        ),
+        "distances": {kind: quantiles(values) for kind, values in distances.items()},
+    }
+
+
 def rate(hits: np.ndarray) -> Rate:
     """Count the true among hits, bool (m,)."""
     count, of = int(np.count_nonzero(hits)), len(hits)
@@ -113,7 +164,7 @@ def calibrated_threshold(held_out: np.ndarray, share: float) -> Threshold:
     return Threshold(float(np.partition(held_out, rank - 1)[rank - 1]), low, high)
 
 
-def distance_threshold(threshold: dict[str, float], held_out: np.ndarray) -> Threshold:
+def distance_threshold(threshold: Mapping[str, float], held_out: np.ndarray) -> Threshold:
     """The distance of a threshold as the config has it; held_out (h,): nearest distances of held-out images."""
     ((kind, number),) = threshold.items()
     return calibrated_threshold(held_out, number) if kind == "calibrated" else Threshold(number)
@@ -136,7 +187,7 @@ def replication(
     images have a replica. Feng et al. 2021 (percentage at a fixed threshold); the controls are this project's.
     """
     ((kind, number),) = threshold.items()
-    limit = calibrated_threshold(held_out, number) if kind == "calibrated" else Threshold(number)
+    limit = distance_threshold(threshold, held_out)
     hits = samples <= limit.rms
     compared = compare_rates(hits, held_out <= limit.rms)
     replicas, excess = compared.samples, compared.difference

@@ -185,12 +185,10 @@ def _evidence(part: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tu
 
 
 def answer(judged: Sequence[Verdict]) -> str:
-    """The verdicts as a page of Markdown: the rule, and for each data set and generator a sentence for each size."""
-    lines = ["# Does it copy?", "", RULE]
-    for (dataset, generator), part in grouped(judged, lambda item: (item.dataset, item.generator)).items():
-        lines += [f"## {generator} on {dataset}", ""]
-        lines += [f"- {item.size:,} training images. {item.sentence}" for item in part] + [""]
-    return "\n".join(lines)
+    """The verdicts as a Markdown list: a sentence for each data set, generator and size."""
+    return "".join(
+        f"- {item.generator} on {item.size:,} images of {item.dataset}: {item.sentence}\n" for item in judged
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -1,34 +1,32 @@
 """The headline numbers of a study as tables: how often generators copied, and the published figures."""
 
-from typing import Any
-
 import pandas as pd
 
-from workflow_scripts.core.intervals import wilson
 from workflow_scripts.report.tables import Cell, Table, cell, interval
 
 
-def copies(table: pd.DataFrame, laws: dict[str, Any]) -> Table:
-    """Copies of each generator and data set at each size, seeds pooled, at the leading space and threshold.
+def copies(over_seeds: pd.DataFrame) -> Table:
+    """Copies of each generator and data set at each size, over seeds, at the leading space and threshold (the first).
 
-    table: that of collect_replication; laws: what fit_decay wrote.
+    over_seeds: that of collect_replication.
     """
-    leading = laws["leading"]
-    rows = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
-    pooled = rows.groupby(["dataset", "generator", "size"], sort=False).agg(
-        {"replicas": "sum", "samples": "sum", "background_percentage": "mean", "seed": "nunique"}
-    )
-    ends = wilson(pooled["replicas"], pooled["samples"])
-    share, low, high = 100 * pooled["replicas"] / pooled["samples"], *(100 * end for end in ends)
+    space, threshold = over_seeds.iloc[0][["space", "threshold"]]
+    rows = over_seeds[(over_seeds["space"] == space) & (over_seeds["threshold"] == threshold)]
     cells = tuple(
-        (cell(f"{generator}, {dataset}"), cell(size), interval(s, a, b, unit=" %"), Cell(f"{chance:.1f} %", chance))
-        for (dataset, generator, size), s, a, b, chance in zip(
-            pooled.index, share, low, high, pooled["background_percentage"], strict=True
+        (
+            cell(f"{row['generator']}, {row['dataset']}"),
+            cell(row["size"]),
+            interval(row["percentage"], row["low"], row["high"], unit=" %")
+            if pd.notna(row["low"])
+            else Cell(f"{row['percentage']:.1f} % (no interval)", row["percentage"]),
+            Cell(f"{row['background_percentage']:.1f} %", row["background_percentage"]),
         )
+        for row in rows.to_dict("records")
     )
+    missing = "; ".join(rows["reason"].dropna().unique())
     caption = (
-        f"Samples that copy a training image (space {leading['space']}, threshold {leading['threshold']}; "
-        f"{pooled['seed'].max()} seed(s) pooled; 95 % intervals from counting samples)"
+        f"Samples that copy a training image (space {space}, threshold {threshold}; mean of "
+        f"{rows['seeds'].max()} seed(s), {missing or '95 % intervals over seeds'})"
     )
     return Table(caption, ("generator, data set", "training images", "copies", "by chance"), cells)
 

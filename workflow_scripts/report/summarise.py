@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.core.files import read_csv, read_json, write_text
+from workflow_scripts.core.files import read_csv, write_text
 from workflow_scripts.core.job import run
 from workflow_scripts.report import headlines
 from workflow_scripts.report.tables import Table
@@ -24,11 +24,12 @@ def main(snakemake: Any) -> None:
     files = snakemake.input
     lines = ["## Copycat: headline numbers", ""]
     lines += answers("Will a generator copy these images?", files.one_shot)
+    lines += answers("Which generators copy?", [files.verdicts] if files.verdicts else [])
     lines += answers("Will synthetic images help rare classes?", files.advice)
     lines += answers("What do teachers' augmentations do?", [files.trends] if files.trends else [])
     lines += answers("Whom to distil from", files.diagnosis)
-    if files.table:
-        lines += shown(headlines.copies(read_csv(files.table), read_json(files.laws)))
+    if files.over_seeds:
+        lines += shown(headlines.copies(read_csv(files.over_seeds)))
     published = headlines.published(read_csv(files.published), read_csv(files.leave_one_out))
     lines += shown(published, headlines.PUBLISHED)
     write_text(snakemake.output[0], "\n".join(lines))

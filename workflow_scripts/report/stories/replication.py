@@ -14,13 +14,16 @@ def replication(study: Study) -> Story:
         *(figure(study, f"dimension/{name}", "dimension", f"{name}: the dimension", dataset=name) for name in names),
         figure(study, "decay_with_dimension", "decay_with_dimension", "copies against the dimension"),
     )
+    memorisation = tuple(
+        figure(study, f"memorisation/{space}", "memorisation", space, space=space) for space in settings["spaces"]
+    )
     quality = tuple(figure(study, f"quality/{space}", "quality", space, space=space) for space in settings["spaces"])
     return Story(
         name="replication",
         question="Will a generator copy my images?",
         idea="A generated image is a copy if it lies closer to a training image than images do that the generator "
         "never saw. Generators copy small training sets and stop copying large ones. How many images are enough?",
-        answer=read_answer(study, [f"one_shot/{name}.md" for name in names]),
+        answer=read_answer(study, [*(f"one_shot/{name}.md" for name in names), "replication/verdicts.md"]),
         picture=(Choice("figure", (figure(study, "decay_with_size", "decay_with_size"),)),),
         measured=(
             f"{listed(settings['generators'])}: trained on {sizes}, nested subsets, with "
@@ -34,6 +37,14 @@ def replication(study: Study) -> Story:
         more=(
             Part("The smallest safe set, and how well it was predicted", choices=(Choice("data set", shots),)),
             Part("Complexity: the intrinsic dimension", choices=(Choice("figure", dimensions),)),
+            Part(
+                "Verdicts, copies and membership over seeds, each beside chance",
+                choices=(Choice("space", memorisation),),
+                tables=(
+                    csv_table(study, "replication/over_seeds.csv", "Copies over seeds"),
+                    csv_table(study, "replication/membership.csv", "Membership over seeds"),
+                ),
+            ),
             Part("Quality and variety of the samples", choices=(Choice("space", quality),)),
             Part("Every measurement", tables=(csv_table(study, "replication/table.csv", "Replication and quality"),)),
         ),
