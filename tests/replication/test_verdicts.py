@@ -19,8 +19,8 @@ def table(distance, images, count):
 
 
 def run(rng, copied=0.0, blurred=False, told=1.0, samples=600, held_out=500, size=40):
-    """A run of which a share is copied; blurred samples all lie rather near; training images are `told` times as
-    far.""" draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
+    """A run of which a share is copied; blurred samples all lie rather near; members are `told` times as far."""
+    draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
     own = 0.1 + 0.2 * draw(samples) if blurred else draw(samples)
     sample = np.where(rng.random(samples) < copied, 1e-4, own)
     kinds = {"held_out": draw(held_out), "training": draw(size)}
@@ -64,9 +64,9 @@ def test_copies_are_told_with_their_interval_over_seeds():
 
 
 def test_fresh_samples_have_no_copies_and_a_bound():
-    judged, *_ = study(sizes=(8, 16, 32, 64))
+    judged, *_ = study(seeds=3)
     assert {item.verdict for item in judged} == {NONE}
-    assert all("at most" in item.sentence and item.high < 15 for item in judged)
+    assert all("at most" in item.sentence and item.high < 10 for item in judged)
 
 
 @pytest.mark.parametrize(("settings", "which"), [({"blurred": True}, "C_T"), ({"told": 0.5}, "membership AUC")])
