@@ -118,7 +118,7 @@ rule replication:
     input:
         branch(bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output]),
         collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=REPLICATION["datasets"]),
-        collect("results/figures/quality/{pair[space]}.svg", pair=PAIRS),
+        collect("results/figures/{kind}/{pair[space]}.svg", kind=["quality", "memorisation"], pair=PAIRS),
         collect("results/figures/gallery/{pair[space]}/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
         collect("results/figures/training_curves/{pair[generator]}/{pair[dataset]}.svg", pair=PAIRS),
 
