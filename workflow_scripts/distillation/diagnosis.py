@@ -1,4 +1,4 @@
-"""What to distil from: how varied an ensemble of teachers is, and which of them are enough, in words and numbers."""
+"""How varied a set of teachers is, and which of them predict best together, in words and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
-from workflow_scripts.distillation.measures import Estimate, log_probabilities, mean_estimate, proportion
+from workflow_scripts.distillation.answers import listed
+from workflow_scripts.distillation.estimates import Estimate, mean_estimate, proportion
+from workflow_scripts.distillation.measures import log_probabilities
 
 MOST_FOR_ALL_SUBSETS = 8  # teachers; of more, subsets grow one by one
 VALUES_AT_A_TIME = 4_000_000
@@ -14,32 +16,21 @@ SIMILAR, DIFFERENT = 0.6, 0.3  # chance-corrected IoU; our words for it, not a p
 
 
 @dataclass(frozen=True)
-class Subset:
-    """A set of teachers, indices in ascending order, with the accuracy and negative log-likelihood (nats) of the mean
-    of their probabilities; excess_nll: over that of the best subset, its mean and standard error on the same images."""
-
-    members: tuple[int, ...]
-    accuracy: float
-    nll: float
-    excess_nll: float
-    excess_error: float
-
-
-@dataclass(frozen=True)
 class Choice:
-    """The subset to distil from, the best one, all that were tried (best first), and the chosen one's intervals.
+    """The teachers that predict best together, judged on images that did not choose them.
 
-    exhaustive: whether all subsets were tried. gain: accuracy of the chosen subset minus that of the best single
-    teacher (by likelihood), on the same images.
+    members: indices in ascending order; single: the best one. accuracy, nll (negative log-likelihood, nats): of the
+    mean of the members' probabilities; everyone: of all teachers; gain: accuracy of the members minus that of the single
+    best, on the same images. exhaustive: whether all subsets were tried.
     """
 
-    chosen: Subset
-    best: Subset
-    tried: tuple[Subset, ...]
-    exhaustive: bool
+    members: tuple[int, ...]
+    single: int
     accuracy: Estimate
     nll: Estimate
+    everyone: Estimate
     gain: Estimate
+    exhaustive: bool
 
 
 @dataclass(frozen=True)
@@ -58,37 +49,35 @@ class Diversity:
 def choose_subset(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> Choice:
     """Choose teachers, logits (M, N, C) on validation images with labels (N,), by the likelihood of their mean.
 
-    Up to eight teachers, all subsets are tried; of more, the teacher that helps most is added again and again (Caruana
-    et al. 2004). Chosen is the smallest subset whose negative log-likelihood is within one standard error of the best
-    one's, both on the same images (Breiman et al. 1984): what more teachers add beyond it cannot be told from chance.
-    The numbers are of the images that chose, so slightly favourable; intervals are over images.
+    Every other image chooses, those between judge. Up to eight teachers, all subsets are tried; of more, the teacher
+    that helps most is added again and again (Caruana et al. 2004). Chosen is the smallest subset whose negative
+    log-likelihood is within one standard error of the best one's (Breiman et al. 1984): what more teachers add beyond
+    it cannot be told from chance. Intervals are over images.
     """
     labels = np.asarray(labels)
     probabilities = np.exp(log_probabilities(logits))
     true = probabilities[:, np.arange(len(labels)), labels]
     exhaustive = len(logits) <= MOST_FOR_ALL_SUBSETS
-    subsets = _all_subsets(len(logits)) if exhaustive else _growing_subsets(true)
-    mixing = np.array([[(one in subset) / len(subset) for one in range(len(logits))] for subset in subsets])
-    losses = -np.log(np.maximum(mixing @ true, np.finfo(float).tiny))
-    hits = _hits(mixing, probabilities, labels)
-    best = int(losses.mean(axis=1).argmin())
-    excess = losses - losses[best]
-    errors = excess.std(axis=1, ddof=1) / np.sqrt(len(labels)) if len(labels) > 1 else np.full(len(subsets), np.inf)
-    found = [
-        Subset(subset, float(hit.mean()), float(loss.mean()), float(more.mean()), float(error))
-        for subset, hit, loss, more, error in zip(subsets, hits, losses, excess, errors, strict=True)
-    ]
-    enough = [one for one in range(len(found)) if found[one].excess_nll <= found[one].excess_error or one == best]
-    chosen = min(enough, key=lambda one: (len(subsets[one]), found[one].nll))
-    single = min((one for one in range(len(found)) if len(subsets[one]) == 1), key=lambda one: found[one].nll)
+    subsets = _all_subsets(len(logits)) if exhaustive else _growing_subsets(true[:, ::2])
+    mixing = np.array([[(teacher in subset) / len(subset) for teacher in range(len(logits))] for subset in subsets])
+    losses = -np.log(np.maximum(mixing @ true[:, ::2], np.finfo(float).tiny))
+    sizes, nll = np.array([len(subset) for subset in subsets]), losses.mean(axis=1)
+    excess = losses - losses[nll.argmin()]
+    errors = excess.std(axis=1, ddof=1) / np.sqrt(excess.shape[1]) if excess.shape[1] > 1 else np.inf
+    enough = excess.mean(axis=1) <= errors
+    chosen = np.lexsort((nll, np.where(enough, sizes, np.inf)))[0]
+    single = int(np.where(sizes == 1, nll, np.inf).argmin())
+    rows = [int(chosen), single, int(sizes.argmax())]
+    judged = -np.log(np.maximum(mixing[rows[0]] @ true[:, 1::2], np.finfo(float).tiny))
+    hits = _hits(mixing[rows], probabilities[:, 1::2], labels[1::2])
     return Choice(
-        found[chosen],
-        found[best],
-        tuple(sorted(found, key=lambda one: (one.nll, one.members))),
+        subsets[rows[0]],
+        subsets[single][0],
+        proportion(hits[0]),
+        mean_estimate(judged, seed),
+        proportion(hits[2]),
+        mean_estimate(hits[0].astype(float) - hits[1], seed),
         exhaustive,
-        proportion(hits[chosen]),
-        mean_estimate(losses[chosen], seed),
-        mean_estimate(hits[chosen].astype(float) - hits[single], seed),
     )
 
 
@@ -100,9 +89,9 @@ def _growing_subsets(true: np.ndarray) -> list[tuple[int, ...]]:
     """All single teachers, and each subset on the greedy way to all; true (M, N): probabilities of the labels."""
     tiny, total = np.finfo(float).tiny, np.zeros(true.shape[1])
     members: list[int] = []
-    subsets: list[tuple[int, ...]] = [(one,) for one in range(len(true))]
+    subsets: list[tuple[int, ...]] = [(teacher,) for teacher in range(len(true))]
     while len(members) < len(true):
-        rest = [one for one in range(len(true)) if one not in members]
+        rest = [teacher for teacher in range(len(true)) if teacher not in members]
         likelihood = np.log(np.maximum(total + true[rest], tiny)).mean(axis=1)
         members.append(rest[int(likelihood.argmax())])
         total = total + true[members[-1]]
@@ -113,13 +102,11 @@ def _growing_subsets(true: np.ndarray) -> list[tuple[int, ...]]:
 
 def _hits(mixing: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether each subset's mean is right, bool (S, N), a bounded number of images at a time."""
-    teachers, images, classes = probabilities.shape
-    step = max(1, VALUES_AT_A_TIME // (len(mixing) * classes))
-    parts = []
-    for start in range(0, images, step):
-        block = probabilities[:, start : start + step]
-        together = (mixing @ block.reshape(teachers, -1)).reshape(len(mixing), -1, classes)
-        parts.append(together.argmax(axis=2) == labels[start : start + step])
+    step = max(1, VALUES_AT_A_TIME // (len(mixing) * probabilities.shape[2]))
+    parts = [
+        np.tensordot(mixing, probabilities[:, start : start + step], 1).argmax(axis=2) == labels[start : start + step]
+        for start in range(0, len(labels), step)
+    ]
     return np.concatenate(parts, axis=1)
 
 
@@ -130,59 +117,35 @@ def diversity(logits: np.ndarray, iou: np.ndarray, corrected_iou: np.ndarray) ->
         return Diversity(np.nan, np.nan, np.nan, None, None)
     labels = logits.argmax(axis=2)
     order = np.argsort(iou[first, second], kind="stable")
-    least, most = ((int(first[one]), int(second[one])) for one in (order[0], order[-1]))
+    least, most = ((int(first[pair]), int(second[pair])) for pair in (order[0], order[-1]))
     return Diversity(
         float(iou[first, second].mean()),
         float(corrected_iou[first, second].mean()),
-        float(np.mean([(labels[i] != labels[j]).mean() for i, j in zip(first, second, strict=True)])),
+        float((labels[first] != labels[second]).mean()),
         most,
         least,
     )
 
 
-def describe(
-    names: Sequence[str],
-    varied: Diversity,
-    choice: Choice,
-    augmentations: Sequence[str] | None = None,
-) -> list[str]:
-    """What to do and why, in three to seven sentences for a person.
-
-    names (M,) of the teachers; augmentations (M,): what each was trained with, where known, adds their comparison.
-    """
-    singles = {one.members[0]: one for one in choice.tried if len(one.members) == 1}
-    everyone = next(one for one in choice.tried if len(one.members) == len(names))
-    best = min(singles.values(), key=lambda one: one.nll)
+def describe(names: Sequence[str], varied: Diversity, choice: Choice) -> list[str]:
+    """What the teachers named (M,) are worth, in two to four sentences for a person."""
     lines = _of_diversity(names, varied)
-    lines.append(
-        f"The best single teacher is {names[best.members[0]]}: {_percent(best.accuracy)} of the validation images "
-        f"right, negative log-likelihood {best.nll:.3f}."
-    )
+    accuracy = choice.accuracy
+    reached = f"{_percent(accuracy.value)} of new images right ({_percent(accuracy.low)} to {_percent(accuracy.high)})"
     if len(names) == 1:
-        return [*lines, f"Distil from {names[0]}: there is no other. More teachers, of other seeds, may help."]
-    chosen = choice.chosen
-    lines.append(
-        f"Distil from {_listed(names, chosen.members)}: {_percent(choice.accuracy.value)} right "
-        f"({_percent(choice.accuracy.low)} to {_percent(choice.accuracy.high)}), negative log-likelihood "
-        f"{choice.nll.value:.3f} ({choice.nll.low:.3f} to {choice.nll.high:.3f})."
-    )
-    if len(chosen.members) > 1:
+        return [*lines, f"{names[0]} labels {reached}."]
+    chosen = listed([names[member] for member in choice.members])
+    if len(choice.members) == 1:
+        lines.append(f"{chosen} alone predicts as well as any of the teachers together: {reached}.")
+    else:
+        gain = choice.gain
         lines.append(
-            f"Against the best single teacher that is {100 * choice.gain.value:+.2f} percentage points of accuracy "
-            f"({100 * choice.gain.low:+.2f} to {100 * choice.gain.high:+.2f})."
+            f"{chosen} predict best together: {reached}, {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
+            f"{100 * gain.high:+.1f}) against {names[choice.single]} alone."
         )
-    if len(chosen.members) < len(names):
-        lines.append(
-            f"All {len(names)} teachers together reach {_percent(everyone.accuracy)} and {everyone.nll:.3f}; "
-            + (
-                "the others cost more than they add."
-                if everyone.nll > chosen.nll
-                else "what the others add is within the uncertainty."
-            )
-        )
-    if augmentations is not None and len(set(augmentations)) > 1:
-        lines.append(_of_augmentations(augmentations, singles))
-    return lines
+    if len(choice.members) < len(names):
+        lines.append(f"All {len(names)} teachers together label {_percent(choice.everyone.value)} right.")
+    return [*lines, "Whether students gain from them, only students can say: `snakemake distillation` trains some."]
 
 
 def _of_diversity(names: Sequence[str], varied: Diversity) -> list[str]:
@@ -202,32 +165,10 @@ def _of_diversity(names: Sequence[str], varied: Diversity) -> list[str]:
         f"{_percent(varied.disagreement)} of the images."
     ]
     if len(names) > 2:
-        lines.append(
-            f"Most alike are {_listed(names, varied.most_alike)}, least alike {_listed(names, varied.least_alike)}."
-        )
+        most, least = ([names[teacher] for teacher in pair] for pair in (varied.most_alike, varied.least_alike))
+        lines.append(f"Most alike are {listed(most)}, least alike {listed(least)}.")
     return lines
-
-
-def _of_augmentations(augmentations: Sequence[str], singles: dict[int, Subset]) -> str:
-    """Which augmentation made the best single teachers, by mean likelihood."""
-    means = {
-        kind: np.mean(
-            [(singles[one].nll, singles[one].accuracy) for one in singles if augmentations[one] == kind], axis=0
-        )
-        for kind in dict.fromkeys(augmentations)
-    }
-    ranked = sorted(means, key=lambda kind: float(means[kind][0]))
-    numbers = "; ".join(f"{kind} {means[kind][0]:.3f} and {_percent(float(means[kind][1]))}" for kind in ranked)
-    return (
-        f"The augmentation {ranked[0]} made the best single teachers; mean negative log-likelihood and accuracy: "
-        f"{numbers}."
-    )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _listed(names: Sequence[str], members: tuple[int, ...]) -> str:
-    chosen = [names[one] for one in members]
-    return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"

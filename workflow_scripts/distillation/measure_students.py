@@ -13,8 +13,10 @@ from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.core.files import read_column, read_npy, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.core.progress import progress
-from workflow_scripts.distillation.attention import count_overlaps, overlap_estimates
-from workflow_scripts.distillation.measures import affinity, fidelity, flatten, summary
+from workflow_scripts.distillation.estimates import flatten
+from workflow_scripts.distillation.measures import affinity, fidelity
+from workflow_scripts.distillation.overlap import count_overlaps, overlap_estimates
+from workflow_scripts.distillation.summary import summary
 
 
 def main(snakemake: Any) -> None:
@@ -27,8 +29,8 @@ def main(snakemake: Any) -> None:
     students = {Path(path).parent.name: Path(path).parent for path in files.students}
 
     def read(folders: list[Path], kind: str, place: int | None = None) -> list[np.ndarray]:
-        found = [read_npy(folder / f"{kind}.npy") for folder in folders]
-        return found if place is None else [one[place] for one in found]
+        arrays = [read_npy(folder / f"{kind}.npy") for folder in folders]
+        return arrays if place is None else [views[place] for views in arrays]
 
     # Where students and teachers are compared: name, labels, prefix of the files, place in them.
     views: list[tuple[str, np.ndarray, str, int | None]]
@@ -46,33 +48,34 @@ def main(snakemake: Any) -> None:
             read(own, "features") or None,
             np.bincount(training, minlength=logits.shape[1]),
         )
-        found: dict[str, Any] = {"measures": measures, "views": {}}
+        beside: dict[str, Any] = {}
         last = len(own)
         for view, labels, prefix, place in views if own else []:
             maps = read([*own, folder], f"{prefix}attention", place)
             overlaps = count_overlaps(maps, (side, side), params.threshold, device)
             *taught, student = read([*own, folder], f"{prefix}logits", place)
-            found["views"][view] = {
+            beside[view] = {
                 "fidelity": flatten(fidelity(student, np.stack(taught), labels)),
                 "teachers_attention": flatten(overlap_estimates(overlaps, list(combinations(range(last), 2)))),
                 "student_attention": flatten(overlap_estimates(overlaps, [(i, last) for i in range(last)])),
             }
-        return found
+        return {"measures": measures, "views": beside}
 
-    found = {}
+    measured = {}
     with progress(len(params.students), "students", label="measured") as bar:
         for name in params.students:
-            found[name] = measure(students[name], params.ensembles.get(name.split(".")[0], []))
+            measured[name] = measure(students[name], params.ensembles.get(name.split(".")[0], []))
             bar.advance()
-    # How far each rung of the ladder moves the data, as its teachers see it (Gontijo-Lopes et al. 2021).
+    # How far each rung of the ladder moves the data, to teachers of clean images (Gontijo-Lopes et al. 2021).
     moved = {}
-    for name, folder in teachers.items():
+    for name in params.clean:
+        folder = teachers[name]
         clean = read_npy(folder / "logits.npy").argmax(1) == validation
         augmented = read_npy(folder / "augmented_logits.npy").argmax(2) == validation
         each = zip(params.rungs, augmented, strict=True)
         moved[name] = {rung: flatten(vars(affinity(hits, clean))) for rung, hits in each}
     alone = {name: measure(folder, [])["measures"] for name, folder in teachers.items()}
-    write_json(snakemake.output[0], {"students": found, "teachers": alone, "affinity": moved})
+    write_json(snakemake.output[0], {"students": measured, "teachers": alone, "affinity": moved})
 
 
 run(main, snakemake)

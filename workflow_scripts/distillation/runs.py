@@ -59,12 +59,12 @@ def train_and_save(
     seed: int,
     loss: Target | None = None,
     depends_on: Sequence[str] = (),
-    **about: Any,
+    **design: Any,
 ) -> None:
     """Train a classifier of the config on a split, or go on from its newest checkpoint, and write the rule's outputs.
 
-    changes: settings that the design sets, over those of the config. depends_on: files that define the run, beside the
-    split's and those of the input `initial`.
+    changes: settings that the study sets, over those of the config. depends_on: files that define the run, beside the
+    split's and those of the input `initial`. design: what else does.
     """
     settings: ClassifierSettings = replace(
         classifier_settings(classifier["preset"], classifier["overrides"]), **changes
@@ -76,7 +76,7 @@ def train_and_save(
         images.device,
         settings=repr(settings),
         seed=seed,
-        design=about,
+        design=design,
         files=[sha256(path) for path in (files.images, files.training, *files.initial, *depends_on)],
     )
     record = train_classifier(network, images, labels, seed, checkpoints, split.validation, loss=loss)

@@ -21,7 +21,7 @@ def main(snakemake: Any) -> None:
     seed = int(snakemake.wildcards.seed)
     write_npy(snakemake.output.logits, look_at_views(teacher, images, snakemake.params.views, seed))
     views = list(views_to_store(teacher, len(images), snakemake.params.views, seed))
-    kept = {one.name: torch.stack([getattr(view, one.name) for view in views]).cpu() for one in fields(View)}
+    kept = {part.name: torch.stack([getattr(view, part.name) for view in views]).cpu() for part in fields(View)}
     with atomic_path(snakemake.output.views) as temporary:
         save_file(kept, temporary)
 

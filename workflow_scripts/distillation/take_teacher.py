@@ -11,13 +11,13 @@ from workflow_scripts.data.image_set import open_image_set
 
 
 def main(snakemake: Any) -> None:
-    files, about = snakemake.input, snakemake.params.checkpoint
+    files, checkpoint = snakemake.input, snakemake.params.checkpoint
     image_set = open_image_set(files.images, files.labels, files.manifest)
     classes, (_, resolution, _, channels) = image_set.manifest["classes"], image_set.images.shape
     network = trained_classifier(
-        about["architecture"], files.given, about["augmentation"], resolution, channels, len(classes)
+        checkpoint["architecture"], files.given, checkpoint["augmentation"], resolution, channels, len(classes)
     )
-    if about["normalisation"] == "training":
+    if checkpoint["normalisation"] == "training":
         network.normalise_by(torch.from_numpy(image_set.images[read_npy(files.training)]))
     save_classifier(snakemake.output.weights, snakemake.output.network, network, classes=classes)
 

@@ -56,12 +56,12 @@ def views_to_store(teacher: Classifier, count: int, views: int, seed: int) -> It
 
 def look_at_views(teacher: Classifier, images: np.ndarray | Tensor, views: int, seed: int) -> np.ndarray:
     """A teacher's logits float32 (V, N, C) on `views_to_store` of images uint8 (N, H, W, C)."""
-    found = []
+    logits = []
     with progress(views, "views", label="looked at") as bar:
         for view in views_to_store(teacher, len(images), views, seed):
-            found.append(predict(teacher, images, view).numpy())
+            logits.append(predict(teacher, images, view).numpy())
             bar.advance()
-    return np.stack(found)
+    return np.stack(logits)
 
 
 def _loss(logits: Tensor, labels: Tensor, teachers: Tensor, design: dict[str, Any]) -> Tensor:

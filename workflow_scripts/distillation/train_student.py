@@ -32,9 +32,9 @@ def main(snakemake: Any) -> None:
             networks = zip(files.weights, files.networks, strict=True)
             loss = fresh_target([load_classifier(*paths, device) for paths in networks], split.training[0], design)
     taught = files.get("stored") or files.get("weights") or []
-    about = {key: design[key] for key in ("alpha", "temperature", "combination", "protocol", "crops")} if loss else {}
+    held = {key: design[key] for key in ("alpha", "temperature", "combination", "protocol", "crops")} if loss else {}
     seed = int(snakemake.wildcards.seed)
-    train_and_save(snakemake, split, design["student"], changes, seed, loss, [*taught], **about)
+    train_and_save(snakemake, split, design["student"], changes, seed, loss, [*taught], **held)
 
 
 run(main, snakemake)
