@@ -207,6 +207,7 @@ rule measure_students:
         ensembles=ENSEMBLES,
         students=STUDENTS,
         rungs=RUNGS,
+        clean=[teacher for teacher, rung in AUGMENTATIONS.items() if rung == "none"],
         threshold=lookup(dpath="distillation/attention/threshold", within=config),
     script:
         "../workflow_scripts/distillation/measure_students.py"
@@ -237,8 +238,10 @@ rule find_trends:
     input:
         rules.collect_distillation.output.table,
     output:
+        claims="results/distillation/claims.csv",
         trends="results/distillation/trends.csv",
         factors="results/distillation/two_factors.csv",
+        summary="results/distillation/trends.json",
         answer="results/distillation/trends.md",
         svg=report(
             "results/figures/trends.svg",
@@ -292,10 +295,81 @@ rule diagnose:
         mem_mb=4000,
         runtime=30,
     params:
-        augmentations=AUGMENTATIONS,
+        teachers=list(AUGMENTATIONS),
         threshold=lookup(dpath="distillation/attention/threshold", within=config),
     script:
         "../workflow_scripts/distillation/diagnose.py"
+
+
+rule choose_teachers:
+    input:
+        labels=rules.pack_images.output.labels,
+        validation=collect(
+            f"{CELL_OF_SEED}/validation.npy",
+            seed=DISTILLATION["seeds"],
+            allow_missing=True,
+        ),
+        logits=collect(
+            f"{CELL_OF_SEED}/students/{{student}}/logits.npy",
+            seed=DISTILLATION["seeds"],
+            student=STUDENTS,
+            allow_missing=True,
+        ),
+    output:
+        choice="results/choice/{dataset}.json",
+        answer="results/choice/{dataset}.md",
+    log:
+        "results/logs/choose_teachers/{dataset}.log",
+    benchmark:
+        "results/benchmarks/choose_teachers/{dataset}.tsv"
+    params:
+        ensembles=ENSEMBLES,
+        students=STUDENTS,
+    script:
+        "../workflow_scripts/distillation/choose_teachers.py"
+
+
+rule compare_maps:
+    input:
+        images=rules.pack_images.output.images,
+        validation=f"results/distillation/{{dataset}}/seed-{DISTILLATION['seeds'][0]}/validation.npy",
+        weights=collect(
+            f"{CELL_OF_SEED}/{{network}}/weights.safetensors",
+            seed=DISTILLATION["seeds"],
+            network=[f"students/{name}" for name in UNTAUGHT] + [f"teachers/{name}" for name in TEACHERS],
+            allow_missing=True,
+        ),
+        networks=collect(
+            f"{CELL_OF_SEED}/{{network}}/network.json",
+            seed=DISTILLATION["seeds"],
+            network=[f"students/{name}" for name in UNTAUGHT] + [f"teachers/{name}" for name in TEACHERS],
+            allow_missing=True,
+        ),
+    output:
+        answer="results/attention_maps/{dataset}.md",
+        svg=report(
+            "results/figures/attention_maps/{dataset}.svg",
+            caption="../report/attention_maps.rst",
+            category="Distillation",
+            labels={"figure": "what kinds of attention maps show", "data set": "{dataset}"},
+        ),
+        png="results/figures/attention_maps/{dataset}.png",
+        csv="results/figures/attention_maps/{dataset}.csv",
+    log:
+        "results/logs/compare_maps/{dataset}.log",
+    benchmark:
+        "results/benchmarks/compare_maps/{dataset}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=1,
+    params:
+        seeds=DISTILLATION["seeds"],
+        students=UNTAUGHT,
+        pairs=PAIRS_OF_TEACHERS,
+        threshold=lookup(dpath="distillation/attention/threshold", within=config),
+    script:
+        "../workflow_scripts/distillation/compare_maps.py"
 
 
 rule teachers:
@@ -316,6 +390,8 @@ rule distillation:
 rule trends:
     input:
         branch(bool(DISTILLED), then=[*rules.find_trends.output]),
+        collect(rules.choose_teachers.output, dataset=DISTILLATION["datasets"]),
+        collect(rules.compare_maps.output, dataset=MAPPED),
 
 
 rule diagnosis:

@@ -1,5 +1,7 @@
 """What the rules ask for: the combinations of each study, and functions that choose a job's inputs. No rules."""
 
+from itertools import combinations
+
 
 def source_files(wildcards):
     """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin.
@@ -149,6 +151,8 @@ def members(rungs):
 ENSEMBLES = {ensemble_name(rungs): members(rungs) for rungs in DISTILLATION["ensembles"]}
 TEACHERS = sorted({name for some in ENSEMBLES.values() for name in some})
 STUDENTS = [f"{ensemble}.{view}" for ensemble in [*ENSEMBLES, *ALONE] for view in DISTILLATION["views"]]
+UNTAUGHT = [f"{kind}.{view}" for kind in ALONE for view in DISTILLATION["views"]]
+PAIRS_OF_TEACHERS = sorted({pair for some in ENSEMBLES.values() for pair in combinations(some, 2)})
 DISTILLED = [
     {"dataset": dataset, "seed": seed, "student": student}
     for dataset in DISTILLATION["datasets"]
@@ -161,6 +165,8 @@ AUGMENTATIONS = {
     for name in TEACHERS
     for kind in [name.rsplit("-", 1)[0]]
 }
+# Kinds of maps are compared where all networks have class activation maps.
+MAPPED = DISTILLATION["datasets"] if DISTILLATION["attention"]["method"] in ("predicted", "class_sum") else []
 RUNGS = sorted({*AUGMENTATIONS.values(), *DISTILLATION["views"]})
 
 

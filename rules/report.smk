@@ -41,7 +41,7 @@ rule summarise:
         over_seeds=branch(bool(RUNS), then=rules.collect_replication.output.over_seeds),
         advice=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
         trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
-        diagnosis=collect("results/diagnosis/{dataset}.md", dataset=DISTILLATION["datasets"]),
+        choice=collect("results/choice/{dataset}.md", dataset=DISTILLATION["datasets"]),
         one_shot=collect("results/one_shot/{dataset}.md", dataset=REPLICATION["datasets"]),
         published=rules.fit_published.output.fits,
         leave_one_out=rules.fit_published.output.leave_one_out,

@@ -37,9 +37,10 @@ class Attention(Model):
     """What counts as a network's attention."""
 
     method: Literal["class_sum", "predicted", "grad_cam", "rollout"] = Field(
-        "class_sum",
-        description="class activation map summed over all classes (as published) or of the predicted class, Grad-CAM "
-        "of the predicted class, or attention roll-out (for a `vit`)",
+        "predicted",
+        description="class activation map of the predicted class, or summed over all classes (`class_sum`, as "
+        "published, which shows how the head started), Grad-CAM of the predicted class, or attention roll-out (for "
+        "a `vit`)",
     )
     threshold: float = Field(0.4, gt=0, lt=1, description="of the map scaled to 0..1, above which a place is attended")
 

@@ -58,7 +58,7 @@ def claim_sentence(claim: Claim, strengths: int, seeds: int) -> str:
         return f"Not enough data to say what stronger augmentation does to {noun}: {needed}"
     if claim.answer == "bounded near zero":
         return (
-            f"The teachers' augmentation hardly changes {noun}: {_points(effect)} from the weakest to the strongest, so "
+            f"The teachers' augmentation hardly changes {noun}: {_points(effect)} from the weakest to the strongest, "
             f"less than {POINTS:.0f} points either way."
         )
     verdict = "as" if claim.answer == "as published" else "the opposite of what"

@@ -28,7 +28,7 @@ IMAGES = 500
 def main(snakemake: Any) -> None:
     [device] = prepare_torch(snakemake.threads)
     files, params = snakemake.input, snakemake.params
-    rows = read_npy(files.validation[0])
+    rows = read_npy(files.validation)
     images = read_npy(files.images)
     images = np.ascontiguousarray(images[rows[:: max(1, len(rows) // IMAGES)]])
     networks = {}

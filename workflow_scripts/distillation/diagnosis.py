@@ -20,8 +20,8 @@ class Choice:
     """The teachers that predict best together, judged on images that did not choose them.
 
     members: indices in ascending order; single: the best one. accuracy, nll (negative log-likelihood, nats): of the
-    mean of the members' probabilities; everyone: of all teachers; gain: accuracy of the members minus that of the single
-    best, on the same images. exhaustive: whether all subsets were tried.
+    mean of the members' probabilities; everyone: of all teachers; gain: accuracy of the members minus that of the
+    single best, on the same images. exhaustive: whether all subsets were tried.
     """
 
     members: tuple[int, ...]

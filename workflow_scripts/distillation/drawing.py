@@ -97,10 +97,10 @@ def draw_methods(overlaps: pd.DataFrame) -> Figure:
         x = part["method"].map(list(METHODS).index).to_numpy() + 0.22 * (place - 1)
         seeds = part["seed"].notna().to_numpy()
         axes.plot(x[seeds], part["iou_corrected"][seeds], style.marker, color=style.colour, alpha=0.35, markersize=3)
-        mean, low, high = (part[name][~seeds].to_numpy(float) for name in ("iou_corrected", "low", "high"))
-        figures.points_with_bars(axes, x[~seeds], mean, np.nan_to_num(low, nan=mean[0] if len(mean) else 0),
-                                 np.nan_to_num(high, nan=mean[0] if len(mean) else 0), style, label)  # fmt: skip
+        mean, *ends = (part[name][~seeds].to_numpy(float) for name in ("iou_corrected", "low", "high"))
+        low, high = (np.where(np.isnan(end), mean, end) for end in ends)
+        figures.points_with_bars(axes, x[~seeds], mean, low, high, style, label)
     axes.set_xticks(range(len(METHODS)), METHODS.values())
     axes.set_ylabel("overlap (IoU) corrected for chance")
-    figure.legend(loc="outside lower center", ncols=len(PAIRS) + 1)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -27,7 +27,7 @@ def main(snakemake: Any) -> None:
     lines += answers("Which generators copy?", [files.verdicts] if files.verdicts else [])
     lines += answers("Will synthetic images help rare classes?", files.advice)
     lines += answers("What do teachers' augmentations do?", [files.trends] if files.trends else [])
-    lines += answers("Whom to distil from", files.diagnosis)
+    lines += answers("Whom to distil from", files.choice)
     if files.over_seeds:
         lines += shown(headlines.copies(read_csv(files.over_seeds)))
     published = headlines.published(read_csv(files.published), read_csv(files.leave_one_out))

@@ -7,13 +7,18 @@ from workflow_scripts.report.study import Study
 def distillation(study: Study) -> Story:
     settings, names = study.config["distillation"], study.distilled
     attention = settings["attention"]
+    mapped = names if attention["method"] in ("predicted", "class_sum") else []
+    starts = tuple(figure(study, f"attention_maps/{name}", "attention_maps", name, dataset=name) for name in mapped)
     looks = tuple(figure(study, f"attention/{name}", "attention", name, dataset=name) for name in names)
     return Story(
         name="distillation",
         question="What should a student learn from its teachers?",
         idea="A student network learns from an ensemble of teachers. Stronger augmentation is said to make teachers "
         "look at different places, so that the student follows them less faithfully and generalises better.",
-        answer=read_answer(study, ["distillation/trends.md"], [f"diagnosis/{name}.md" for name in names]),
+        answer=read_answer(
+            study, ["distillation/trends.md", *(f"choice/{name}.md" for name in names)],
+            [f"diagnosis/{name}.md" for name in names],
+        ),
         picture=(Choice("figure", (figure(study, "trends", "trends"),)),),
         measured=(
             _taught(study),
@@ -23,10 +28,12 @@ def distillation(study: Study) -> Story:
         ),
         more=(
             Part("What the teachers look at", choices=(Choice("data set", looks),), folded=False),
+            *([Part("What the published map shows", choices=(Choice("data set", starts),))] if starts else []),
             Part(
                 "Trends and effects",
                 tables=(
-                    csv_table(study, "distillation/trends.csv", "Trends that were tested"),
+                    csv_table(study, "distillation/claims.csv", "The three claims that were named before the runs"),
+                    csv_table(study, "distillation/trends.csv", "Other trends of the paper, exploratory"),
                     csv_table(
                         study, "distillation/two_factors.csv", "Effects of the teachers' and student's augmentation"
                     ),
