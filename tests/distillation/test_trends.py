@@ -34,8 +34,8 @@ def study(seeds=5, strength=0.0, view=0.0, interaction=0.0, scatter=0.01, rungs=
             for place in range(2):
                 a, b = (rung / (rungs - 1) if rungs > 1 else 0.0), float(place)
                 value = 0.5 + strength * a + view * b + interaction * a * b + own + 0.2 * scatter * draw.normal()
-                rows.append({"dataset": "set", "seed": seed, "ensemble": RUNGS[rung], "strength": rung, "teachers": 2,
-                             "view": RUNGS[1 + place], "view_strength": 1 + place, "value": value + 0.3 * seed})  # fmt: skip
+                row = {"dataset": "set", "seed": seed, "ensemble": RUNGS[rung], "strength": rung, "teachers": 2}
+                rows.append(row | {"view": RUNGS[1 + place], "view_strength": 1 + place, "value": value + 0.3 * seed})
     return pd.DataFrame(rows)
 
 

@@ -16,7 +16,8 @@ def distillation(study: Study) -> Story:
         idea="A student network learns from an ensemble of teachers. Stronger augmentation is said to make teachers "
         "look at different places, so that the student follows them less faithfully and generalises better.",
         answer=read_answer(
-            study, ["distillation/trends.md", *(f"choice/{name}.md" for name in names)],
+            study,
+            ["distillation/trends.md", *(f"choice/{name}.md" for name in names)],
             [f"diagnosis/{name}.md" for name in names],
         ),
         picture=(Choice("figure", (figure(study, "trends", "trends"),)),),
