@@ -1,4 +1,4 @@
-"""Why maps that are summed over classes show how the head started: no loss moves the sum of the head's class weights."""
+"""Why maps summed over classes show how the head started: no loss moves the sum of the head's class weights."""
 
 import numpy as np
 import pytest
@@ -61,10 +61,8 @@ def test_training_keeps_the_direction_of_the_sum_and_changes_everything_else(tra
 def test_another_start_changes_the_summed_map_and_no_prediction(trained):
     network, _, images = trained
     other = with_another_start(network, 5)
-    for method, same in (("class_sum", False), ("predicted", False)):
-        (logits, before, _), (moved, after, _) = look(network, images, method), look(other, images, method)
-        torch.testing.assert_close(moved.softmax(1), logits.softmax(1), rtol=1e-3, atol=1e-5)
-        assert torch.allclose(before, after, atol=1e-3) == same
-    assert other.head.weight.mean(0).norm() == pytest.approx(
-        float(network.head.weight.mean(0).norm().detach()), rel=1e-3
-    )
+    (logits, before, _), (moved, after, _) = look(network, images, "class_sum"), look(other, images, "class_sum")
+    torch.testing.assert_close(moved.softmax(1), logits.softmax(1), rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(before, after, rtol=0.1)
+    lengths = [float(each.head.weight.detach().mean(0).norm()) for each in (network, other)]
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-3)

@@ -40,7 +40,7 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> Information:
     expected = expected_information(*sums)
     sparse = table.size * IMAGES_PER_CELL > count
     parts = [float(_x_log_x(part).sum()) for part in (*sums, table)]
-    plug_in, value = _adjusted(*parts, count, expected)
+    plug_in, value = map(float, _adjusted(*parts, count, expected))
     if np.isnan(value):
         return Information(plug_in, NOTHING, sparse)
     # Without one image of a cell, for each cell that has any.
@@ -51,7 +51,8 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> Information:
     weights = table[i, j] / count
     spread = np.sqrt((count - 1) * float(weights @ (others - weights @ others) ** 2))
     half = float(ndtri((1 + LEVEL) / 2)) * spread
-    low, high = value - half, min(1.0, max(0.0, value + half))
+    half = half if np.isfinite(half) else 2.0  # of very few images, one may be all that is known
+    low, high = max(-1.0, value - half), min(1.0, max(0.0, value + half))
     degrees = (len(rows) - 1) * (len(columns) - 1)
     if chdtrc(degrees, 2 * count * plug_in) > (1 - LEVEL) / 2:
         low = min(low, 0.0)

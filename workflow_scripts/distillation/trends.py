@@ -78,29 +78,24 @@ def distilled(table: pd.DataFrame) -> pd.DataFrame:
 def factor_effects(students: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Effects of the teachers' strength, of the student's view and of both together in each seed.
 
-    students: see `distilled`; a row of the result for each data set and seed, columns dataset and FACTORS, in units of
-    the measure from the weakest to the strongest. Strength is a least-squares slope over ensembles (means over views);
+    students: see `distilled`; a row of the result for each data set and seed, columns dataset, seed and FACTORS, in units
+    of the measure from the weakest to the strongest. Strength is a least-squares slope over ensembles (means over views);
     view the mean slope within ensembles, interaction the slope of these slopes over ensembles. NaN where a factor does
     not vary.
     """
     known = students[students[measure].notna()]
-    spans = {name: float(np.ptp(students[name])) if len(students) else 0.0 for name in ("strength", "view_strength")}
-    rows = []
-    for (dataset, _), seed in known.groupby(["dataset", "seed"], sort=True):
-        ensembles = [
-            (part["strength"].iloc[0], part[measure].mean(), _slope(part["view_strength"], part[measure]))
-            for _, part in seed.groupby("ensemble", sort=True)
-        ]
-        strength, mean, view = (np.array(side, dtype=float) for side in zip(*ensembles, strict=True))
-        rows.append(
-            {
-                "dataset": dataset,
-                "strength": _slope(strength, mean) * spans["strength"],
-                "view": view.mean() * spans["view_strength"],
-                "interaction": _slope(strength, view) * spans["strength"] * spans["view_strength"],
-            }
-        )
-    return pd.DataFrame(rows, columns=["dataset", *FACTORS])
+    ladder, own = (float(np.ptp(students[name])) if len(students) else 0.0 for name in ("strength", "view_strength"))
+    seeds, ensembles = ["dataset", "seed"], ["dataset", "seed", "ensemble"]
+    by_ensemble = known.groupby(ensembles)[["strength", measure]].mean()
+    by_ensemble["view"] = _slopes(known.set_index(ensembles), "view_strength", measure)
+    effects = pd.DataFrame(
+        {
+            "strength": _slopes(by_ensemble, "strength", measure, seeds) * ladder,
+            "view": by_ensemble["view"].groupby(seeds).mean() * own,
+            "interaction": _slopes(by_ensemble, "strength", "view", seeds) * ladder * own,
+        }
+    )
+    return effects.reset_index()
 
 
 def correlation(students: pd.DataFrame, first: str, second: str) -> tuple[float, Effect]:
@@ -166,9 +161,9 @@ def seeds_needed(effect: Effect, level: float) -> int | None:
     return int(seeds[enough.argmax()]) if enough.any() else None
 
 
-def _slope(x: Sequence[float] | np.ndarray | pd.Series, y: Sequence[float] | np.ndarray | pd.Series) -> float:
-    """Least-squares slope of y on x, (n,); NaN where x does not vary."""
-    x = np.asarray(x, dtype=float)
-    centred = x - x.mean()
-    square = float(centred @ centred)
-    return float(centred @ np.asarray(y, dtype=float)) / square if square > 0 else np.nan
+def _slopes(table: pd.DataFrame, x: str, y: str, levels: Sequence[str] | None = None) -> pd.Series:
+    """Least-squares slopes of y on x within groups of the index (by default its entries); NaN where x does not vary."""
+    groups = list(table.index.names if levels is None else levels)
+    centred = table[x] - table[x].groupby(groups).transform("mean")
+    squares = (centred**2).groupby(groups).sum()
+    return (centred * table[y]).groupby(groups).sum(min_count=1) / squares.where(squares > 0)
