@@ -78,10 +78,10 @@ def distilled(table: pd.DataFrame) -> pd.DataFrame:
 def factor_effects(students: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Effects of the teachers' strength, of the student's view and of both together in each seed.
 
-    students: see `distilled`; a row of the result for each data set and seed, columns dataset, seed and FACTORS, in units
-    of the measure from the weakest to the strongest. Strength is a least-squares slope over ensembles (means over views);
-    view the mean slope within ensembles, interaction the slope of these slopes over ensembles. NaN where a factor does
-    not vary.
+    students: see `distilled`; a row of the result for each data set and seed, columns dataset, seed and FACTORS, in
+    units of the measure from the weakest to the strongest. Strength is a least-squares slope over ensembles (means
+    over views); view the mean slope within ensembles, interaction the slope of these slopes over ensembles. NaN where
+    a factor does not vary.
     """
     known = students[students[measure].notna()]
     ladder, own = (float(np.ptp(students[name])) if len(students) else 0.0 for name in ("strength", "view_strength"))
