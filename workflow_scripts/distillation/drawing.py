@@ -1,6 +1,7 @@
 """Figures of the distillation study: trends, attention over images, and what kinds of maps have in common."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,10 @@ RESPONSES = {
     "gap": "overfitting: training\nminus validation accuracy",
     "accuracy": "validation\naccuracy",
 }
-BASELINES = {"alone": (":", "student without teachers"), "smoothed": ("--", "the same, labels smoothed")}
+BASELINES: dict[str, tuple[Literal[":", "--"], str]] = {
+    "alone": (":", "student without teachers"),
+    "smoothed": ("--", "the same, labels smoothed"),
+}
 VIEW_STYLES = (
     figures.Style("#0072B2", "o"), figures.Style("#D55E00", "s"), figures.Style("#009E73", "^"),
     figures.Style("#CC79A7", "D"),
