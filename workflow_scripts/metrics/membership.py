@@ -114,14 +114,13 @@ def _share_above(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _auc_interval(auc: float, beaten: np.ndarray, beating: np.ndarray) -> tuple[float, float]:
     """Wilson's interval with the number of trials that has DeLong's variance (DeLong et al. 1988).
 
-    The variance is shrunk, with the weight of three members, to Hanley and McNeil's at this area (1982): of eight
+    The variance is shrunk, with the weight of two members, to the largest that an area of this size can have: of eight
     members who all score lowest it would be 0.
     """
     n, m = len(beaten), len(beating)
-    usual = auc * (1 - auc)
-    model = ((2 * auc**2 / (1 + auc) - auc**2) / n) + ((auc / (2 - auc) - auc**2) / m)
+    largest = auc * (1 - auc)
     measured = beaten.var(ddof=1) / n + beating.var(ddof=1) / m
-    variance = ((n - 1) * measured + 3 * model) / (n + 2)
-    trials = usual / variance if variance > 0 else 2 * n
+    variance = ((n - 1) * measured + 2 * largest / n) / (n + 1)
+    trials = largest / variance if largest > 0 else n
     low, high = wilson(auc * trials, trials)
     return float(low), float(high)

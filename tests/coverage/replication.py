@@ -1,0 +1,137 @@
+"""Intervals and decisions of the replication stage: thresholds, copies of a run and over seeds, membership,
+verdicts."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import optimize, special
+
+from tests.coverage.simulate import Simulation
+from workflow_scripts.metrics.membership import membership
+from workflow_scripts.replication.measures import replication
+from workflow_scripts.replication.seeds import Counted, over_seeds
+
+SAMPLES = 1024
+POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
+STUDY = (0.5, 0.1, 0.01, 0.001)  # rates of the sizes of a study; the one that is looked at is exchanged for its first
+
+
+def centre(rate: float, scatter: float) -> float:
+    """Of normal logits with this scatter whose mean rate is `rate`; -inf for 0."""
+    if rate == 0:
+        return -np.inf
+    weights = WEIGHTS / WEIGHTS.sum()
+    return float(optimize.brentq(lambda x: weights @ special.expit(x + scatter * POINTS) - rate, -25.0, 25.0))
+
+
+def _over_seeds(rate: float, seeds: int, cv: float) -> Callable[[np.random.Generator], bool | None]:
+    """One size of a study of four sizes; each seed's odds are log-normal with this coefficient of variation."""
+    scatter = float(np.sqrt(np.log1p(cv**2)))
+    centres = [centre(share, scatter) for share in (rate, *STUDY[1:])]
+
+    def draw(random: np.random.Generator) -> bool | None:
+        logits = np.array(centres)[:, None] + scatter * random.standard_normal((len(centres), seeds))
+        counts = random.binomial(SAMPLES, special.expit(logits))
+        cells = [[Counted(np.array([float(count)]), SAMPLES) for count in cell] for cell in counts]
+        summary = over_seeds(cells, 100 * counts / SAMPLES)[0]
+        return None if summary.low is None or summary.high is None else summary.low <= 100 * rate <= summary.high
+
+    return draw
+
+
+def _run(copied: float, held_out: int, share: float, copies_at: float) -> Callable[[np.random.Generator], bool]:
+    """One run: distances of non-copies and held-out images are uniform, copies lie about `copies_at` in that scale."""
+
+    def draw(random: np.random.Generator) -> bool:
+        near = np.abs(copies_at * (1 + 0.3 * random.standard_normal(SAMPLES)))
+        samples = np.where(random.random(SAMPLES) < copied, near, random.random(SAMPLES))
+        nowhere = np.zeros(SAMPLES, dtype=int)
+        measured = replication(samples, nowhere, random.random(held_out), np.ones(1), {"calibrated": share})
+        hit = special.ndtr((share / copies_at - 1) / 0.3) - special.ndtr((-share / copies_at - 1) / 0.3)
+        truth = 100 * (copied * hit + (1 - copied) * share)
+        return (measured.low or 0.0) <= truth <= (measured.high or 0.0)
+
+    return draw
+
+
+def _scores(random: np.random.Generator, count: int, told: float) -> np.ndarray:
+    """Uniform scores; a share `told` of them is a hundred times smaller."""
+    return random.random(count) * np.where(random.random(count) < told, 0.01, 1.0)
+
+
+def _area(members: int, told: float) -> Callable[[np.random.Generator], bool]:
+    def draw(random: np.random.Generator) -> bool:
+        result = membership(_scores(random, members, told), random.random(1000))
+        return (result.auc_low or 0.0) <= told * 0.995 + (1 - told) / 2 <= (result.auc_high or 0.0)
+
+    return draw
+
+
+def _told(members: int, controls: int, told: float) -> Callable[[np.random.Generator], bool | None]:
+    def draw(random: np.random.Generator) -> bool | None:
+        rate = membership(_scores(random, members, told), random.random(controls)).told[0]
+        return (
+            None if rate.low is None or rate.high is None else rate.low <= 100 * (told + (1 - told) * 0.01) <= rate.high
+        )
+
+    return draw
+
+
+def _test(members: int) -> Callable[[np.random.Generator], bool]:
+    def draw(random: np.random.Generator) -> bool:
+        p_value = membership(random.random(members), random.random(1000)).p_value
+        assert p_value is not None
+        return p_value <= 0.05
+
+    return draw
+
+
+def _grid(
+    name: str, claim: str, make: Callable[..., Callable], settings: Sequence[dict[str, float]]
+) -> list[Simulation]:
+    return [
+        Simulation(f"{name} {' '.join(map(str, chosen.values()))}", claim, "interval", make(**chosen), 600, chosen)
+        for chosen in settings
+    ]
+
+
+SIMULATIONS = [
+    *_grid(
+        "copies over seeds",
+        "the mean percentage of copies over seeds, in a study of four sizes",
+        _over_seeds,
+        [
+            {"rate": rate, "seeds": seeds, "cv": cv}
+            for rate in (0.0, 0.001, 0.01, 0.1, 0.5)
+            for seeds in (1, 2, 3, 5)
+            for cv in (0.2, 0.5, 1.0)
+        ],
+    ),
+    *_grid(
+        "copies of a run",
+        "the percentage of replicas of one run, at a calibrated threshold that has an error of its own",
+        _run,
+        [
+            {"copied": copied, "held_out": held_out, "share": 0.05 if held_out < 500 else 0.01, "copies_at": at}
+            for copied in (0.0, 0.01, 0.1, 0.5)
+            for held_out in (100, 500, 2000)
+            for at in (0.001, 0.05 if held_out < 500 else 0.01)
+        ],
+    ),
+    *_grid(
+        "area", "the area under the curve of membership", _area,
+        [{"members": members, "told": told} for members in (8, 32, 500) for told in (0.0, 0.3, 0.8)],
+    ),
+    *_grid(
+        "told", "the share of members told at 1 % false alarms", _told,
+        [
+            {"members": members, "controls": controls, "told": told}
+            for members in (8, 64, 500) for controls in (200, 2000) for told in (0.1, 0.5, 0.9)
+        ],
+    ),
+    *(
+        Simulation(f"membership test {members}", "membership of images that were not trained on", "p-value",
+                   _test(members), 2000, {"members": members})
+        for members in (8, 64)
+    ),
+]  # fmt: skip
