@@ -46,9 +46,9 @@ def _effect(seeds: int, within: float, factor: str, test: bool, **design: bool |
 
     def draw(random: np.random.Generator) -> bool | None:
         effects = factor_effects(students(random, seeds, within, truth, **design), "value")  # type: ignore[arg-type]
-        found = over_seeds(effects[factor].to_numpy(), np.zeros(seeds))
+        estimate = over_seeds(effects[factor].to_numpy(), np.zeros(seeds))
         expected = truth if factor == "strength" else 0.0
-        return found.p_value <= 0.05 if test else found.low <= expected <= found.high
+        return estimate.p_value <= 0.05 if test else estimate.low <= expected <= estimate.high
 
     return draw
 
@@ -120,8 +120,8 @@ def _information(classes: int, images: int, same: float) -> Draw:
     def draw(random: np.random.Generator) -> bool | None:
         if not truth:
             truth.append(0.0 if same == 0 else float(np.mean([value(setting) for _ in range(300)])))
-        found = mutual_information(*labels(random)).adjusted
-        return not found.low <= truth[0] <= found.high if same == 0 else found.low <= truth[0] <= found.high
+        estimate = mutual_information(*labels(random)).adjusted
+        return not estimate.low <= truth[0] <= estimate.high if same == 0 else estimate.low <= truth[0] <= estimate.high
 
     return draw
 
@@ -151,8 +151,8 @@ def _calibration(kind: str, images: int, classes: int) -> Draw:
         logits, confidence = drawn(random, images)
         right = random.random(images) < np.clip(CALIBRATION[kind](confidence), 0, 1)
         labels = np.where(right, logits.argmax(axis=1), logits.argmin(axis=1))
-        found = calibration(logits, labels, BINS, int(random.integers(2**31))).weighted.corrected
-        return found.low <= truth + 1e-12 and truth <= found.high
+        estimate = calibration(logits, labels, BINS, int(random.integers(2**31))).weighted.corrected
+        return estimate.low <= truth + 1e-12 and truth <= estimate.high
 
     return draw
 
@@ -161,8 +161,8 @@ def _divergence(images: int) -> Draw:
     """The mean of a skewed value for each image, as divergences are."""
 
     def draw(random: np.random.Generator) -> bool | None:
-        found = mean_estimate(random.gamma(0.5, 1.0, images), int(random.integers(2**31)))
-        return found.low <= 0.5 <= found.high
+        estimate = mean_estimate(random.gamma(0.5, 1.0, images), int(random.integers(2**31)))
+        return estimate.low <= 0.5 <= estimate.high
 
     return draw
 
@@ -171,8 +171,8 @@ def _affinity(images: int) -> Draw:
     def draw(random: np.random.Generator) -> bool | None:
         clean = random.random(images) < 0.8
         moved = np.where(clean, random.random(images) < 0.75, random.random(images) < 0.2)
-        found = affinity(moved, clean, int(random.integers(2**31))).ratio
-        return found.low <= 0.8 <= found.high
+        estimate = affinity(moved, clean, int(random.integers(2**31))).ratio
+        return estimate.low <= 0.8 <= estimate.high
 
     return draw
 
@@ -185,8 +185,8 @@ def _alignment(images: int) -> Draw:
 
     def draw(random: np.random.Generator) -> bool | None:
         x = random.normal(size=(images, 4))
-        found = linear_cka(x, x @ mix + random.normal(size=(images, 6)))
-        return found.low <= truth <= found.high
+        estimate = linear_cka(x, x @ mix + random.normal(size=(images, 6)))
+        return estimate.low <= truth <= estimate.high
 
     return draw
 

@@ -52,8 +52,8 @@ def test_a_model_against_itself():
 
 def test_independent_models_give_chance():
     labels, first, second = labels_of(20_000), logits_of(1, 20_000), logits_of(2, 20_000)
-    found = agreement(first, second, labels)
-    for part in (found.everywhere, found.teacher_right, found.teacher_wrong):
+    measured = agreement(first, second, labels)
+    for part in (measured.everywhere, measured.teacher_right, measured.teacher_wrong):
         assert part.low < 0.1 < part.high
     information = mutual_information(first.argmax(1), second.argmax(1))
     assert information.plug_in == pytest.approx(81 / 40_000, rel=0.5)  # its bias: (10 - 1)^2 / 2 N
@@ -69,8 +69,8 @@ def test_independent_models_give_chance():
 def test_agreement_splits_by_the_teacher():
     teacher = np.eye(3)[[0, 1, 2, 0]]
     student = np.eye(3)[[0, 2, 2, 1]]
-    found = agreement(student, teacher, np.array([0, 1, 0, 2]))
-    assert [found.everywhere.value, found.teacher_right.value, found.teacher_wrong.value] == [0.5, 0.5, 0.5]
+    measured = agreement(student, teacher, np.array([0, 1, 0, 2]))
+    assert [measured.everywhere.value, measured.teacher_right.value, measured.teacher_wrong.value] == [0.5, 0.5, 0.5]
     assert np.isnan(agreement(student, teacher, np.array([0, 1, 2, 0])).teacher_wrong.value)
 
 
@@ -111,11 +111,11 @@ def test_ensembles_are_means_of_probabilities_and_of_logits():
 def test_mutual_information_is_that_of_sklearn(seed, count, classes):
     random = np.random.default_rng(seed)
     first, second = random.integers(0, classes, (2, count))
-    found = mutual_information(first, second)
-    assert found.plug_in == pytest.approx(mutual_info_score(first, second), abs=1e-10)
-    if not np.isnan(found.adjusted.value):
-        assert found.adjusted.value == pytest.approx(adjusted_mutual_info_score(first, second), abs=1e-6)
-        assert found.adjusted.low <= found.adjusted.value <= found.adjusted.high
+    measured = mutual_information(first, second)
+    assert measured.plug_in == pytest.approx(mutual_info_score(first, second), abs=1e-10)
+    if not np.isnan(measured.adjusted.value):
+        assert measured.adjusted.value == pytest.approx(adjusted_mutual_info_score(first, second), abs=1e-6)
+        assert measured.adjusted.low <= measured.adjusted.value <= measured.adjusted.high
 
 
 def test_the_expected_information_is_the_mean_over_random_orders():
@@ -134,15 +134,15 @@ def test_few_images_for_many_classes_are_said_to_be_few():
 
 def test_calibration_error_is_that_of_torchmetrics():
     logits, labels = logits_of(8, 3000), labels_of(3000)
-    found = calibration(logits, labels)
+    measured = calibration(logits, labels)
     expected = multiclass_calibration_error(torch.tensor(logits).softmax(-1), torch.tensor(labels), 10, n_bins=10)
-    assert found.weighted.plug_in == pytest.approx(float(expected), abs=1e-6)
-    assert found.weighted.corrected.low < found.weighted.plug_in < found.weighted.corrected.high
+    assert measured.weighted.plug_in == pytest.approx(float(expected), abs=1e-6)
+    assert measured.weighted.corrected.low < measured.weighted.plug_in < measured.weighted.corrected.high
     confidence = np.exp(log_probabilities(logits)).max(1)
     right = logits.argmax(1) == labels
     bins = [np.flatnonzero((confidence >= b / 10) & (confidence < (b + 1) / 10)) for b in range(10)]
     errors = [abs(right[rows].mean() - confidence[rows].mean()) for rows in bins if len(rows)]
-    assert found.unweighted.plug_in == pytest.approx(np.mean(errors))
+    assert measured.unweighted.plug_in == pytest.approx(np.mean(errors))
 
 
 def test_a_calibrated_predictor_has_little_calibration_error():
@@ -184,11 +184,11 @@ def test_cka_is_the_explicit_ratio_of_hsic(debiased):
         k, m = x[rows] @ x[rows].T, y[rows] @ y[rows].T
         return hsic(k, m, debiased) / np.sqrt(hsic(k, k, debiased) * hsic(m, m, debiased))
 
-    found = linear_cka(x, y, debiased)
-    assert found.value == pytest.approx(explicit(np.arange(90)))
+    measured = linear_cka(x, y, debiased)
+    assert measured.value == pytest.approx(explicit(np.arange(90)))
     without = np.array([explicit(np.arange(90) % BLOCKS != block) for block in range(BLOCKS)])
     half = stats.t.ppf(0.975, BLOCKS - 1) * np.sqrt((BLOCKS - 1) / BLOCKS * ((without - without.mean()) ** 2).sum())
-    assert found.low == pytest.approx(found.value - half)
+    assert measured.low == pytest.approx(measured.value - half)
 
 
 def test_cka_knows_rotations_and_refuses_what_does_not_vary():
@@ -211,8 +211,8 @@ def test_the_interval_of_cka_holds_the_truth():
     held = 0
     for _ in range(100):
         x = random.normal(size=(300, 4))
-        found = linear_cka(x, x @ mix + random.normal(size=(300, 6)))
-        held += found.low <= truth <= found.high
+        measured = linear_cka(x, x @ mix + random.normal(size=(300, 6)))
+        held += measured.low <= truth <= measured.high
     assert held >= 88
 
 
@@ -222,8 +222,8 @@ def test_bootstrap_of_a_mean_has_its_standard_error():
     np.testing.assert_allclose(means.std(0), values.std(0) / np.sqrt(500), rtol=0.06)
     np.testing.assert_allclose(means.mean(0), values.mean(0), atol=0.02)
     np.testing.assert_array_equal(means, bootstrap_means(values, resamples=4000))
-    found = mean_estimate(np.append(values[:, 0], np.nan))
-    assert found.low < found.value == pytest.approx(values[:, 0].mean())
+    measured = mean_estimate(np.append(values[:, 0], np.nan))
+    assert measured.low < measured.value == pytest.approx(values[:, 0].mean())
     assert np.isnan(mean_estimate(np.array([np.nan])).value)
 
 
@@ -232,10 +232,10 @@ def test_gap_and_affinity():
     gap = generalisation_gap(training, validation)
     assert gap.value == pytest.approx(0.1)
     assert 0.05 < gap.low < 0.1 < gap.high < 0.15
-    found = affinity(np.arange(500) < 300, validation)
-    assert found.ratio.value == pytest.approx(0.75)
-    assert found.difference.value == pytest.approx(-0.2)
-    assert found.ratio.low < 0.75 < found.ratio.high < 1
+    measured = affinity(np.arange(500) < 300, validation)
+    assert measured.ratio.value == pytest.approx(0.75)
+    assert measured.difference.value == pytest.approx(-0.2)
+    assert measured.ratio.low < 0.75 < measured.ratio.high < 1
     unmoved = affinity(validation, validation)
     assert unmoved.ratio == type(unmoved.ratio)(1, 1, 1)
     views = np.stack([np.arange(500) < 300, np.arange(500) < 200], axis=1)
@@ -256,7 +256,7 @@ def test_groups_are_thirds_by_count():
 def test_summary_is_plain_and_says_what_the_measures_say():
     student, teachers, labels = logits_of(20), np.stack([logits_of(21), logits_of(22)]), labels_of()
     features = [np.random.default_rng(seed).normal(size=(400, 6)) for seed in range(3)]
-    found = summary(
+    measured = summary(
         student,
         labels,
         teachers,
@@ -265,16 +265,16 @@ def test_summary_is_plain_and_says_what_the_measures_say():
         teacher_features=features[1:],
         training_counts=np.arange(10) + 1,
     )
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["accuracy"] == pytest.approx((student.argmax(1) == labels).mean())
-    assert found["agreement"] == pytest.approx((student.argmax(1) == ensemble(teachers).argmax(1)).mean())
-    assert found["single_kl"] == pytest.approx(np.mean([divergence(teacher, student) for teacher in teachers]))
-    assert found["gap"] == pytest.approx(0.9 - found["accuracy"])
-    assert found["cka"] == pytest.approx(np.mean([linear_cka(features[0], other).value for other in features[1:]]))
-    assert sum(part["images"] for part in found["classes"]) == 400
-    assert set(found["groups"]) == {"head", "middle", "tail"}
-    by_class = sum(part["images"] * part["kl"] for part in found["classes"]) / 400
-    assert by_class == pytest.approx(found["kl"])
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+    assert measured["accuracy"] == pytest.approx((student.argmax(1) == labels).mean())
+    assert measured["agreement"] == pytest.approx((student.argmax(1) == ensemble(teachers).argmax(1)).mean())
+    assert measured["single_kl"] == pytest.approx(np.mean([divergence(teacher, student) for teacher in teachers]))
+    assert measured["gap"] == pytest.approx(0.9 - measured["accuracy"])
+    assert measured["cka"] == pytest.approx(np.mean([linear_cka(features[0], other).value for other in features[1:]]))
+    assert sum(part["images"] for part in measured["classes"]) == 400
+    assert set(measured["groups"]) == {"head", "middle", "tail"}
+    by_class = sum(part["images"] * part["kl"] for part in measured["classes"]) / 400
+    assert by_class == pytest.approx(measured["kl"])
     alone = summary(student, labels)
     assert "kl" not in alone
     assert alone["groups"] == {}

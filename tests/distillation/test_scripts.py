@@ -34,39 +34,41 @@ def network(architecture, seed=0):
 
 @pytest.mark.parametrize("architecture", ["resnet8", "mobilenet_v2"])
 def test_each_way_to_look_is_its_definition(architecture):
-    one, x = network(architecture), to_float(torch.from_numpy(IMAGES))
-    features, logits = one.features(x), one(x)
+    classifier, x = network(architecture), to_float(torch.from_numpy(IMAGES))
+    features, logits = classifier.features(x), classifier(x)
     expected = {
-        "class_sum": class_activation(features, one.head.weight),
-        "predicted": class_activation(features, one.head.weight, logits.argmax(1)),
+        "class_sum": class_activation(features, classifier.head.weight),
+        "predicted": class_activation(features, classifier.head.weight, logits.argmax(1)),
     }
     # Of a linear head on the mean of the map, Grad-CAM is the map of the predicted class, above zero.
     expected["grad_cam"] = expected["predicted"].relu() / (features.shape[2] * features.shape[3])
     for method, attention in expected.items():
-        found = look(one, x, method)
-        torch.testing.assert_close(found[0], logits, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found[1], attention.detach(), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found[2], features.mean((2, 3)))
+        results = look(classifier, x, method)
+        torch.testing.assert_close(results[0], logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(results[1], attention.detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(results[2], features.mean((2, 3)))
 
 
 def test_a_transformer_is_looked_at_by_rollout():
-    one, x = network("vit"), to_float(torch.from_numpy(IMAGES))
-    logits, attention, _ = look(one, x, "rollout")
-    torch.testing.assert_close(logits, one(x))
+    classifier, x = network("vit"), to_float(torch.from_numpy(IMAGES))
+    logits, attention, _ = look(classifier, x, "rollout")
+    torch.testing.assert_close(logits, classifier(x))
     assert attention.shape == (7, 8, 8)
     torch.testing.assert_close(attention.sum((1, 2)), torch.ones(7))
     with pytest.raises(InputError, match="roll-out"):
-        look(one, x, "grad_cam")
+        look(classifier, x, "grad_cam")
 
 
 def test_images_are_looked_at_in_parts_as_their_view_shows_them(monkeypatch):
-    one = network("resnet8")
+    classifier = network("resnet8")
     torch.manual_seed(4)
     view = draw_view("strong", 7, 0.4)
     shown = apply_view(to_float(torch.from_numpy(IMAGES)), view)
     monkeypatch.setattr(looking, "BATCH", 3)
-    for found, expected in zip(look_at_all(one, IMAGES, "class_sum", view), look(one, shown, "class_sum"), strict=True):
-        np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-5)
+    for results, expected in zip(
+        look_at_all(classifier, IMAGES, "class_sum", view), look(classifier, shown, "class_sum"), strict=True
+    ):
+        np.testing.assert_allclose(results, expected.detach().numpy(), atol=1e-5)
 
 
 def test_logits_are_stored_with_the_views_that_give_them(tmp_path):
@@ -140,28 +142,28 @@ def measured(tmp_path_factory):
 def test_a_student_that_is_its_teacher_copies_it_on_every_view(measured):
     views = measured[0]["students"]["weak.weak"]["views"]
     assert list(views) == ["validation", "training", *RUNGS]
-    for found in views.values():
-        assert found["fidelity"]["agreement"] == 1
-        assert found["fidelity"]["kl"] == pytest.approx(0, abs=1e-12)
-        assert found["student_attention"]["iou"] == found["student_attention"]["iou_corrected"] == 1
-        assert found["teachers_attention"]["iou"] is None  # one teacher alone has no pair
+    for results in views.values():
+        assert results["fidelity"]["agreement"] == 1
+        assert results["fidelity"]["kl"] == pytest.approx(0, abs=1e-12)
+        assert results["student_attention"]["iou"] == results["student_attention"]["iou_corrected"] == 1
+        assert results["teachers_attention"]["iou"] is None  # one teacher alone has no pair
 
 
 def test_a_student_that_has_nothing_of_its_teacher_is_at_chance_on_every_view(measured):
-    for view, found in measured[0]["students"]["mine.weak"]["views"].items():
-        attention = found["student_attention"]
+    for view, results in measured[0]["students"]["mine.weak"]["views"].items():
+        attention = results["student_attention"]
         assert attention["iou"] == pytest.approx(attention["iou_shuffled"], abs=0.06)
         if view in ("training", "weak"):  # their logits know nothing of the labels, which both would have in common
-            assert found["fidelity"]["agreement_low"] < 0.25 < found["fidelity"]["agreement_high"]
+            assert results["fidelity"]["agreement_low"] < 0.25 < results["fidelity"]["agreement_high"]
 
 
 def test_a_student_alone_has_no_views_but_measures_and_teachers_have_them_too(measured):
-    found, _ = measured
-    assert found["students"]["alone.weak"]["views"] == {}
-    assert "agreement" not in found["students"]["alone.weak"]["measures"]
-    assert found["students"]["alone.weak"]["measures"]["accuracy"] > 0.8
-    assert found["teachers"]["weak-1"]["accuracy"] == found["students"]["weak.weak"]["measures"]["accuracy"]
-    assert found["teachers"]["weak-1"]["gap"] < -0.4
+    results, _ = measured
+    assert results["students"]["alone.weak"]["views"] == {}
+    assert "agreement" not in results["students"]["alone.weak"]["measures"]
+    assert results["students"]["alone.weak"]["measures"]["accuracy"] > 0.8
+    assert results["teachers"]["weak-1"]["accuracy"] == results["students"]["weak.weak"]["measures"]["accuracy"]
+    assert results["teachers"]["weak-1"]["gap"] < -0.4
 
 
 def test_affinity_is_one_where_nothing_moves_and_low_where_all_is_lost(measured):
@@ -172,13 +174,13 @@ def test_affinity_is_one_where_nothing_moves_and_low_where_all_is_lost(measured)
 
 
 def test_the_table_has_groups_of_the_long_tail_views_and_the_rung_of_a_checkpoint(measured):
-    found, table = measured
+    results, table = measured
     assert table["strength"].fillna(-1).to_dict() == {"weak": 1, "mine": 2, "alone": -1}
     for name, group in (("head", [0]), ("middle", [1, 2]), ("tail", [3])):
-        classes = found["students"]["mine.weak"]["measures"]["classes"]
+        classes = results["students"]["mine.weak"]["measures"]["classes"]
         expected = np.average([classes[number]["accuracy"] for number in group])
         assert table.loc["mine", f"{name}_accuracy"] == pytest.approx(expected)
-    views = found["students"]["mine.weak"]["views"]
+    views = results["students"]["mine.weak"]["views"]
     for column, view, part, key in (
         ("agreement", "validation", "fidelity", "agreement"),
         ("training_agreement", "training", "fidelity", "agreement"),
@@ -237,7 +239,7 @@ def test_teachers_of_ones_own_are_diagnosed_without_training_any(smoke_run: Path
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     jobs = {folder.name for folder in (tmp_path / "results/benchmarks").iterdir()}
     assert jobs == {"draw_split", "take_teacher", "look_with_teachers", "diagnose"}
-    found = json.loads((tmp_path / "results/diagnosis/fashion-mnist.json").read_text())
-    assert found["teachers"] == ["one-1", "other-1"]
-    assert found["best_together"]
-    assert "only students can say" in found["answer"][-1]
+    results = json.loads((tmp_path / "results/diagnosis/fashion-mnist.json").read_text())
+    assert results["teachers"] == ["one-1", "other-1"]
+    assert results["best_together"]
+    assert "only students can say" in results["answer"][-1]

@@ -29,7 +29,7 @@ def batch(seed=1):
 
 def test_without_augmentation_both_protocols_are_one():
     teachers = [teacher("none", seed) for seed in range(2)]
-    stored = np.stack([look_at_views(one, IMAGES, 3, 0) for one in teachers])
+    stored = np.stack([look_at_views(model, IMAGES, 3, 0) for model in teachers])
     logits, labels, indices = batch()
     fresh = fresh_target(teachers, IMAGES, DESIGN)(logits, labels, indices, draw_view("weak", 8, 0.5))
     kept = stored_target(torch.from_numpy(stored), DESIGN)(logits, labels, indices, draw_view("weak", 8, 0.5))
@@ -37,12 +37,12 @@ def test_without_augmentation_both_protocols_are_one():
 
 
 def test_stored_views_are_the_seeds_and_differ_where_the_teacher_is_augmented():
-    one = teacher("strong")
-    views = look_at_views(one, IMAGES, 3, 5)
+    model = teacher("strong")
+    views = look_at_views(model, IMAGES, 3, 5)
     assert views.shape == (3, 40, 3)
-    np.testing.assert_array_equal(views, look_at_views(one, IMAGES, 3, 5))
+    np.testing.assert_array_equal(views, look_at_views(model, IMAGES, 3, 5))
     assert not np.allclose(views[0], views[1])
-    assert not np.allclose(views, look_at_views(one, IMAGES, 3, 6))
+    assert not np.allclose(views, look_at_views(model, IMAGES, 3, 6))
     still = look_at_views(teacher("none"), IMAGES, 2, 5)
     np.testing.assert_allclose(still[0], predict(teacher("none"), IMAGES).numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(still[0], still[1])
@@ -65,18 +65,18 @@ def test_every_stored_view_is_drawn():
     _, labels, indices = batch()
     torch.manual_seed(0)
     loss = stored_target(stored, DESIGN | {"alpha": 0.0, "temperature": 1.0})
-    found = torch.stack([loss(torch.zeros(8, 3), labels, indices, None) for _ in range(200)])
-    assert float(found.mean()) == pytest.approx(np.log(3) / 2, rel=0.1)
+    losses = torch.stack([loss(torch.zeros(8, 3), labels, indices, None) for _ in range(200)])
+    assert float(losses.mean()) == pytest.approx(np.log(3) / 2, rel=0.1)
 
 
 def test_shared_crops_show_the_teacher_what_the_student_sees():
-    one = teacher("weak")
+    model = teacher("weak")
     logits, labels, indices = batch()
     torch.manual_seed(0)
     view = draw_view("weak", 8, 0.3)
-    shared = fresh_target([one], IMAGES, DESIGN | {"crops": "shared"})
+    shared = fresh_target([model], IMAGES, DESIGN | {"crops": "shared"})
     assert torch.equal(*(shared(logits, labels, indices, view) for _ in range(2)))  # rung weak: the crop is all
-    own = fresh_target([one], IMAGES, DESIGN)
+    own = fresh_target([model], IMAGES, DESIGN)
     assert not torch.equal(*(own(logits, labels, indices, view) for _ in range(2)))
 
 
@@ -89,8 +89,8 @@ def test_a_student_of_alpha_one_is_plain_training_to_the_bit(protocol, tmp_path)
         loss = stored_target(torch.from_numpy(look_at_views(teachers[0], IMAGES, 2, 0))[None], design)
     settings = ClassifierSettings(steps=6, batch=8, width=4, augmentation="strong")
     trained = []
-    for number, one in enumerate((None, loss)):
+    for number, model in enumerate((None, loss)):
         student = build_classifier(settings, IMAGES, 3, 7, CPU)
-        train_classifier(student, IMAGES, LABELS, 7, Checkpoints(tmp_path / str(number)), loss=one)
+        train_classifier(student, IMAGES, LABELS, 7, Checkpoints(tmp_path / str(number)), loss=model)
         trained.append(student.state_dict())
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])

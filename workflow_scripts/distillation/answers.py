@@ -55,7 +55,7 @@ def claim_sentence(claim: Claim, strengths: int, seeds: int) -> str:
     effect, noun = claim.effect, NOUNS[claim.measure]
     if claim.answer == "not enough data":
         needed = _what_is_needed(claim, strengths, seeds)
-        return f"Not enough data to say what stronger augmentation does to {noun}: {needed}"
+        return f"Not enough data on {noun}: {needed}"
     if claim.answer == "bounded near zero":
         return (
             f"The teachers' augmentation hardly changes {noun}: {_points(effect)} from the weakest to the strongest, "

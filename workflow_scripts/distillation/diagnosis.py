@@ -136,7 +136,7 @@ def describe(names: Sequence[str], varied: Diversity, choice: Choice) -> list[st
         return [*lines, f"{names[0]} labels {reached}."]
     chosen = listed([names[member] for member in choice.members])
     if len(choice.members) == 1:
-        lines.append(f"{chosen} alone predicts as well as any of the teachers together: {reached}.")
+        lines.append(f"{chosen} alone predicts as well as several teachers together: {reached}.")
     else:
         gain = choice.gain
         lines.append(
@@ -144,7 +144,7 @@ def describe(names: Sequence[str], varied: Diversity, choice: Choice) -> list[st
             f"{100 * gain.high:+.1f}) against {names[choice.single]} alone."
         )
     if len(choice.members) < len(names):
-        lines.append(f"All {len(names)} teachers together label {_percent(choice.everyone.value)} right.")
+        lines.append(f"The mean of all {len(names)} teachers labels {_percent(choice.everyone.value)} right.")
     return [*lines, "Whether students gain from them, only students can say: `snakemake distillation` trains some."]
 
 
