@@ -33,7 +33,6 @@ rule fit_decay:
         mem_mb=2000,
         runtime=30,
     params:
-        method=lookup(dpath="law/fit", within=config),
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
         "../workflow_scripts/laws/fit_decay.py"

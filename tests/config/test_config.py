@@ -64,7 +64,6 @@ def study() -> dict[str, Any]:
             "wanted_percentage": 1,
         },
         "complexity": {"resolution": 16, "neighbours": [5, 10], "resamples": 10},
-        "law": {"fit": "binomial"},
     }  # fmt: skip
 
 
@@ -108,12 +107,11 @@ def test_the_studies_of_the_repository_are_right(path: Path) -> None:
 
 
 def test_the_effective_config_has_every_default_and_is_a_config_itself() -> None:
-    least = changed({"complexity": GONE, "law": GONE})
+    least = changed({"complexity": GONE})
     least["replication"] = {key: least["replication"][key] for key in ("datasets", "generators")}
     effective = validate(least)
     wanted = {"resolution": 32, "neighbours": [10, 20], "resampling": "subsets", "resamples": 100}
     assert effective["complexity"] == wanted
-    assert effective["law"] == {"fit": "binomial"}
     assert effective["replication"]["thresholds"] == [{"calibrated": 0.01}, {"rms": 0.1415}]
     assert effective["datasets"]["photos"]["tree"] == "auto"
     assert effective["generators"]["gan"]["overrides"] == {}
@@ -215,7 +213,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replication.datasets.drawn.size": [4]}, "replication.datasets.drawn.size", 'did you mean "sizes"?'),
     ({"replication.thresholds.0.quantile": 0.1}, "replication.thresholds.0.quantile", "calibrated, rms"),
     ({"complexity.neighbors": [5, 9]}, "complexity.neighbors", 'did you mean "neighbours"?'),
-    ({"law.fits": "binomial"}, "law.fits", 'did you mean "fit"?'),
     # What is missing
     ({"datasets": GONE}, "datasets", "missing, expected a mapping of names (data sets by name)"),
     ({"generators": GONE}, "replication.generators", '"gan" is not defined under `generators`'),
@@ -257,7 +254,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replication.thresholds.1": 0.1}, "replication.thresholds.1", "expected one of the keys calibrated, rms"),
     ({"replication.thresholds.1.rms": [0.1]}, "replication.thresholds.1.rms", "expected a number above 0"),
     ({"complexity.neighbours": 10}, "complexity.neighbours", "expected a list of 2"),
-    ({"law": "binomial"}, "law", "expected a mapping"),
+    ({"complexity": 10}, "complexity", "expected a mapping"),
     # Ranges
     ({"datasets": {}}, "datasets", "{} given"),
     ({"datasets.drawn.resolution": 7}, "datasets.drawn.resolution", "7 given, expected a whole number from 8 to 512"),
@@ -364,7 +361,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"complexity.neighbours": [2, 5]}, "complexity.neighbours.0", "2 given, expected a whole number from 3"),
     ({"complexity.resamples": 0}, "complexity.resamples", "from 10 to 100 000"),
     ({"complexity.resolution": 1}, "complexity.resolution", "from 4 to 512"),
-    ({"law.fit": "ols"}, "law.fit", "one of binomial, least_squares"),
     # Names
     ({"datasets.Photos": study()["datasets"]["photos"]}, "datasets.Photos", "a name of small letters, digits"),
     ({"datasets.-x": study()["datasets"]["photos"]}, "datasets.-x", "a name of small letters, digits"),
@@ -500,7 +496,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         "replication.datasets.drwan": {"sizes": [64, 32]},
         "replication.generators": ["gan", "gam", 5],
         "complexity.neighbours": [20, 12],
-        "law.fit": None,
+        "complexity.resamples": None,
     }
     places = [line.split(": ")[0] for line in problems(changed(changes))]
     assert sorted(places) == sorted(
@@ -512,7 +508,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
             "replication.seeds.0",
             "replication.thresholds.0.rms",
             "replication.generators.2",
-            "law.fit",
+            "complexity.resamples",
             # Contradictions among what is right by itself: a repeated seed, unknown names, ..
             "replication.seeds",
             "replication.datasets.drwan",
@@ -537,7 +533,7 @@ def test_an_entry_that_is_wrong_is_still_known_by_its_name() -> None:
 
 def test_the_message_says_which_files_were_read() -> None:
     with pytest.raises(InputError, match=r"^a\.yaml, b\.yaml: 1 problem\n"):
-        validate(changed({"law.fit": 5}), "a.yaml, b.yaml")
+        validate(changed({"complexity.resamples": 5}), "a.yaml, b.yaml")
 
 
 def test_a_value_that_holds_itself_is_an_error_like_others() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.laws.decay import Axis, Points, law
-from workflow_scripts.laws.drawing import draw_laws, draw_quality
-from workflow_scripts.laws.pairs import Pair, fit_pairs
+from workflow_scripts.laws.decay import Axis, Pair, Points, fit_pairs
+from workflow_scripts.laws.drawing import draw_laws, law_table
+from workflow_scripts.laws.drawing_published import draw_quality
 
 SIZES = np.repeat([8.0, 16.0, 32.0, 64.0, 128.0], 2)
 AXIS = Axis("ln_size", float(np.log(SIZES).mean()), 1.0)
@@ -15,14 +15,14 @@ AXIS = Axis("ln_size", float(np.log(SIZES).mean()), 1.0)
 def points(percentage: np.ndarray | float, background: float = 0.0) -> Points:
     share = background + (1 - background) * np.broadcast_to(percentage, SIZES.shape) / 100
     replicas = np.random.default_rng(0).binomial(1024, share).astype(float)
-    return Points(SIZES, SIZES, replicas, np.full(10, 1024.0), np.full(10, background))
+    return Points(SIZES, np.full(10, np.nan), replicas, np.full(10, 1024.0), np.full(10, background))
 
 
-LAW = law(2.2, 1.0, AXIS.standardise(SIZES))
+LAW = np.exp(2.2 - AXIS.standardise(SIZES))
 
 
 def solid_lines(pairs: dict[Pair, Points]) -> list[np.ndarray]:
-    figure = draw_laws(fit_pairs(pairs, AXIS, "binomial"), "threshold")
+    figure = draw_laws(fit_pairs(pairs, AXIS), "threshold")
     upper = figure.axes[0]
     return [
         np.asarray(line.get_ydata())
@@ -33,12 +33,17 @@ def solid_lines(pairs: dict[Pair, Points]) -> list[np.ndarray]:
 
 def test_a_law_is_drawn_where_it_is_identified_and_nowhere_else() -> None:
     assert len(solid_lines({("biggan", "set"): points(LAW)})) == 1
-    assert len(solid_lines({("biggan", "set"): points(LAW), ("stylegan2", "set"): points(20.0)})) == 1
-    assert solid_lines({("biggan", "set"): points(20.0)}) == []
+    pairs = {("biggan", "set"): points(LAW), ("stylegan2", "set"): points(20.0)}
+    assert len(solid_lines(pairs)) == 1
+    kinds = law_table(fit_pairs(pairs, AXIS)).groupby("generator")["kind"].unique()
+    assert {name: set(part) for name, part in kinds.items()} == {
+        "biggan": {"measured", "law"},
+        "stylegan2": {"measured"},
+    }
 
 
 def test_the_drawn_law_contains_the_background() -> None:
-    steep = law(1.5, 2.5, AXIS.standardise(SIZES))
+    steep = np.minimum(np.exp(1.5 - 2.5 * AXIS.standardise(SIZES)), 95.0)
     (line,) = solid_lines({("biggan", "set"): points(steep, background=0.05)})
     assert line[-1] == pytest.approx(5.0, abs=0.5)
     assert np.all(np.diff(line) < 1e-9)
@@ -46,7 +51,7 @@ def test_the_drawn_law_contains_the_background() -> None:
 
 def test_each_data_set_has_its_column_and_its_reason() -> None:
     pairs = {("biggan", "one"): points(LAW), ("biggan", "two"): points(0.0)}
-    figure = draw_laws(fit_pairs(pairs, AXIS, "binomial"), "threshold")
+    figure = draw_laws(fit_pairs(pairs, AXIS), "threshold")
     assert len(figure.axes) == 4
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert any("no law, no sample counts" in text for text in texts)

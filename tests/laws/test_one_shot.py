@@ -1,123 +1,76 @@
-"""The one-shot estimate: planted laws lie inside its band, more points narrow it, and it warns where it must."""
+"""The one-shot estimate: one point and the level of other pairs give a law; what does not fit is refused."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from workflow_scripts.laws.decay import DIMENSION_AXIS, LevelPrior, Points, law
-from workflow_scripts.laws.one_shot import OneShotEstimate, estimate
-from workflow_scripts.laws.published import published_pairs, read_replication
+from tests.laws.test_decay import points
+from workflow_scripts.laws.decay import DIMENSION_AXIS
+from workflow_scripts.laws.one_shot import OtherPairs, assumptions, one_shot_outlook
+from workflow_scripts.laws.pairs import Levels
 from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
 
-PRIOR = LevelPrior(2.5, 0.4, 0.3, 6, "test", 0.14)
-CURVE = DimensionCurve(-4.0, 3.0, np.diag([0.01, 0.0004]), np.inf, (200.0, 8000.0))
-AHEAD = np.array([600.0, 1000.0, 4000.0, 20000.0])
+LEVEL, RATE = np.log(8.0), 2.0  # 8 % at the published mean dimension
 
 
-def measured(sizes: list[float], percentages: list[float], background: float = 0.0) -> Points:
-    size, share = np.array(sizes), np.array(percentages) / 100
-    replicas = np.round(1024 * (background + (1 - background) * share))
-    return Points(size, size, replicas, np.full(len(size), 1024.0), np.full(len(size), background))
+def others(level: float = LEVEL, sd: float = 0.1, scatter: float = 0.2) -> OtherPairs:
+    levels = Levels(level, sd, (level, level), np.full(400, scatter), 30, 30, 0.5)
+    return OtherPairs(levels, "made up", 0.1415)
 
 
-def planted(level: float, rate: float, sizes: list[float]) -> list[float]:
-    x = DIMENSION_AXIS.standardise(CURVE.dimension(np.array(sizes)))
-    return [float(y) for y in law(level, rate, x)]
+def growth() -> DimensionCurve:
+    """Dimension 18 at 200 images, 30 at 20,000."""
+    sizes = np.array([200.0, 2000.0, 20000.0])
+    dimension = 18 + 12 * np.log(sizes / 200) / np.log(100)
+    return fit_dimension_curve(sizes, dimension, dimension - 0.1, dimension + 0.1)
 
 
-def one_shot(points: Points, **more: object) -> OneShotEstimate:
-    return estimate(points, CURVE, PRIOR, AHEAD, **more)  # type: ignore[arg-type]
+def share(size: float) -> float:
+    x = DIMENSION_AXIS.standardise(growth().dimension(np.array(size)))
+    return float(np.exp(LEVEL - RATE * x)) / 100
 
 
-@pytest.mark.parametrize(("level", "rate"), [(2.5, 1.0), (2.0, 1.2), (3.0, 0.8)])
-def test_a_planted_law_lies_inside_the_band(level: float, rate: float) -> None:
-    shot = one_shot(measured([200], planted(level, rate, [200])))
-    truth = np.array(planted(level, rate, list(AHEAD)))
-    assert shot.reason == ""
-    assert np.all((shot.low <= truth) & (truth <= shot.high))
-    x = (level - np.log(1.0)) / rate
-    assert shot.safe_size.low <= CURVE.size(float(DIMENSION_AXIS.restore(np.array(x)))) <= shot.safe_size.high
+def test_the_planted_law_is_found_from_one_point() -> None:
+    shot = one_shot_outlook(points([100 * share(400)], np.array([400])), growth(), others(), 0.1415)
+    assert shot.outlook is not None
+    assert shot.rate == pytest.approx(RATE, rel=0.2)
+    sizes = np.array([400.0, 2000.0, 20000.0])
+    low, _, high = shot.outlook.percentage(sizes)
+    for i, size in enumerate(sizes):
+        assert low[i] <= 100 * share(size) <= high[i]
+    safe = shot.outlook.safe_size(1.0, np.array([400.0]))
+    planted = growth().size(float(DIMENSION_AXIS.restore(np.array((LEVEL - np.log(1.0)) / RATE))))
+    assert safe.low <= planted <= safe.high
+    assert not shot.warnings
 
 
-def test_at_the_priors_mean_the_law_itself_is_predicted() -> None:
-    shot = one_shot(measured([200], planted(2.5, 1.0, [200])))
-    assert shot.percentage == pytest.approx(planted(2.5, 1.0, list(AHEAD)), rel=0.03)
-    assert (shot.level, shot.rate) == pytest.approx((2.5, 1.0), rel=0.02)
-
-
-def test_the_band_falls_with_size() -> None:
-    shot = one_shot(measured([200], planted(2.5, 1.0, [200])))
-    for line in (shot.low, shot.percentage, shot.high):
-        assert np.all(np.diff(line) < 0)
-
-
-def test_more_points_narrow_the_band() -> None:
+def test_a_level_that_scatters_more_says_less() -> None:
     widths = []
-    for sizes in ([200.0], [200.0, 1000.0], [200.0, 400.0, 1000.0, 4000.0]):
-        shot = one_shot(measured(sizes, planted(2.5, 1.0, sizes)))
-        widths.append(np.log(shot.high[-1] / shot.low[-1]))
-    assert widths == sorted(widths, reverse=True)
+    for sd in (0.1, 0.8):
+        shot = one_shot_outlook(points([40.0], np.array([300])), growth(), others(sd=sd))
+        assert shot.outlook is not None
+        low, _, high = shot.outlook.percentage(np.array([5000.0]))
+        widths.append(float(np.log(high / low)[0]))
+    assert widths[1] > 2 * widths[0]
 
 
-def test_points_overrule_the_prior_as_they_become_many() -> None:
-    sizes = [200.0, 400.0, 1000.0, 4000.0, 8000.0]
-    shot = one_shot(measured(sizes, planted(3.4, 0.7, sizes)))
-    assert abs(shot.level - 3.4) < 0.25 * abs(shot.level - PRIOR.mean)
+def test_a_point_below_the_level_of_others_is_refused() -> None:
+    shot = one_shot_outlook(points([0.3], np.array([250])), growth(), others())
+    assert shot.outlook is None
+    assert "larger sets are copied more" in shot.reason
 
 
-def test_the_background_does_not_count() -> None:
-    percentages = planted(2.5, 1.0, [200, 1000])
-    plain, above = (one_shot(measured([200, 1000], percentages, background)) for background in (0.0, 0.02))
-    assert above.percentage == pytest.approx(plain.percentage, rel=0.1)
+def test_warnings_say_what_is_wrong() -> None:
+    near_mean = one_shot_outlook(points([8.5], np.array([1500])), growth(), others(), 0.07)
+    text = " ".join(near_mean.warnings)
+    assert "the rate has no effect" in text
+    assert "RMS distance of 0.07" in text
+    sizes = np.array([10.0, 1000.0])
+    simple = fit_dimension_curve(sizes, 4 + np.log(sizes))
+    assert "used from 6.3" in " ".join(one_shot_outlook(points([60.0], np.array([10])), simple, others()).warnings)
 
 
-@pytest.mark.parametrize(
-    ("points", "words"),
-    [
-        (measured([200], [0.0]), "no sample counts"),
-        (measured([200], [100.0]), "every sample counts"),
-        (measured([200], [3.0]), "copied more"),
-    ],
-)
-def test_points_that_cannot_be_continued(points: Points, words: str) -> None:
-    shot = one_shot(points)
-    assert words in shot.reason
-    assert np.isnan(shot.percentage).all()
-    assert np.isnan(shot.safe_size.size)
-
-
-def test_it_warns() -> None:
-    near = measured([8000], planted(2.5, 1.0, [8000]))
-    assert any("hardly determined" in one for one in one_shot(near).warnings) or one_shot(near).reason
-    fine = measured([200], planted(2.5, 1.0, [200]))
-    assert not any("RMS" in one for one in one_shot(fine, threshold_rms=0.14).warnings)
-    assert any("RMS" in one for one in one_shot(fine, threshold_rms=0.07).warnings)
-    assert any("extrapolated" in one for one in one_shot(fine, wanted_percentage=0.01).warnings)
-    assert not any("lies outside" in one for one in one_shot(fine, wanted_percentage=20.0).warnings)
-    assert any("larger sets would be copied more" in one for one in one_shot(measured([200], [16.0])).warnings)
-
-
-def test_assumptions_name_the_prior_and_the_wanted_percentage() -> None:
-    text = " ".join(one_shot(measured([200], [80.0]), wanted_percentage=2.5).assumptions)
-    assert "6 pairs, test" in text
-    assert "2.5 %" in text
-
-
-def test_it_repeats_itself() -> None:
-    points = measured([200], [80.0])
-    np.testing.assert_array_equal(one_shot(points).high, one_shot(points).high)
-    assert not np.array_equal(one_shot(points).high, one_shot(points, seed=1).high)
-
-
-def test_published_pairs_mostly_lie_inside_their_bands() -> None:
-    table = read_replication("resources/published/feng2021_replication.csv")
-    dimensions = pd.read_csv("resources/published/feng2021_intrinsic_dimension.csv")
-    inside = []
-    for (_, dataset), points in published_pairs(table, 8000, every_point=False).items():
-        part = dimensions[dimensions["dataset"] == dataset]
-        curve = fit_dimension_curve(part["size"].to_numpy(float), part["intrinsic_dimension"].to_numpy(float))
-        prior = LevelPrior(2.7, 1.0, 0.8, 5, "the others, about")
-        shot = estimate(points.select(points.size == points.size.min()), curve, prior, points.size)
-        rest = points.size > points.size.min()
-        inside += list(((shot.low <= points.percentage) & (points.percentage <= shot.high))[rest])
-    assert np.mean(inside) > 0.7
+def test_assumptions_name_their_source() -> None:
+    text = " ".join(assumptions(points([40.0], np.array([300])), others(), 1.0))
+    assert "30 other pairs" in text
+    assert "8 %" in text
+    assert "coefficient of variation of 0.2" in text

@@ -54,16 +54,16 @@ def test_fit_decay_writes_its_files_the_same_each_time(tmp_path: Path) -> None:
         job = SimpleNamespace(
             rule="fit_decay",
             log=[],
-            input=Named(table=tmp_path / "table.csv", published=PUBLISHED / "feng2021_replication.csv"),
+            input=Named(table=tmp_path / "table.csv"),
             output=Named(output | figures(folder, "size", "dimension")),
-            params=Named(method="binomial", wanted_percentage=1.0),
+            params=Named(wanted_percentage=1.0),
             wildcards={},
             threads=1,
             resources={},
         )
         runpy.run_path(str(ROOT / "workflow_scripts/laws/fit_decay.py"), init_globals={"snakemake": job})
         contents.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
-    assert len(contents[0]) == 6
+    assert len(contents[0]) == 8
     assert contents[0] == contents[1]
     laws = json.loads(contents[0]["laws.json"])
     assert laws["safe_sizes"][0]["size"] > 16
@@ -86,6 +86,6 @@ def test_fit_published_writes_its_files_without_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", IN_A_FRESH_PROCESS, script, json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.iterdir())) == 11
+    assert len(list(tmp_path.iterdir())) == 14
     header = (tmp_path / "fits.csv").read_text().splitlines()[0]
     assert header.startswith("threshold_l2_255,generator,dataset,level,rate,a,b,c,r2,median_absolute_error,")

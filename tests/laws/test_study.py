@@ -53,11 +53,11 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def laws(table: pd.DataFrame) -> StudyLaws:
-    return fit_study(table, "binomial", 1.0)
+    return fit_study(table, 1.0)
 
 
 def test_planted_rates_lie_inside_their_intervals(laws: StudyLaws) -> None:
-    rows = laws.fits.query("axis == 'ln_size' and model == 'free' and threshold == 'calibrated-0.01'")
+    rows = laws.fits.query("axis == 'ln_size' and curve == 'exponential' and threshold == 'calibrated-0.01'")
     assert rows["identified"].all()
     for row in rows.to_dict("records"):
         assert row["rate_low"] <= RATES[row["generator"]] <= row["rate_high"]
@@ -65,27 +65,35 @@ def test_planted_rates_lie_inside_their_intervals(laws: StudyLaws) -> None:
 
 def test_the_first_space_and_threshold_lead(laws: StudyLaws) -> None:
     assert laws.summary["leading"]["threshold"] == "calibrated-0.01"
-    assert set(laws.leading) == {"ln_size", "dimension", "size"}
-    assert all(fit.points.background[0] == 0.01 for fit in laws.leading["ln_size"].values())
+    assert set(laws.leading) == {"dimension", "size"}
+    assert all(fit.points.background[0] == 0.01 for fit in laws.leading["size"].values())
 
 
 def test_dimensions_that_could_not_be_measured_are_left_out(laws: StudyLaws) -> None:
-    rows = laws.fits.query("axis == 'dimension' and model == 'free'")
+    rows = laws.fits.query("axis == 'dimension'")
     assert (rows["sizes"] == 4).all()
-    assert (laws.fits.query("axis == 'ln_size' and model == 'free'")["sizes"] == 6).all()
+    assert (laws.fits.query("axis == 'ln_size'")["sizes"] == 6).all()
 
 
 def test_a_b_c_belong_to_the_dimension_alone(laws: StudyLaws) -> None:
-    assert laws.fits.query("axis != 'dimension'")[["a", "b", "c"]].isna().all(axis=None)
+    published = laws.fits.eval("axis == 'dimension' and curve == 'exponential'")
+    assert laws.fits[~published][["a", "b", "c"]].isna().all(axis=None)
 
 
 def test_safe_sizes_hold_the_planted_ones(laws: StudyLaws) -> None:
-    found = [one for one in laws.summary["safe_sizes"] if one["axis"] == "ln_size" and one["threshold_rms"] == 0.07]
-    assert len(found) == 2
-    for one in found:
-        planted = 16 * (0.9 / 0.01) ** (1 / RATES[one["generator"]])
-        assert one["low"] <= planted <= one["high"]
-        assert bool(one["extrapolated"]) == (one["size"] > 256)
+    rows = [row for row in laws.summary["safe_sizes"] if row["threshold_rms"] == 0.07]
+    assert [row["generator"] for row in rows] == list(RATES)
+    for row in rows:
+        planted = 16 * (0.9 / 0.01) ** (1 / RATES[row["generator"]])
+        assert row["low"] <= planted <= row["high"]
+        assert bool(row["extrapolated"]) == (row["size"] > 256)
+        assert sum(value for key, value in row.items() if key.startswith("weight_")) == pytest.approx(1.0)
+
+
+def test_whether_copying_falls_is_answered_for_each_pair_and_all(laws: StudyLaws) -> None:
+    rows = [row for row in laws.summary["trends"] if row["threshold"] == "calibrated-0.01"]
+    assert [row["generator"] for row in rows] == [*RATES, "all"]
+    assert all(row["falls"] for row in rows)
 
 
 def test_the_summary_is_strict_json(laws: StudyLaws) -> None:
@@ -94,15 +102,15 @@ def test_the_summary_is_strict_json(laws: StudyLaws) -> None:
 
 def test_without_dimensions_there_are_laws_of_size_alone(table: pd.DataFrame) -> None:
     bare = table.query("threshold == 'calibrated-0.01'").assign(intrinsic_dimension=np.nan)
-    study = fit_study(bare, "least_squares", 1.0)
-    assert set(study.leading) == {"ln_size", "size"}
+    study = fit_study(bare, 1.0)
+    assert set(study.leading) == {"size"}
 
 
 def test_a_study_of_one_size_has_no_law_and_says_so(table: pd.DataFrame) -> None:
-    study = fit_study(table.query("size == 64"), "binomial", 1.0)
+    study = fit_study(table.query("size == 64"), 1.0)
     assert not study.fits["identified"].any()
     assert study.fits["notes"].str.contains("at least 3").all()
-    assert all("at least 3" in one["reason"] for one in study.summary["safe_sizes"])
+    assert all("at least 3" in row["reason"] for row in study.summary["safe_sizes"])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from workflow_scripts.config.complexity import Complexity
 from workflow_scripts.config.datasets import AnyDataset
 from workflow_scripts.config.distillation import Distillation
 from workflow_scripts.config.generators import AnyGenerator
-from workflow_scripts.config.law import Law
 from workflow_scripts.config.messages import Schema
 from workflow_scripts.config.rebalancing import Rebalancing
 from workflow_scripts.config.replication import Replication
@@ -34,7 +33,6 @@ class Config(Model):
     rebalancing: Rebalancing = Rebalancing.model_validate({"datasets": [], "generators": []})
     distillation: Distillation = Distillation.model_validate({"datasets": []})
     complexity: Complexity = Complexity.model_validate({})
-    law: Law = Law.model_validate({})
     training: Training = Training.model_validate({})
 
 

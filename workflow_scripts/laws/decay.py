@@ -1,33 +1,30 @@
-"""The law of decay: how replication falls as the training set grows in size or complexity.
+"""The law of decay: how copying falls as the training set grows in size or complexity.
 
-    ln y = level - rate * x        (y: percentage of samples that copy, x: standardised intrinsic dimension or ln size)
+    ln y = level - rate * x        (y: percentage of samples that copy; x: standardised dimension, ln size or size)
 
 Feng et al. (ICCV 2021) write it as y = a^(b x - c). Of a, b and c the data determine two numbers only, level = -c ln a
 and rate = -b ln a; the published c is chosen by the bounds of the fit, [100, 102]. Level and rate come first here, and
-a, b, c are derived from them with c = 100.
+a, b, c are derived from them with c = 100. The logistic curve beside it has the log-odds of y in place of ln y.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from workflow_scripts.laws.exponential import (
-    Dispersion,
-    ExponentialModel,
-    Method,
-    Prior,
-    draw_replicas,
-    estimate_dispersion,
-    expected_share,
-)
+from workflow_scripts.laws.likelihood import TOP, run_tables
+from workflow_scripts.laws.posterior import Curve, Posterior, Surface, curve_tables, pool
+
+Pair = tuple[str, ...]  # generator, data set
+Interval = tuple[float, float]
 
 LN_100 = float(np.log(100.0))
 LEAST_SIZES = 3
+LEAST_DEGREES = 4  # of freedom, that the scatter between runs is estimated from
 LARGEST_BACKGROUND = 0.5  # share of held-out images that count as replicas: beyond it, counting them says nothing
 PAPER_C = 100.0
-
-LEVEL, RATE = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,10 @@ class Axis:
         with np.errstate(over="ignore"):
             return np.exp(values) if self.name == "ln_size" else values
 
+    def values(self, points: "Points") -> np.ndarray:
+        """Intrinsic dimensions or sizes of measured training sets."""
+        return points.dimension if self.name == "dimension" else points.size
+
 
 # Mean and standard deviation (n - 1) of the fifteen published intrinsic dimensions of the natural data sets. Kept for
 # all studies, so that levels and rates of any study can be compared with the published ones.
@@ -56,15 +57,15 @@ DIMENSION_AXIS = Axis("dimension", 23.27733, 6.34038)
 
 @dataclass(frozen=True)
 class Points:
-    """Measured replication of one generator on one data set: m training sets.
+    """Measured replication of one generator on one data set: m training runs.
 
-    value: (m,) intrinsic dimension or size, as the axis wants it. size: (m,) images in each training set.
-    replicas: (m,) samples that count as replicas, of samples: (m,). background: (m,) share of images that would count
-    without copying, in [0, 1): that of held-out images, or 0.
+    size: (m,) images in each training set. dimension: (m,) their intrinsic dimension, NaN where it is not known.
+    replicas: (m,) samples that count as replicas, of samples: (m,). background: (m,) share of held-out images that
+    would count, in [0, 1).
     """
 
-    value: np.ndarray
     size: np.ndarray
+    dimension: np.ndarray
     replicas: np.ndarray
     samples: np.ndarray
     background: np.ndarray
@@ -73,57 +74,82 @@ class Points:
     def percentage(self) -> np.ndarray:
         return 100.0 * self.replicas / self.samples
 
+    @cached_property
+    def tables(self) -> np.ndarray:
+        """The runs' log-likelihoods, see `likelihood.run_tables`."""
+        return run_tables(self.replicas, self.samples, self.background)
+
+    @cached_property
+    def _by_curve(self) -> dict[Curve, np.ndarray]:
+        return {}
+
+    def tables_under(self, curve: Curve) -> np.ndarray:
+        """The same where a curve's linear part is what is tabulated, see `posterior.curve_tables`."""
+        if curve not in self._by_curve:
+            self._by_curve[curve] = curve_tables(self.tables, curve)
+        return self._by_curve[curve]
+
+    @property
+    def telling(self) -> int:
+        """Runs that copy neither nearly all they can nor hardly more than chance: those that show the scatter."""
+        copies = self.replicas - self.background * self.samples
+        return int(((copies > 3) & (self.replicas < TOP * self.samples)).sum())
+
     def select(self, chosen: np.ndarray) -> "Points":
         """The points where `chosen` (m,) is true."""
-        return Points(*(getattr(self, name)[chosen] for name in ("value", "size", "replicas", "samples", "background")))
-
-
-@dataclass(frozen=True)
-class LevelPrior:
-    """What other pairs of generator and data set say of the level: Normal(mean, sd) in ln percentage.
-
-    run_sd: the scatter between runs that those pairs showed. pairs: how many they were. source: for people.
-    threshold_rms: within which they counted replicas, if it is one and known.
-    """
-
-    mean: float
-    sd: float
-    run_sd: float
-    pairs: int
-    source: str
-    threshold_rms: float | None = None
+        return Points(
+            *(getattr(self, name)[chosen] for name in ("size", "dimension", "replicas", "samples", "background"))
+        )
 
 
 @dataclass(frozen=True)
 class DecayFit:
     """The law fitted to one pair of generator and data set.
 
-    level: ln percentage at x = 0. rate: fall of ln percentage per unit of x. *_interval: 95 %, infinite on a side
-    without limit. r2: squared correlation of measured and fitted percentages; median_absolute_error: in points; both
-    NaN where they have no meaning. identified: whether the measurements determine the law; if not, `reason` says why
-    not, and it must not be drawn. notes: what to know besides.
+    posterior: None where nothing could be fitted. identified: whether the measurements determine the law; if not,
+    `reason` says why not and what would help, and it must not be drawn.
     """
 
-    model: ExponentialModel = field(repr=False)
     axis: Axis
+    curve: Curve
     points: Points = field(repr=False)
-    level: float
-    rate: float
-    level_interval: tuple[float, float]
-    rate_interval: tuple[float, float]
-    dispersion: Dispersion
-    r2: float
-    median_absolute_error: float
+    posterior: Posterior | None = field(repr=False, default=None)
     reason: str = ""
-    notes: tuple[str, ...] = ()
 
     @property
     def identified(self) -> bool:
         return not self.reason
 
     @property
-    def theta(self) -> np.ndarray:
-        return np.array([self.level - LN_100, self.rate])
+    def level(self) -> float:
+        """ln percentage (`logistic`: of its odds) at x = 0; NaN without a fit."""
+        return np.nan if self.posterior is None else float(np.median(self.posterior.draws.level)) + LN_100
+
+    @property
+    def rate(self) -> float:
+        """Fall of ln percentage (`logistic`: of its odds) per unit of x; NaN without a fit."""
+        return np.nan if self.posterior is None else float(np.median(self.posterior.draws.rate))
+
+    @property
+    def level_interval(self) -> Interval:
+        """95 % interval."""
+        if self.posterior is None:
+            return np.nan, np.nan
+        low, high = np.quantile(self.posterior.draws.level, [0.025, 0.975]) + LN_100
+        return float(low), float(high)
+
+    @property
+    def rate_interval(self) -> Interval:
+        """95 % interval; infinite above where any steep rate fits."""
+        if self.posterior is None:
+            return np.nan, np.nan
+        low, high = np.quantile(self.posterior.draws.rate, [0.025, 0.975])
+        return float(low), float(high) if high < 0.9 * self.posterior.surface.steepest else np.inf
+
+    @property
+    def scatter(self) -> float:
+        """Coefficient of variation between training runs of rare copies."""
+        return np.nan if self.posterior is None else variation(float(np.median(self.posterior.draws.scatter)))
 
     @property
     def parameters(self) -> tuple[float, float, float]:
@@ -131,39 +157,59 @@ class DecayFit:
         return paper_parameters(self.level, self.rate)
 
     @property
-    def fitted(self) -> np.ndarray:
-        """Expected percentages of replicas at the points, background included, (m,)."""
-        return 100.0 * self.model.shares(self.theta)
+    def held_out(self) -> float:
+        """Log-likelihood of each size's runs under the law of all other sizes, added up."""
+        return -np.inf if self.posterior is None else float(self.posterior.held_out.sum())
 
     def percentage(self, value: np.ndarray) -> np.ndarray:
-        """Percentage of samples that copy (background excluded) at dimensions or sizes."""
-        return law(self.level, self.rate, self.axis.standardise(value), self.model.method)
+        """Percentage of samples that copy (mean over runs, background excluded) at dimensions or sizes (m,)."""
+        return np.median(self._percentages(value), axis=1)
 
     def band(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the 95 % profile interval of `percentage` at each value."""
-        rows = np.stack([np.ones(len(value)), -self.axis.standardise(value)], axis=1)
-        low, high = self.model.profile(self.theta, rows, self.dispersion.cutoff())
-        still = np.zeros(len(value))
-        return law(low + LN_100, 0.0, still, self.model.method), law(high + LN_100, 0.0, still, self.model.method)
+        """Ends of the 95 % interval of `percentage` at each value (m,)."""
+        low, high = np.quantile(self._percentages(value), [0.025, 0.975], axis=1)
+        return low, high
 
+    def _percentages(self, value: np.ndarray) -> np.ndarray:
+        assert self.posterior is not None
+        return 100.0 * self.posterior.draws.shares(self.axis.standardise(value))
+
+    @property
+    def values(self) -> np.ndarray:
+        """Where the runs stand on the axis: dimensions or sizes (m,)."""
+        return self.axis.values(self.points)
+
+    @property
+    def chance(self) -> float:
+        """How far samples that are no copies reach the background of held-out images, 0..1."""
+        return np.nan if self.posterior is None else float(np.mean(self.posterior.draws.chance))
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """Expected percentages of replicas of the runs, what counts by chance included, (m,)."""
+        chance = self.points.background * self.chance
+        return 100 * chance + (1 - chance) * self.percentage(self.values)
+
+    @cached_property
     def residuals(self) -> np.ndarray:
         """Measured minus fitted percentage in units of its standard deviation (counting and runs), (m,)."""
-        difference = self.points.percentage - self.fitted
-        if self.model.method == "least_squares":
-            return difference / np.sqrt(self.dispersion.factor)
-        return difference / 100.0 / np.sqrt(self.model.variance(self.theta))
+        assert self.posterior is not None
+        share, copied = self.fitted / 100, self.percentage(self.values) / 100
+        runs = np.median(self.posterior.draws.scatter) * copied * (1 - copied)
+        return (
+            (self.points.percentage - self.fitted)
+            / 100
+            / np.hypot(np.sqrt(share * (1 - share) / self.points.samples), runs)
+        )
 
-    def draws(self, count: int, seed: list[int]) -> np.ndarray:
-        """Level and rate (count, 2) refitted to repetitions of the measurement (parametric bootstrap)."""
-        replicas = draw_replicas(self.model, self.theta, self.dispersion, count, seed)
-        model = replace(self.model, replicas=replicas)
-        return model.fit(np.broadcast_to(self.theta, (count, 2))) + np.array([LN_100, 0.0])
+    def goodness(self) -> tuple[float, float]:
+        """R2 (squared correlation) and median absolute error in points of the fitted percentages; NaN without a fit."""
+        return (np.nan, np.nan) if self.posterior is None else goodness(self.points.percentage, self.fitted)
 
 
-def law(level: np.ndarray | float, rate: np.ndarray | float, x: np.ndarray, method: Method = "binomial") -> np.ndarray:
-    """Percentage y with ln y = level - rate x (broadcast); `binomial` bends it to a ceiling near 100."""
-    eta = level - LN_100 - rate * x
-    return 100.0 * expected_share(eta, np.zeros(()), method)
+def variation(scatter: float) -> float:
+    """Coefficient of variation of a log-normal variable whose logarithm has the standard deviation `scatter`."""
+    return float(np.sqrt(np.expm1(scatter**2)))
 
 
 def paper_parameters(level: float, rate: float, c: float = PAPER_C) -> tuple[float, float, float]:
@@ -173,107 +219,72 @@ def paper_parameters(level: float, rate: float, c: float = PAPER_C) -> tuple[flo
     return float(np.exp(-level / c)), rate * c / level, c
 
 
-def squared_correlation(measured: np.ndarray, fitted: np.ndarray) -> float:
-    """R2 as Feng et al. define it: the square of the correlation; NaN where either side is constant."""
+def goodness(measured: np.ndarray, fitted: np.ndarray) -> tuple[float, float]:
+    """R2 (the squared correlation; NaN where either side is constant) and median absolute error, as Feng et al. do."""
+    error = float(np.median(np.abs(measured - fitted)))
     if len(measured) < 2 or np.ptp(measured) == 0 or np.ptp(fitted) == 0:
-        return np.nan
-    return float(np.corrcoef(measured, fitted)[0, 1] ** 2)
+        return np.nan, error
+    return float(np.corrcoef(measured, fitted)[0, 1] ** 2), error
 
 
-def build_model(points: Points, axis: Axis, method: Method) -> ExponentialModel:
-    """The law of one pair as a regression: theta is (level - ln 100, rate)."""
-    x = axis.standardise(points.value)
-    design = np.stack([np.ones_like(x), -x], axis=1)
-    return ExponentialModel(design, points.replicas, points.samples, points.background, method)
-
-
-def fit_decay(
-    points: Points,
-    axis: Axis,
-    method: Method = "binomial",
-    dispersion: Dispersion | None = None,
-    prior: LevelPrior | None = None,
-    interval: Literal["profile", "bootstrap"] = "profile",
-) -> DecayFit:
-    """Fit the law to one pair and say whether the measurements identify it.
-
-    dispersion: common to several pairs, if known; else estimated from these points. prior: what other pairs say of the
-    level; it may stand in for missing points. interval: of level and rate; `bootstrap` refits 2000 repetitions.
-    """
-    model = build_model(points, axis, method)
-    reason = why_uninformative(points, prior)
-    if reason:
-        none = (np.nan, np.nan)
-        known = dispersion or Dispersion(1.0, np.inf)
-        return DecayFit(model, axis, points, np.nan, np.nan, none, none, known, np.nan, np.nan, reason)
-    if dispersion is None:
-        dispersion = estimate_dispersion([model])
-    if prior is not None:
-        model = replace(model, prior=Prior(LEVEL, prior.mean - LN_100, prior.sd), dispersion=dispersion.factor)
-    model = replace(model, run_sd=dispersion.run_sd)
-    theta = model.fit()
-    runaway = bool(np.isinf(model.profile(theta, RATE[None], 1e-3 * dispersion.factor)[1][0]))
-    steep = method == "binomial" and prior is None and _sizes_on_the_slope(model, theta, points) < 2
-    fit = DecayFit(
-        model=model,
-        axis=axis,
-        points=points,
-        level=float(theta[0] + LN_100),
-        rate=float(theta[1]),
-        level_interval=(np.nan, np.nan),
-        rate_interval=(np.nan, np.nan),
-        dispersion=dispersion,
-        r2=squared_correlation(points.percentage, 100.0 * model.shares(theta)),
-        median_absolute_error=float(np.median(np.abs(points.percentage - 100.0 * model.shares(theta)))),
-    )
-    if interval == "profile":
-        low, high = model.profile(theta, np.stack([LEVEL, RATE]), dispersion.cutoff())
-        low, high = low + np.array([LN_100, 0.0]), high + np.array([LN_100, 0.0])
-    else:
-        low, high = np.quantile(fit.draws(2000, [0]), [0.025, 0.975], axis=0)
-    return replace(
-        fit,
-        level_interval=(float(low[0]), float(high[0])),
-        rate_interval=(float(low[1]), float(high[1])),
-        reason=_why_not_identified(runaway or steep, low[1], high[1]),
-        notes=("the points set no upper limit to the rate",) if np.isinf(high[1]) else (),
-    )
-
-
-def why_uninformative(points: Points, prior: LevelPrior | None = None) -> str:
-    """Why no law can be fitted to these points at all, or an empty string."""
-    if np.median(points.background) > LARGEST_BACKGROUND:
+def why_uninformative(points: Points, least_sizes: int = LEAST_SIZES) -> str:
+    """Why counts cannot identify a law of decay, whatever its form; empty if they may."""
+    background = float(np.median(points.background)) if len(points.size) else 0.0
+    if background > LARGEST_BACKGROUND:
         return (
-            "most held-out images lie as near to a training image as a copy does: the set repeats itself, or the "
-            "threshold is too wide"
+            f"of the held-out images {100 * background:.0f} % would count as replicas too, so that counting them "
+            "says nothing: choose a narrower threshold"
         )
-    sizes = min(len(np.unique(points.size)), len(np.unique(points.value)))
-    if sizes < (LEAST_SIZES if prior is None else 1):
-        return f"measured at {sizes} sizes of the training set, at least {LEAST_SIZES} are needed"
+    if (sizes := len(np.unique(points.size))) < least_sizes:
+        return f"measured at {sizes} size{'s' * (sizes != 1)} of the training set, at least {least_sizes} are needed"
     if not points.replicas.any():
-        return "no sample counts as a replica at any size"
+        return "no sample counts as a replica at any size: train longer, or on fewer images, until some do"
     if np.all(points.replicas == points.samples):
-        return "every sample counts as a replica at every size"
+        return "every sample counts as a replica at every size: add larger sizes"
     if np.all(points.replicas <= points.background * points.samples):
-        return "nowhere more replicas than among held-out images"
+        return "nowhere more replicas than among held-out images: train longer, or on fewer images, until there are"
     return ""
 
 
-def _sizes_on_the_slope(model: ExponentialModel, theta: np.ndarray, points: Points) -> int:
-    """Set sizes at which the law lies between its ceiling and the background, where a few copies at least are expected.
+def fit_pairs(pairs: Mapping[Pair, Points], axis: Axis, curve: Curve = "exponential") -> dict[Pair, DecayFit]:
+    """Fit the law to each pair, the scatter between runs pooled over all of them, and say which laws are identified."""
+    reasons = {pair: why_uninformative(points) for pair, points in pairs.items()}
+    fitted = [pair for pair, reason in reasons.items() if not reason]
+    degrees = sum(max(0, pairs[pair].telling - 2) for pair in fitted)
+    if degrees < LEAST_DEGREES:
+        lacking = (
+            f"the scatter between training runs is not known: {degrees} degree{'s' * (degrees != 1)} of freedom where "
+            f"{LEAST_DEGREES} are needed, so add {LEAST_DEGREES - degrees} runs or more at sizes between nearly all "
+            "and nearly no copies"
+        )
+        return {pair: DecayFit(axis, curve, pairs[pair], None, reasons[pair] or lacking) for pair in pairs}
+    surfaces = [
+        Surface(axis.standardise(axis.values(pairs[pair])), pairs[pair].size, pairs[pair].tables_under(curve), curve)
+        for pair in fitted
+    ]
+    posteriors = dict(zip(fitted, pool(surfaces), strict=True)) if surfaces else {}
+    fits = {}
+    for pair, points in pairs.items():
+        fit = DecayFit(axis, curve, points, posteriors.get(pair), reasons[pair])
+        fits[pair] = DecayFit(axis, curve, points, fit.posterior, fit.reason or _why_not_identified(fit))
+    return fits
 
-    With fewer than two, replication jumps from many to none between neighbouring sizes: ever larger rates fit ever
-    better, or as well, and what the likelihood calls an optimum is how the noise in the dimensions happens to fall.
-    """
-    copies = (model.shares(theta) - points.background) * points.samples
-    return len(np.unique(points.size[(model.telling(theta) > 0.2) & (copies > 3.0)]))
 
-
-def _why_not_identified(steep: bool, rate_low: float, rate_high: float) -> str:
-    if steep:
-        return "replication falls from many to none within one step of size, so that any steep rate fits"
-    if rate_high < 0:
-        return "replication grows along the axis"
-    if rate_low <= 0:
-        return "the interval of the rate includes 0: a decay is not shown"
+def _why_not_identified(fit: DecayFit) -> str:
+    low, high = fit.rate_interval
+    if high < 0:
+        return "copying grows along the axis"
+    if low <= 0:
+        return (
+            f"the 95 % interval of its rate, {low:.2g} to {high:.2g}, includes 0: more seeds, or sizes that lie "
+            "farther apart, would narrow it"
+        )
+    if np.isinf(high):
+        steps = np.unique(fit.points.size)
+        share = np.array([fit.points.percentage[fit.points.size == size].mean() for size in steps])
+        fall = int(np.argmin(np.diff(share)))
+        return (
+            f"copying falls from many to none within one step, so that any steep rate fits: add sizes between "
+            f"{steps[fall]:,.0f} and {steps[fall + 1]:,.0f}"
+        )
     return ""

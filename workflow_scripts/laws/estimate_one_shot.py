@@ -5,10 +5,11 @@ from typing import Any
 from workflow_scripts.core.figures import save_figure
 from workflow_scripts.core.files import read_json, write_json, write_text
 from workflow_scripts.core.job import run
-from workflow_scripts.laws.drawing import draw_one_shot, one_shot_table
-from workflow_scripts.laws.one_shot_study import answer, curve_of, estimate_pairs, summarise
+from workflow_scripts.laws.answer import answer, summarise
+from workflow_scripts.laws.drawing_one_shot import draw_one_shot, one_shot_table
 from workflow_scripts.laws.published import read_replication
 from workflow_scripts.laws.study import read_table
+from workflow_scripts.laws.trials import curve_of, estimate_pairs
 
 
 def main(snakemake: Any) -> None:
@@ -18,17 +19,17 @@ def main(snakemake: Any) -> None:
     table = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
     points = read_json(snakemake.input.curve)["points"]
     curve = curve_of(points)
-    found = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
-    lines = answer(found, name, wanted)
-    about = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
-    write_json(snakemake.output.estimate, summarise(found, curve, points, about))
+    estimates = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
+    lines = answer(estimates, name, wanted)
+    head = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
+    write_json(snakemake.output.estimate, summarise(estimates, curve, points, head))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")
-    figure = draw_one_shot(found, wanted, f"space {leading['space']}, threshold {leading['threshold']}")
+    figure = draw_one_shot(estimates, wanted, f"space {leading['space']}, threshold {leading['threshold']}")
     description = (
-        f"Percentage of copies against the number of training images, measured and predicted, for {', '.join(found)}, "
-        f"and the size at which {wanted:g} % are copies."
+        f"Percentage of copies against the number of training images, measured and predicted, for "
+        f"{', '.join(estimates)}, and the size at which {wanted:g} % are copies."
     )
-    save_figure(figure, snakemake.output.svg, one_shot_table(found), description)
+    save_figure(figure, snakemake.output.svg, one_shot_table(estimates), description)
 
 
 run(main, snakemake)

@@ -10,21 +10,19 @@ from workflow_scripts.laws.study import fit_study, read_table
 
 
 def main(snakemake: Any) -> None:
-    settings = {"method": snakemake.params.method, "wanted_percentage": snakemake.params.wanted_percentage}
-    study = fit_study(read_table(snakemake.input.table), **settings)
+    study = fit_study(read_table(snakemake.input.table), snakemake.params.wanted_percentage)
     write_csv(snakemake.output.fits, study.fits)
     write_json(snakemake.output.laws, study.summary)
     leading = study.summary["leading"]
     threshold = f"space {leading['space']}, threshold {leading['threshold']}"
-    for axis, name in (("ln_size", "size"), ("dimension", "dimension")):
-        if axis in study.leading:
-            fits = study.leading[axis]
-            figure, numbers = drawing.draw_laws(fits, threshold), drawing.law_table(fits)
-            description = drawing.describe_laws(fits)
+    for axis in ("size", "dimension"):
+        fits = study.leading.get(axis, {})
+        if fits:
+            figure, description = drawing.draw_laws(fits, threshold), drawing.describe_laws(fits)
         else:
             description = "The intrinsic dimension of the training sets was not measured."
-            figure, numbers = drawing.draw_nothing(description), drawing.law_table({})
-        save_figure(figure, snakemake.output[name], numbers, description)
+            figure = drawing.draw_nothing(description)
+        save_figure(figure, snakemake.output[axis], drawing.law_table(fits), description)
 
 
 run(main, snakemake)

@@ -1,170 +1,147 @@
-"""The one-shot estimate: from replication at one small set (or a few) to replication at any size, and the safe size.
+"""The one-shot estimate: from replication at one small set (or two) to replication at any size, and the safe size.
 
 One point cannot give the two parameters of the law. As Feng et al. (ICCV 2021) propose, the level comes from other
-pairs of generator and data set, and the point gives the rate. Unlike there, the level is not taken as known: it is
-drawn from its scatter among those pairs, the count from its sampling error and the scatter
-between runs, the growth of the
-intrinsic dimension with size from its own fit, and the spread of the outcomes is the answer's interval. With more
-points the level is drawn towards what they say, until from three sizes on the pair's own law (`decay.fit_decay`) can
-stand without it.
+pairs of generator and data set, and the point gives the rate. Unlike there, the level is not taken as known: it has the
+scatter of those pairs' levels (Student's t), runs scatter as they did there, and the growth of the intrinsic dimension
+with size has its own errors. From three sizes on the pair's own laws (`outlook.own_outlook`) need no other pair.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import logsumexp
 
-from workflow_scripts.laws.decay import (
-    DIMENSION_AXIS,
-    LEVEL,
-    LN_100,
-    LevelPrior,
-    Points,
-    build_model,
-    law,
-    why_uninformative,
-)
-from workflow_scripts.laws.exponential import Dispersion, Prior, draw_replicas
-from workflow_scripts.laws.safe_size import SafeSize, interval, sizes_at
+from workflow_scripts.laws.decay import DIMENSION_AXIS, LN_100, Interval, Points, variation
+from workflow_scripts.laws.likelihood import SCATTER
+from workflow_scripts.laws.outlook import Outlook
+from workflow_scripts.laws.pairs import Levels
+from workflow_scripts.laws.posterior import DRAWS, POOLING, LevelPrior, Surface
 from workflow_scripts.laws.size_law import DimensionCurve
 
-DRAWS = 2000
+LINES = 25  # plausible growths of the dimension
+LEAST_DECAYING = 0.1  # share of the outcomes in which copying falls at all
 PUBLISHED_DIMENSIONS = (11.9, 33.6)
 
 
 @dataclass(frozen=True)
-class OneShotEstimate:
-    """Predicted replication (percentages of copies, background excluded) at sizes (s,), each with a 95 % interval.
+class OtherPairs:
+    """What other pairs of generator and data set say of the level. source: for people. threshold_rms: within which they
+    counted replicas, if it is one and known."""
 
-    reason: why no prediction could be made, or empty; then the numbers are NaN. assumptions, warnings: for people.
-    """
+    levels: Levels = field(repr=False)
+    source: str
+    threshold_rms: float | None = None
 
-    level: float
-    rate: float
-    sizes: np.ndarray
-    percentage: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    safe_size: SafeSize
-    assumptions: list[str]
-    warnings: list[str]
+    @property
+    def interval(self) -> Interval:
+        """Percentages at the axis' centre, between which 95 of 100 pairs are expected."""
+        reach = 1.96 * self.levels.sd
+        return float(np.exp(self.levels.mean - reach)), min(100.0, float(np.exp(self.levels.mean + reach)))
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """The outlook, or the reason why there is none. level (ln percentage), rate: medians. warnings: for people."""
+
+    outlook: Outlook | None
+    level: float = np.nan
+    rate: float = np.nan
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def estimate(
-    points: Points,
-    curve: DimensionCurve,
-    prior: LevelPrior,
-    sizes: np.ndarray,
-    wanted_percentage: float = 1.0,
-    threshold_rms: float | None = None,
-    seed: int = 0,
-) -> OneShotEstimate:
-    """Predict replication at `sizes` (s,) and the smallest size with at most `wanted_percentage` of copies.
+def one_shot_outlook(
+    points: Points, curve: DimensionCurve, others: OtherPairs, threshold_rms: float | None = None
+) -> OneShot:
+    """The outlook from points at one or two sizes; their dimensions are read off `curve`.
 
-    points: measured at one or more sizes (their `value` is not used: dimensions are read off `curve`, so that the
-    prediction goes through the points). threshold_rms: of the measurement, to be compared with the prior's.
+    threshold_rms: of the measurement, to be compared with the other pairs'.
     """
-    assumptions = _assumptions(points, prior, wanted_percentage)
-    reason = why_uninformative(points, prior)
-    at = replace(points, value=curve.dimension(points.size))
-    if not reason:
-        model = replace(
-            build_model(at, DIMENSION_AXIS, "binomial"),
-            prior=Prior(LEVEL, prior.mean - LN_100, prior.sd),
-            run_sd=prior.run_sd,
+    levels = others.levels
+    prior = LevelPrior(levels.mean - LN_100, levels.sd, max(1, levels.pairs - 1))
+    gap = np.log(SCATTER[:, None] / levels.scatter)
+    of_scatter = logsumexp(-0.5 * (gap / POOLING) ** 2, axis=1)
+    lines = curve.draws(LINES, seed=[4])
+    each = DRAWS // LINES
+    drawn = []
+    for intercept, slope in lines:
+        x = DIMENSION_AXIS.standardise(intercept + slope * np.log(points.size))
+        surface = Surface(x, points.size, points.tables_under("exponential"), "exponential", prior)
+        draws = surface.posterior(of_scatter).draws
+        chosen = np.random.default_rng(5).permutation(DRAWS)[:each]
+        drawn.append([getattr(draws, name)[chosen] for name in ("level", "rate", "scatter", "chance")])
+    level, rate, scatter, chance = np.concatenate(drawn, axis=1)
+    line = np.repeat(lines, each, axis=0).T
+    # The law is one of decay: outcomes in which larger sets are copied more say that level and point do not fit.
+    decays = (rate > 0) & (line[1] > 0)
+    if decays.mean() < LEAST_DECAYING:
+        return OneShot(
+            None, reason="with the level of other pairs, the points would mean that larger sets are copied more"
         )
-        theta = model.fit()
-        # Mean and sd of the level come from few pairs themselves: Student's t, not a Gaussian.
-        scatter = np.random.default_rng([seed, 3]).standard_t(max(1, prior.pairs - 1), DRAWS)
-        lines = curve.draws(DRAWS, [seed, 4])
-        x = DIMENSION_AXIS.standardise(lines[:, :1] + lines[:, 1:] * np.log(points.size))
-        drawn = replace(
-            model,
-            design=np.stack([np.ones_like(x), -x], axis=-1),
-            replicas=draw_replicas(model, theta, Dispersion(1.0, np.inf, prior.run_sd), DRAWS, [seed, 5]),
-            prior=Prior(LEVEL, prior.mean - LN_100 + prior.sd * scatter, prior.sd),
-        ).fit(np.broadcast_to(theta, (DRAWS, 2)))
-        # The law is one of decay: outcomes in which larger sets are copied more say that level and point do not fit.
-        decays = drawn[:, 1] > 0
-        if theta[1] <= 0 or decays.mean() < 0.1:
-            reason = "given the level of the other pairs, the points would mean that larger sets are copied more"
-    if reason:
-        return no_estimate(sizes, reason, assumptions)
-    level, rate, lines = drawn[decays, 0] + LN_100, drawn[decays, 1], lines[decays]
-    spread = law(
-        level[:, None],
-        rate[:, None],
-        DIMENSION_AXIS.standardise(lines[:, :1] + lines[:, 1:] * np.log(sizes)),
-    )
-    low, high = np.quantile(spread, [0.025, 0.975], axis=0)
-    goal = DIMENSION_AXIS.restore((level - np.log(wanted_percentage)) / rate)
-    own_level, own_rate = float(theta[0] + LN_100), float(theta[1])
-    own_goal = float(DIMENSION_AXIS.restore(np.array((own_level - np.log(wanted_percentage)) / own_rate)))
-    size = curve.size(own_goal)
-    beyond = "" if curve.sizes[0] <= size <= curve.sizes[1] else "measured sizes"
-    safe = SafeSize(size, *interval(sizes_at(goal, lines)), beyond)
-    warnings = _warnings(at, prior, threshold_rms, float(decays.mean()), own_goal, safe, curve)
-    percentage = law(own_level, own_rate, DIMENSION_AXIS.standardise(curve.dimension(sizes)))
-    return OneShotEstimate(own_level, own_rate, sizes, percentage, low, high, safe, assumptions, warnings)
+    level, rate, scatter, chance, line = level[decays], rate[decays], scatter[decays], chance[decays], line[:, decays]
+    one = len(level)
+
+    def shares(sizes: np.ndarray) -> np.ndarray:
+        x = DIMENSION_AXIS.standardise(line[0] + line[1] * np.log(sizes)[:, None])
+        return np.exp(np.minimum(level - rate * x, 0.0))
+
+    def reach(share: float) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.exp((DIMENSION_AXIS.restore((level - np.log(share)) / rate) - line[0]) / line[1])
+
+    outlook = Outlook(np.full(one, 1 / one), scatter, chance, shares, reach)
+    warnings = _warnings(points, curve, others, threshold_rms, float(decays.mean()))
+    return OneShot(outlook, float(np.median(level)) + LN_100, float(np.median(rate)), "", warnings)
 
 
-def no_estimate(sizes: np.ndarray, reason: str, assumptions: list[str] | None = None) -> OneShotEstimate:
-    """What stands in the place of an estimate that could not be made."""
-    unknown, none = np.full(len(sizes), np.nan), SafeSize(np.nan, np.nan, np.nan)
-    return OneShotEstimate(np.nan, np.nan, sizes, unknown, unknown, unknown, none, assumptions or [], [], reason)
-
-
-def _assumptions(points: Points, prior: LevelPrior, wanted_percentage: float) -> list[str]:
-    shots = len(np.unique(points.size))
+def assumptions(points: Points, others: OtherPairs, wanted_percentage: float) -> list[str]:
+    """What a one-shot estimate takes for granted."""
+    shots, levels = len(np.unique(points.size)), others.levels
+    low, high = others.interval
     return [
-        f"Replication falls exponentially with intrinsic dimension; {shots} set size{'s' * (shots > 1)} measured.",
-        f"The level at dimension {DIMENSION_AXIS.centre:.1f} is like that of other pairs of generator and data set: "
-        f"{np.exp(prior.mean):.2g} %, between {np.exp(prior.mean - 1.96 * prior.sd):.2g} and "
-        f"{min(100.0, np.exp(prior.mean + 1.96 * prior.sd)):.2g} % in 95 of 100 ({prior.pairs} pairs, {prior.source}).",
-        "Training runs scatter about the law as they did for those pairs: "
-        f"with a standard deviation of {100 * prior.run_sd:.0f} % of what they copy.",
+        f"Copying falls exponentially with intrinsic dimension; {shots} set size{'s' * (shots > 1)} measured.",
+        f"The level at dimension {DIMENSION_AXIS.centre:.1f} is like that of {levels.pairs} other pairs of generator "
+        f"and data set ({others.source}): {np.exp(levels.mean):.2g} %, between {low:.2g} and {high:.2g} % for 95 of "
+        "100 pairs.",
+        "Training runs scatter as they did for those pairs: by a coefficient of variation of "
+        f"{variation(float(np.median(levels.scatter))):.2g}.",
         "The intrinsic dimension grows in proportion to the logarithm of the set's size.",
-        "Larger sets are drawn from the same population, and the generator is trained in the same way.",
-        f"Safe means at most {wanted_percentage:g} % of samples above the background of held-out images.",
+        *common_assumptions(wanted_percentage),
+    ]
+
+
+def common_assumptions(wanted_percentage: float) -> list[str]:
+    """What every estimate of a safe size takes for granted."""
+    return [
+        "Larger sets come from the same population, and the generator is trained in the same way.",
+        f"Safe means that at most {wanted_percentage:g} % of samples are copies beyond chance, on average over "
+        "training runs.",
     ]
 
 
 def _warnings(
-    points: Points,
-    prior: LevelPrior,
-    threshold_rms: float | None,
-    decaying: float,
-    goal: float,
-    safe: SafeSize,
-    curve: DimensionCurve,
-) -> list[str]:
+    points: Points, curve: DimensionCurve, others: OtherPairs, threshold_rms: float | None, decaying: float
+) -> tuple[str, ...]:
     warnings = []
-    x = DIMENSION_AXIS.standardise(points.value)
-    if np.abs(x).max() < 0.5:
+    dimension = curve.dimension(points.size)
+    if np.abs(DIMENSION_AXIS.standardise(dimension)).max() < 0.5:
         warnings.append(
-            f"The measured sets have an intrinsic dimension near {DIMENSION_AXIS.centre:.1f}, where the level is given "
-            "and the rate has no effect: the rate is hardly determined. Measure a smaller set."
+            f"The measured sets have an intrinsic dimension near {DIMENSION_AXIS.centre:.1f}, where the rate has no "
+            "effect, so it is hardly determined. Measure a smaller set."
         )
-    if threshold_rms is not None and prior.threshold_rms and abs(threshold_rms / prior.threshold_rms - 1) > 0.1:
+    if threshold_rms is not None and others.threshold_rms and abs(threshold_rms / others.threshold_rms - 1) > 0.1:
         warnings.append(
             f"Replicas were counted within an RMS distance of {threshold_rms:.3g}, but within "
-            f"{prior.threshold_rms:.3g} for the pairs that the level comes from."
+            f"{others.threshold_rms:.3g} for the pairs that the level comes from."
         )
     if decaying < 0.75:
         warnings.append(
             f"In {100 * (1 - decaying):.0f} % of the outcomes larger sets would be copied more; they were left out. "
-            "The points and the level of the other pairs hardly fit together."
+            "The points hardly fit the level of the other pairs."
         )
-    if not PUBLISHED_DIMENSIONS[0] <= goal <= PUBLISHED_DIMENSIONS[1] or x.min() < -2:
+    if dimension.min() < PUBLISHED_DIMENSIONS[0]:
         warnings.append(
             f"The law was found at dimensions {PUBLISHED_DIMENSIONS[0]:g} to {PUBLISHED_DIMENSIONS[1]:g}; here it is "
-            f"used from {points.value.min():.1f} (measured) to {goal:.1f} (safe): extrapolated."
+            f"used from {dimension.min():.1f} on."
         )
-    if safe.extrapolated:
-        warnings.append(
-            f"The safe size {safe.size:,.0f} lies outside the sizes {curve.sizes[0]:,.0f} to {curve.sizes[1]:,.0f} at "
-            "which the intrinsic dimension was measured: extrapolated."
-        )
-    if np.isinf(safe.high):
-        warnings.append("No upper end of the safe size can be given.")
-    return warnings
+    return tuple(warnings)

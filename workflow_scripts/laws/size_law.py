@@ -6,59 +6,39 @@ Two descriptions of the same straight line between dimension and ln size:
 
 - `fit_size_law`: size = p exp(q ID), least squares on sizes, as Feng et al. (ICCV 2021) fitted it; to compare with
   them.
-- `fit_dimension_curve`: ID = intercept + slope ln size, weighted by the dimensions' own intervals; the errors lie in
-  the
-  dimension, not in the size, so this is what predictions use.
+- `fit_dimension_curve`: ID = intercept + slope ln size, weighted by the dimensions' own intervals. The errors lie in
+  the dimension, not in the size, so this is what predictions use.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.stats import t as student
 
-from workflow_scripts.laws.decay import squared_correlation
+from workflow_scripts.laws.decay import goodness
 
 
 @dataclass(frozen=True)
 class SizeLaw:
-    """size = p exp(q ID) with 95 % intervals; r2: squared correlation of measured and fitted sizes."""
+    """size = p exp(q ID); r2: squared correlation of measured and fitted sizes."""
 
     p: float
     q: float
-    p_interval: tuple[float, float]
-    q_interval: tuple[float, float]
     r2: float
 
 
 def fit_size_law(dimension: np.ndarray, size: np.ndarray) -> SizeLaw:
-    """Fit size = p exp(q ID) to (m,) dimensions and sizes by least squares on sizes, m >= 3.
-
-    Intervals are those of the linearised fit in (ln p, q), with Student's t on m - 2 degrees of freedom.
-    """
-    q, ln_p = np.polyfit(dimension, np.log(size), 1, w=size)
-    # About the centre of the dimensions the two parameters are hardly correlated, and the solver has an easy way.
-    centre = np.average(dimension, weights=size)
-    unit = float(size.max())
-
-    def residuals(theta: np.ndarray) -> np.ndarray:
-        return (np.exp(theta[0] + theta[1] * (dimension - centre)) - size) / unit
-
-    result = least_squares(residuals, [ln_p + q * centre, q], x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12)
-    q = result.x[1]
-    ln_p = result.x[0] - q * centre
-    degrees = len(size) - 2
-    jacobian = np.asarray(result.jac)
-    covariance = np.linalg.inv(jacobian.T @ jacobian) * 2 * result.cost / degrees
-    to_ln_p = np.array([1.0, -centre])
-    reach = student.ppf(0.975, degrees) * np.sqrt([to_ln_p @ covariance @ to_ln_p, covariance[1, 1]])
-    return SizeLaw(
-        p=float(np.exp(ln_p)),
-        q=float(q),
-        p_interval=(float(np.exp(ln_p - reach[0])), float(np.exp(ln_p + reach[0]))),
-        q_interval=(float(q - reach[1]), float(q + reach[1])),
-        r2=squared_correlation(size, np.exp(ln_p + q * dimension)),
-    )
+    """Fit size = p exp(q ID) to (m,) dimensions and sizes by least squares on sizes."""
+    # Given q the best p is known; about the regression of ln size, q closes in.
+    middle = float(np.polyfit(dimension, np.log(size), 1, w=size)[0])
+    half, centre = 0.9 * abs(middle), float(dimension.mean())
+    for _ in range(30):
+        q = np.linspace(middle - half, middle + half, 41)
+        curve = np.exp(q[:, None] * (dimension - centre))
+        p = (curve * size).sum(axis=1) / (curve**2).sum(axis=1)
+        best = int(((p[:, None] * curve - size) ** 2).sum(axis=1).argmin())
+        middle, half = float(q[best]), half / 4
+    fitted = p[best] * np.exp(middle * (dimension - centre))
+    return SizeLaw(float(p[best] * np.exp(-middle * centre)), middle, goodness(size, fitted)[0])
 
 
 @dataclass(frozen=True)

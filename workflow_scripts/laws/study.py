@@ -1,7 +1,7 @@
-"""The laws of a study: from its table of measured replication to fits, comparisons and safe sizes."""
+"""The laws of a study: from its table of measured replication to tests of decay, fits and safe sizes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +10,26 @@ import pandas as pd
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_csv
-from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, LevelPrior, Points, why_uninformative
-from workflow_scripts.laws.exponential import Method
-from workflow_scripts.laws.pairs import Pair, fit_hierarchical, fit_pairs, fit_shared, level_prior
-from workflow_scripts.laws.published import published_prior
-from workflow_scripts.laws.safe_size import smallest_safe_size
-from workflow_scripts.laws.size_law import DimensionCurve, fit_dimension_curve
-from workflow_scripts.laws.tables import comparison_row, fit_row, scatter_columns
+from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, Pair, Points, fit_pairs
+from workflow_scripts.laws.outlook import own_outlook, weights
+from workflow_scripts.laws.pairs import compare_levels
+from workflow_scripts.laws.posterior import CURVES
+from workflow_scripts.laws.tables import fit_row, levels_row
+from workflow_scripts.laws.trend import trend
 
 COLUMNS = (
     "generator", "dataset", "size", "seed", "space", "threshold", "threshold_rms", "samples", "replicas",
     "background_percentage", "intrinsic_dimension", "intrinsic_dimension_low", "intrinsic_dimension_high",
 )  # fmt: skip
-LEAST_PAIRS = 3  # fewer pairs of a study say too little of the level's scatter; the published ones then serve
 
 
 @dataclass(frozen=True)
 class StudyLaws:
     """Laws of a study.
 
-    fits: a row for each law. summary: JSON-able: comparisons and safe sizes. leading: the laws to draw, at the study's
-    first space and threshold, by axis.
+    fits: a row for each law. summary: JSON-able: tests of decay, comparisons of levels, safe sizes. leading: the laws
+    to draw, at the study's first space and threshold, against size and dimension: of each pair the law that predicts
+    held-out sizes best.
     """
 
     fits: pd.DataFrame
@@ -59,132 +58,116 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
-def fit_study(table: pd.DataFrame, method: Method, wanted_percentage: float) -> StudyLaws:
+def fit_study(table: pd.DataFrame, wanted_percentage: float) -> StudyLaws:
     """Fit every pair of generator and data set in every space, at every threshold, against size and dimension.
 
     table: see `read_table`; its first row's space and threshold lead. wanted_percentage: what counts as safe.
     """
     rows: list[dict[str, Any]] = []
+    trends: list[dict[str, Any]] = []
     laws: list[dict[str, Any]] = []
     safe: list[dict[str, Any]] = []
     leading: dict[str, dict[Pair, DecayFit]] = {}
     axes = study_axes(table)
     for (space, threshold), group in table.groupby(["space", "threshold"], sort=False):
-        rms = float(group["threshold_rms"].median())
-        where = {"space": space, "threshold": threshold, "threshold_rms": rms}
-        curves = _curves(group)
+        where = {"space": space, "threshold": threshold, "threshold_rms": float(group["threshold_rms"].median())}
+        pairs = points_by_pair(group)
+        for pair, points in (*pairs.items(), (("all", "all"), None)):
+            tested = trend([points] if points else list(pairs.values()))
+            head = where | {"generator": pair[0], "dataset": pair[1]}
+            trends.append(head | vars(tested) | {"falls": tested.falls, "sentence": tested.sentence()})
+        of_size: dict[Pair, list[DecayFit]] = {pair: [] for pair in pairs}
         for axis in axes:
-            pairs = points_by_pair(group, axis)
-            if not pairs:
+            known = pairs if axis.name != "dimension" else with_dimension(pairs)
+            if not known:
                 continue
-            fits = fit_pairs(pairs, axis, method)
-            if not laws or (space, threshold) == (laws[0]["space"], laws[0]["threshold"]):
-                leading[axis.name] = fits
-            here = where | {"axis": axis.name, "centre": axis.centre, "scale": axis.scale, "method": method}
-            for model, some in (("free", fits), ("hierarchical", fit_hierarchical(fits))):
-                rows += [here | {"model": model} | _row(pair, fit) for pair, fit in some.items()]
-            law, shared = _compare(fits)
-            rows += [here | {"model": "shared"} | row for row in shared]
-            laws.append(here | law)
-            if axis.name != "size":  # a law in plain size is there to be compared with the law in ln size
-                safe += [
-                    where | {"axis": axis.name} | _safe_size(pair, fit, wanted_percentage, curves.get(pair))
-                    for pair, fit in fits.items()
-                ]
+            by_curve = {curve: fit_pairs(known, axis, curve) for curve in CURVES}
+            here = where | {"axis": axis.name, "centre": axis.centre, "scale": axis.scale}
+            for fits in by_curve.values():
+                rows += [here | fit_columns(pair, fit) for pair, fit in fits.items()]
+            likelihood = {
+                f"held_out_log_likelihood_{curve}": sum(fit.held_out for fit in fits.values() if fit.posterior)
+                for curve, fits in by_curve.items()
+            }
+            levels = compare_levels(by_curve["exponential"]) if axis.name == "dimension" else None
+            laws.append(here | {"pairs": len(known)} | likelihood | levels_row(levels))
+            if axis.name == "dimension":
+                leading.setdefault(
+                    "dimension", {pair: best([fits[pair] for fits in by_curve.values()]) for pair in known}
+                )
+            else:
+                for pair in pairs:
+                    of_size[pair] += [fits[pair] for fits in by_curve.values()]
+        leading.setdefault("size", {pair: best(fits) for pair, fits in of_size.items()})
+        safe += [where | _safe_size(pair, fits, wanted_percentage) for pair, fits in of_size.items()]
     summary = {
         "leading": {name: laws[0][name] for name in ("space", "threshold", "threshold_rms")},
         "wanted_percentage": wanted_percentage,
+        "trends": trends,
         "laws": laws,
         "safe_sizes": safe,
     }
     return StudyLaws(pd.DataFrame(rows), plain(summary), leading)
 
 
+def size_fits(pairs: Mapping[Pair, Points], axes: Sequence[Axis]) -> dict[Pair, list[DecayFit]]:
+    """The laws in size and ln size of each pair, under both curves."""
+    every = [fit_pairs(pairs, axis, curve) for axis in axes if axis.name != "dimension" for curve in CURVES]
+    return {pair: [fits[pair] for fits in every] for pair in pairs}
+
+
+def best(fits: Sequence[DecayFit]) -> DecayFit:
+    """Of a pair's laws the one that predicts held-out sizes best, among those that are identified if any is."""
+    return max(fits, key=lambda fit: (fit.identified, fit.held_out))
+
+
 def study_axes(table: pd.DataFrame) -> list[Axis]:
     """The axes of a study's laws: ln size, intrinsic dimension, and plain size."""
     sizes = np.unique(table["size"].to_numpy(float))
-    spread = float(sizes.std(ddof=1)) if len(sizes) > 1 else 1.0
     return [
         Axis("ln_size", float(np.log(sizes).mean()), 1.0),
         DIMENSION_AXIS,
-        Axis("size", float(sizes.mean()), spread),
+        Axis("size", float(sizes.mean()), 1.0),
     ]
 
 
-def points_by_pair(group: pd.DataFrame, axis: Axis) -> dict[Pair, Points]:
-    """What was measured of each pair at one space and threshold, where the axis' value is known."""
-    pairs: dict[Pair, Points] = {}
-    for (generator, dataset), part in group.groupby(["generator", "dataset"], sort=False):
-        name = "intrinsic_dimension" if axis.name == "dimension" else "size"
-        part = part[part[name].notna()]
-        if len(part):
-            pairs[str(generator), str(dataset)] = Points(
-                value=part[name].to_numpy(float),
-                size=part["size"].to_numpy(float),
-                replicas=part["replicas"].to_numpy(float),
-                samples=part["samples"].to_numpy(float),
-                background=part["background_percentage"].fillna(0.0).to_numpy(float).clip(0, 99.9) / 100,
-            )
-    return pairs
-
-
-def _curves(group: pd.DataFrame) -> dict[Pair, DimensionCurve]:
-    """Growth of the dimension with size, for each pair whose dimension was measured at two sizes at least."""
-    curves: dict[Pair, DimensionCurve] = {}
-    for (generator, dataset), part in group.groupby(["generator", "dataset"], sort=False):
-        part = part[part["intrinsic_dimension"].notna()]
-        if part["size"].nunique() > 1:
-            columns = ("size", "intrinsic_dimension", "intrinsic_dimension_low", "intrinsic_dimension_high")
-            curves[str(generator), str(dataset)] = fit_dimension_curve(
-                *(part[name].to_numpy(float) for name in columns)
-            )
-    return curves
-
-
-def _row(pair: Pair, fit: DecayFit) -> dict[str, Any]:
-    row = {"generator": pair[0], "dataset": pair[1]} | fit_row(fit)
-    if fit.axis.name != "dimension":
-        row |= dict.fromkeys("abc", np.nan)  # the paper has them for standardised dimensions only
-    return row | {
-        "points": len(fit.points.size),
-        "sizes": len(np.unique(fit.points.size)),
-        **scatter_columns(fit.dispersion),
+def points_by_pair(group: pd.DataFrame) -> dict[Pair, Points]:
+    """What was measured of each pair at one space and threshold."""
+    return {
+        (str(generator), str(dataset)): Points(
+            size=part["size"].to_numpy(float),
+            dimension=part["intrinsic_dimension"].to_numpy(float),
+            replicas=part["replicas"].to_numpy(float),
+            samples=part["samples"].to_numpy(float),
+            background=part["background_percentage"].fillna(0.0).to_numpy(float).clip(0, 99.9) / 100,
+        )
+        for (generator, dataset), part in group.groupby(["generator", "dataset"], sort=False)
     }
 
 
-def _compare(fits: Mapping[Pair, DecayFit]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Comparison of the models, and the rows of the shared law, over the pairs that have one."""
-    informative = {pair: fit for pair, fit in fits.items() if not why_uninformative(fit.points)}
-    if not informative:
-        return {"pairs": 0}, []
-    law = comparison_row(informative)
-    if len(informative) == 1:
-        return law, []
-    shared = fit_shared(informative)
-    ends = dict(zip(("level_low", "level_high"), shared.level_interval, strict=True))
-    return law, [
-        {"generator": pair[0], "dataset": pair[1], "level": shared.level, "rate": rate, **ends}
-        | dict(zip(("rate_low", "rate_high"), shared.rate_intervals[pair], strict=True))
-        for pair, rate in shared.rates.items()
-    ]
+def with_dimension(pairs: Mapping[Pair, Points]) -> dict[Pair, Points]:
+    """The points whose intrinsic dimension is known, of the pairs that have any."""
+    known = {pair: points.select(np.isfinite(points.dimension)) for pair, points in pairs.items()}
+    return {pair: points for pair, points in known.items() if len(points.size)}
 
 
-def _safe_size(pair: Pair, fit: DecayFit, wanted: float, curve: DimensionCurve | None) -> dict[str, Any]:
+def fit_columns(pair: Pair, fit: DecayFit) -> dict[str, Any]:
+    """A row of the table of fits."""
+    counts = {"points": len(fit.points.size), "sizes": len(np.unique(fit.points.size))}
+    return {"generator": pair[0], "dataset": pair[1]} | fit_row(fit) | counts
+
+
+def _safe_size(pair: Pair, fits: Sequence[DecayFit], wanted: float) -> dict[str, Any]:
+    """The safe size by the average of a pair's laws, and the weight of each curve in it."""
     head = {"generator": pair[0], "dataset": pair[1]}
-    if not fit.identified or (fit.axis.name == "dimension" and curve is None):
-        reason = fit.reason or "the intrinsic dimension was measured at one size only"
-        return head | {"size": None, "low": None, "high": None, "extrapolated": "", "reason": reason}
-    return head | vars(smallest_safe_size(fit, wanted, seed=0, curve=curve)) | {"reason": ""}
-
-
-def level_of_others(fits: Mapping[Pair, DecayFit], pair: Pair, published: pd.DataFrame, rms: float) -> LevelPrior:
-    """What the other pairs of a study say of a pair's level, or, where they are too few, the published ones."""
-    others = {other: fit for other, fit in fits.items() if other != pair}
-    if sum(fit.identified for fit in others.values()) >= LEAST_PAIRS:
-        prior = level_prior(others, "other pairs of this study", rms)
-        assert prior is not None
-        return prior
-    return published_prior(published, rms)
+    if fits[0].posterior is None:
+        none = {"size": None, "low": None, "high": None, "extrapolated": "", "reason": fits[0].reason}
+        return head | none
+    safe = own_outlook(fits).safe_size(wanted, fits[0].points.size)
+    shares = {
+        f"weight_{fit.curve}_{fit.axis.name}": float(weight) for fit, weight in zip(fits, weights(fits), strict=True)
+    }
+    return head | vars(safe) | {"reason": ""} | shares
 
 
 def plain(value: Any) -> Any:

@@ -1,53 +1,46 @@
-"""Fits and comparisons as rows of the tables that the stage writes."""
-
-from collections.abc import Mapping
+"""Fits and tests as rows of the tables that the stage writes."""
 
 import numpy as np
 
-from workflow_scripts.laws.decay import DecayFit
-from workflow_scripts.laws.exponential import Dispersion
-from workflow_scripts.laws.pairs import Pair, compare_models, fit_shared, level_prior
+from workflow_scripts.laws.decay import DecayFit, Interval
+from workflow_scripts.laws.pairs import Levels
+from workflow_scripts.laws.trend import Trend
 
 INTERVALS = ("level_low", "level_high", "rate_low", "rate_high")
 
 
 def fit_row(fit: DecayFit) -> dict[str, object]:
     """Level, rate, a, b, c, goodness, intervals, and whether the law is identified."""
-    row: dict[str, object] = {"level": fit.level, "rate": fit.rate, **dict(zip("abc", fit.parameters, strict=True))}
-    row |= {"r2": fit.r2, "median_absolute_error": fit.median_absolute_error}
-    return row | interval_columns(fit) | {"identified": fit.identified, "notes": describe(fit)}
+    # The paper's a, b, c belong to its exponential in standardised dimensions.
+    published = fit.curve == "exponential" and fit.axis.name == "dimension"
+    parameters = fit.parameters if published else (np.nan, np.nan, np.nan)
+    row: dict[str, object] = {"curve": fit.curve, "level": fit.level, "rate": fit.rate}
+    row |= dict(zip("abc", parameters, strict=True))
+    row |= dict(zip(("r2", "median_absolute_error"), fit.goodness(), strict=True))
+    row |= dict(zip(INTERVALS, (*fit.level_interval, *fit.rate_interval), strict=True))
+    return row | {
+        "run_sd": fit.scatter,
+        "held_out_log_likelihood": fit.held_out,
+        "identified": fit.identified,
+        "notes": fit.reason,
+    }
 
 
-def interval_columns(fit: DecayFit) -> dict[str, object]:
-    """Ends of the intervals of level and rate as columns of a table."""
-    return dict(zip(INTERVALS, (*fit.level_interval, *fit.rate_interval), strict=True))
+def trend_row(trend: Trend) -> dict[str, object]:
+    """Whether copying falls: rank correlation and p-value."""
+    return {"decay_correlation": trend.correlation, "decay_p": trend.p_value}
 
 
-def describe(fit: DecayFit) -> str:
-    """Why a law is not identified, and what else to know of it, in one line."""
-    return "; ".join(filter(None, (fit.reason, *fit.notes)))
-
-
-def scatter_columns(dispersion: Dispersion) -> dict[str, object]:
-    """Scatter about the laws: between runs, as a share of what they copy, or in percentage points for least squares."""
-    points = np.sqrt(dispersion.factor) if not dispersion.run_sd and dispersion.factor != 1.0 else np.nan
-    return {"run_sd": dispersion.run_sd, "residual_sd": points, "scatter_degrees": dispersion.degrees}
-
-
-def comparison_row(fits: Mapping[Pair, DecayFit]) -> dict[str, object]:
-    """The comparison of constant, shared and free laws from the fits of informative pairs (`why_uninformative`)."""
-    result, shared = compare_models(fits), fit_shared(fits)
-    prior = level_prior(fits, "")
-    row: dict[str, object] = {"method": next(iter(fits.values())).model.method, "pairs": len(fits)}
-    row |= {f"deviance_{name}": value for name, value in result.deviance.items()}
-    row |= {f"left_out_mean_error_{name}": value for name, value in result.mean_error.items()}
-    row |= {f"left_out_median_error_{name}": value for name, value in result.median_error.items()}
-    row |= scatter_columns(result.dispersion)
-    for name, test in (("decay", result.decay), ("shared_level", result.shared_level)):
-        if test is not None:
-            row |= {f"{name}_statistic": test.statistic, f"{name}_degrees": test.degrees, f"{name}_p": test.p_value}
-    low, high = shared.level_interval
-    row |= {"shared_level": shared.level, "shared_level_low": low, "shared_level_high": high}
-    if prior is not None:
-        row |= {"level_mean": prior.mean, "level_sd_between_pairs": prior.sd}
-    return row
+def levels_row(levels: Levels | None) -> dict[str, object]:
+    """The levels of pairs, and whether they are alike; no columns where fewer than two laws are identified."""
+    if levels is None:
+        return {}
+    ends: Interval = levels.mean_interval
+    return {
+        "level_pairs": levels.pairs,
+        "level_mean": levels.mean,
+        "level_mean_low": ends[0],
+        "level_mean_high": ends[1],
+        "level_sd_between_pairs": levels.sd,
+        "shared_level_p": levels.p_value,
+    }

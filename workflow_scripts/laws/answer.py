@@ -1,0 +1,133 @@
+"""The estimate of a data set in words and as strict JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.laws.decay import LARGEST_BACKGROUND
+from workflow_scripts.laws.size_law import DimensionCurve
+from workflow_scripts.laws.study import plain
+from workflow_scripts.laws.trials import PairEstimate
+
+
+def summarise(
+    estimates: Mapping[str, PairEstimate],
+    curve: DimensionCurve | None,
+    points: list[dict[str, Any]],
+    head: dict[str, Any],
+) -> dict[str, Any]:
+    """Strict JSON of the estimates of one data set; `head` goes first. points: those that `curve` was fitted to."""
+    generators = {}
+    for name, estimate in estimates.items():
+        errors = estimate.predictions().groupby("trial")["error"].median()
+        generators[name] = {
+            "smallest_safe_size": vars(estimate.safe_size),
+            "measured_enough": estimate.enough,
+            "reason": estimate.reason,
+            "trend": vars(estimate.trend) | {"falls": estimate.trend.falls, "sentence": estimate.trend.sentence()},
+            "warnings": estimate.warnings,
+            "assumptions": estimate.assumptions,
+            "level": estimate.level,
+            "rate": estimate.rate,
+            "level_from": estimate.level_from,
+            "measured": [{"size": size} | vars(excess) for size, excess in estimate.measured.items()],
+            "predicted": [
+                {"size": float(size), "percentage": middle, "low": low, "high": high}
+                for size, (low, middle, high) in zip(estimate.sizes, estimate.predicted.T, strict=True)
+            ],
+            "trials": estimate.trials.to_dict("records"),
+            "median_error_of_trials": {str(trial): float(error) for trial, error in errors.items()},
+        }
+    dimension = curve and {
+        "intercept": curve.intercept,
+        "slope": curve.slope,
+        "sizes": list(curve.sizes),
+        "measured": [{key: point[key] for key in ("size", "dimension", "low", "high")} for point in points],
+    }
+    return plain({**head, "dimension": dimension, "generators": generators})
+
+
+def answer(estimates: Mapping[str, PairEstimate], dataset: str, wanted: float) -> list[str]:
+    """What a person can act on: two or three lines for each generator, and what to do."""
+    lines = []
+    for name, estimate in estimates.items():
+        lines.append(f"{name} on {dataset}: {estimate.trend.sentence()}. {_safe(estimate, wanted)}")
+        if estimate.enough is not None:
+            lines.append(
+                f"{name} on {dataset}, as measured: from {estimate.enough:,.0f} training images on at most "
+                f"{wanted:g} % of samples were copies (upper bound over training runs, nothing subtracted for chance)."
+            )
+        lines += [f"Beware: {text}" for text in estimate.warnings[:2]]
+    return [*lines, *_tried(estimates), *_what_to_do(estimates)]
+
+
+def _safe(estimate: PairEstimate, wanted: float) -> str:
+    """The safe size by the law, or why there is none."""
+    if estimate.reason:
+        return f"No law gives a safe size: {estimate.reason}."
+    safe = estimate.safe_size
+    goal = f"at most {wanted:g} % of copies beyond chance"
+    if np.isinf(safe.high):
+        return (
+            f"For {goal} it takes at least {safe.low:,.0f} training images; no upper end of this size can be named: "
+            "measure more sizes where copies become rare."
+        )
+    return f"Train on {safe.size:,.0f} images or more (95 % interval {safe.low:,.0f} to {safe.high:,.0f}) for {goal}."
+
+
+def _tried(estimates: Mapping[str, PairEstimate]) -> list[str]:
+    """How well sizes were predicted that a prediction had not seen: coverage, errors, and refusals."""
+    lines = []
+    for trial, known in (("leave_one_out", "all other sizes"), ("one_shot", "the smallest size alone")):
+        made = [estimate.predictions(trial) for estimate in estimates.values()]
+        inside, errors = (np.concatenate([rows[name].to_numpy(float) for rows in made]) for name in ("inside", "error"))
+        asked = sum(int((estimate.trials["trial"] == trial).sum()) for estimate in estimates.values())
+        if asked and not len(inside):
+            lines.append(f"Predicted from {known}: none of {asked} sizes, each prediction was refused.")
+        elif asked:
+            lines.append(
+                f"Predicted from {known}: {int(inside.sum())} of {len(inside)} measured values lie within the "
+                f"95 % interval (median error {np.median(errors):.1f} points); {asked - len(inside)} predictions "
+                "were refused."
+            )
+    return lines
+
+
+def _what_to_do(estimates: Mapping[str, PairEstimate]) -> list[str]:
+    """How it was measured, and what to do with that, a line each."""
+    points = [estimate.points for estimate in estimates.values()]
+    sizes = listed(np.unique(np.concatenate([part.size for part in points])))
+    count = sum(int(part.samples.sum()) for part in points)
+    lines = [f"Measured by {count:,} samples of generators that were trained on {sizes} images."]
+    known = [estimate.safe_size for estimate in estimates.values() if not estimate.reason]
+    closed = [safe.high for safe in known if np.isfinite(safe.high)]
+    if closed and len(closed) == len(estimates):
+        return [
+            *lines,
+            f"To do: train on {max(closed):,.0f} images or more, the upper end of all intervals, before you share "
+            "samples; with fewer, look at each sample beside its nearest training image (results/figures/gallery).",
+        ]
+    if all(np.median(part.background) > LARGEST_BACKGROUND for part in points):
+        return [
+            *lines,
+            "To do: remove repeated images (manifest.json lists exact duplicates), or give a narrower threshold; what "
+            "this one counts is no sign of copying.",
+        ]
+    if not any(part.replicas.any() for part in points):
+        return [
+            *lines,
+            "To do: none of these generators copied anything. That holds for trainings of this length; before you rely "
+            "on it, train longer (`steps`), or on fewer images, until some do.",
+        ]
+    return [
+        *lines,
+        "To do: add sizes between one at which most samples are copies and one at which none are, and seeds; until "
+        "then look at each sample beside its nearest training image (results/figures/gallery).",
+    ]
+
+
+def listed(sizes: np.ndarray) -> str:
+    """Sizes in words: 8, 16 and 32."""
+    words = [f"{size:,.0f}" for size in sizes]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
