@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
 from tests.coverage.simulate import Simulation
-from workflow_scripts.laws.decay import Axis, Pair, Points, fit_pairs
+from workflow_scripts.laws.decay import Axis, DecayFit, Pair, Points, fit_pairs
+from workflow_scripts.laws.measured import measured_excess, scatter_draws
 from workflow_scripts.laws.outlook import own_outlook
+from workflow_scripts.laws.pairs import compare_levels
+from workflow_scripts.laws.study import size_fits
+from workflow_scripts.laws.trend import trend
 
 SAMPLES, CHANCE, WANTED = 1024, 0.01, 1.0
 SIZES = {3: [8, 16, 32], 4: [8, 16, 32, 64], 8: [6, 8, 11, 13, 16, 19, 23, 32]}
@@ -64,58 +69,149 @@ def study(
     return truths, {pair: measure(random, truth, at, variation) for pair, truth in truths.items()}
 
 
-AXES = {"ln_size": Axis("ln_size", np.log(16.0), 1.0), "size": Axis("size", 16.0, 10.0)}
+AXES = {"ln_size": Axis("ln_size", np.log(16.0), 1.0), "size": Axis("size", 16.0, 1.0)}
+FIRST = ("g0", "data")
+Draw = Callable[[np.random.Generator], bool | None]
 
 
-def _rate(*design: object) -> Callable[[np.random.Generator], bool | None]:
+def _laws(pairs: dict[Pair, Points]) -> list[DecayFit]:
+    """The laws of the first generator in size and ln size under both curves."""
+    return size_fits(pairs, list(AXES.values()))[FIRST]
+
+
+def _rate(*design: Any) -> Draw:
     def draw(random: np.random.Generator) -> bool | None:
-        truths, pairs = study(random, *design)  # type: ignore[arg-type]
-        fit = fit_pairs(pairs, AXES["ln_size"], design[0])[("g0", "data")]  # type: ignore[arg-type]
+        truths, pairs = study(random, *design)
+        fit = fit_pairs(pairs, AXES["ln_size"], design[0])[FIRST]
         low, high = fit.rate_interval
-        return None if fit.posterior is None else low <= truths["g0", "data"].rate <= high
+        return None if fit.posterior is None else low <= truths[FIRST].rate <= high
 
     return draw
 
 
-def _safe(*design: object) -> Callable[[np.random.Generator], bool | None]:
+def _safe(*design: Any) -> Draw:
     def draw(random: np.random.Generator) -> bool | None:
-        truths, pairs = study(random, *design)  # type: ignore[arg-type]
-        fits = [
-            fit_pairs(pairs, axis, curve)["g0", "data"]
-            for axis in AXES.values()
-            for curve in ("exponential", "logistic")
-        ]
+        truths, pairs = study(random, *design)
+        fits = _laws(pairs)
         if fits[0].posterior is None:
             return None
         safe = own_outlook(fits).safe_size(WANTED, fits[0].points.size)
-        return safe.low <= truths["g0", "data"].size(WANTED / 100) <= safe.high
+        return safe.low <= truths[FIRST].size(WANTED / 100) <= safe.high
 
     return draw
 
 
-DESIGNS = [
-    (3, 1, 1),
-    (3, 1, 3),
-    (3, 2, 1),
-    (3, 2, 3),
-    (3, 3, 3),
-    (3, 5, 1),
-    (4, 1, 3),
-    (4, 2, 1),
-    (4, 2, 3),
-    (4, 3, 1),
-    (4, 5, 3),
-    (8, 1, 1),
-    (8, 1, 3),
-    (8, 2, 3),
-]  # sizes, seeds, generators
+def _predicted(*design: Any) -> Draw:
+    """A size that was left out, as the trials do it."""
+
+    def draw(random: np.random.Generator) -> bool | None:
+        _, pairs = study(random, *design)
+        fits = _laws(pairs)
+        if fits[0].posterior is None:
+            return None
+        points = pairs[FIRST]
+        size = random.choice(np.unique(points.size))
+        left_out = points.select(points.size == size)
+        low, _, high = own_outlook(fits, left_out=size).measurement(left_out)
+        share = float(left_out.replicas.mean()) / SAMPLES
+        return low <= 100 * (share - CHANCE) / (1 - CHANCE) <= high
+
+    return draw
+
+
+def _one_size(random: np.random.Generator, share: float, variation: float, seeds: int) -> Points:
+    """Runs at one size; the samples that are no copies never come near a training image, the worst case."""
+    width = float(np.sqrt(np.log1p(variation**2)))
+    odds, means = _grid(width)
+    copied = expit(np.interp(share, means, odds) + width * random.standard_normal(seeds))
+    of = np.full(seeds, float(SAMPLES))
+    replicas = random.binomial(SAMPLES, copied).astype(float)
+    return Points(np.full(seeds, 64.0), np.full(seeds, np.nan), replicas, of, np.full(seeds, CHANCE))
+
+
+def _claimed_safe(share: float, variation: float, seeds: int) -> Draw:
+    """Whether `at most 1 %` is said of a mean share above it; the scatter is assumed, as without a law."""
+
+    def draw(random: np.random.Generator) -> bool:
+        return measured_excess(_one_size(random, share, variation, seeds), scatter_draws([])).at_most <= WANTED
+
+    return draw
+
+
+def _falls(variation: float, sizes: int, seeds: int, generators: int) -> Draw:
+    """Whether a decay is seen where none is."""
+
+    def draw(random: np.random.Generator) -> bool | None:
+        at = np.repeat(np.array(SIZES[sizes], dtype=float), seeds)
+        flat = [measure(random, Truth("logistic", 16.0, 1e-9), at, variation) for _ in range(generators)]
+        tested = trend(flat)
+        return None if np.isnan(tested.p_value) else tested.falls
+
+    return draw
+
+
+def _levels_differ(curve: str, variation: float, sizes: int, seeds: int, generators: int) -> Draw:
+    """Whether levels are told apart that are the same, with rates of their own."""
+
+    def draw(random: np.random.Generator) -> bool | None:
+        at = np.repeat(np.array(SIZES[sizes], dtype=float), seeds)
+        pairs = {}
+        for i in range(generators):  # 10 % at 16 images
+            rate = random.uniform(2, 4)
+            middle = 16 * (0.1 / 0.5) ** (1 / rate)
+            pairs[f"g{i}", "data"] = measure(random, Truth(curve, middle, rate), at, variation)
+        levels = compare_levels(fit_pairs(pairs, AXES["ln_size"]))
+        return None if levels is None else levels.p_value <= 0.05
+
+    return draw
+
+
+DESIGNS = [(3, 1, 3), (3, 2, 3), (3, 5, 1), (4, 2, 3), (4, 3, 1), (8, 1, 1), (8, 1, 3), (8, 2, 3)]
+VARIATIONS = (0.2, 0.5, 1.0)
+CLAIMS = (
+    ("rate", "the rate of decay", _rate),
+    ("safe", "the safe size, averaged over curves", _safe),
+    ("predicted", "runs at a size that was left out", _predicted),
+)
+REPEATS = 400
 SIMULATIONS = [
-    Simulation(
-        f"{name} {curve} {variation} {design}", claim, "interval", maker(curve, variation, *design), 400,
-        {"truth": curve, "CV": variation, "sizes": design[0], "seeds": design[1], "generators": design[2]},
-    )
-    for name, claim, maker in (("rate", "the rate of decay", _rate), ("safe", "the safe size", _safe))
-    for curve in ("exponential", "logistic")
-    for variation in (0.2, 0.5, 1.0)
-    for design in DESIGNS
+    *(
+        Simulation(
+            f"{name} {curve} {variation} {design}", claim, "interval", maker(curve, variation, *design), REPEATS,
+            {"truth": curve, "CV": variation, "sizes": design[0], "seeds": design[1], "generators": design[2]},
+        )
+        for name, claim, maker in CLAIMS
+        for curve in ("exponential", "logistic")
+        for variation in VARIATIONS
+        for design in DESIGNS
+        if name != "predicted" or (design[0] > 3 and design[2] > 1)
+    ),
+    *(
+        Simulation(
+            f"safe as measured {share} {variation} {seeds}", "at most 1 % as measured, where more are copies",
+            "decision", _claimed_safe(share, variation, seeds), 2000,
+            {"copies": f"{100 * share:g} %", "CV": variation, "seeds": seeds},
+        )
+        for share in (0.011, 0.015, 0.02)
+        for variation in VARIATIONS
+        for seeds in (1, 2, 3, 5)
+    ),
+    *(
+        Simulation(
+            f"falls {variation} {design}", "copying falls with size, where it does not", "p-value",
+            _falls(variation, *design), 1000,
+            {"CV": variation, "sizes": design[0], "seeds": design[1], "generators": design[2]},
+        )
+        for variation in VARIATIONS
+        for design in ((3, 1, 1), (3, 1, 3), (3, 2, 1), (4, 1, 1), (4, 2, 1), (8, 1, 1), (8, 1, 3))
+    ),
+    *(
+        Simulation(
+            f"levels {variation} {design}", "levels of pairs differ, where they do not", "p-value",
+            _levels_differ("exponential", variation, *design), REPEATS,
+            {"CV": variation, "sizes": design[0], "seeds": design[1], "pairs": design[2]},
+        )
+        for variation in VARIATIONS
+        for design in ((8, 1, 3), (4, 3, 6))
+    ),
 ]  # fmt: skip
