@@ -62,7 +62,7 @@ def study_table(bench: Bench) -> str:
     study = validate(yaml.safe_load((ROOT / "config.yaml").read_text()))
     design, name = study["distillation"], study["distillation"]["datasets"][0]
     dataset = study["datasets"][name]
-    source = open_source(dataset, ROOT / "resources")
+    source = open_source(dataset)
     assert source.block is not None
     images, classes = source.block(0, source.count)
     images = shrink(images.reshape(*images.shape[:3], -1), dataset["resolution"])

@@ -17,8 +17,9 @@ from benchmarks.alone import alone
 from benchmarks.bench import Bench
 from benchmarks.training import our_generator
 from workflow_scripts.core.figures import GENERATORS
-from workflow_scripts.data.packing import Shape, pack
-from workflow_scripts.data.sources import image_folder
+from workflow_scripts.data.decoding import Shape
+from workflow_scripts.data.folders import image_folder
+from workflow_scripts.data.packing import pack
 from workflow_scripts.generators.presets import settings_for
 from workflow_scripts.metrics.dimension import estimate_dimension
 from workflow_scripts.metrics.neighbours import nearest_neighbours

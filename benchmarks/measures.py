@@ -23,8 +23,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmarks.bench import Bench
-from workflow_scripts.data.packing import Shape, pack
-from workflow_scripts.data.sources import image_folder
+from workflow_scripts.data.decoding import Shape
+from workflow_scripts.data.folders import image_folder
+from workflow_scripts.data.packing import pack
 from workflow_scripts.metrics.dimension import estimate_dimension, maximum_likelihood
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.metrics.products import formats

@@ -13,8 +13,9 @@ from PIL import Image
 from benchmarks.alone import alone
 from benchmarks.bench import Bench
 from workflow_scripts.core.files import read_npy, sha256
-from workflow_scripts.data.packing import Shape, pack
-from workflow_scripts.data.sources import image_folder
+from workflow_scripts.data.decoding import Shape
+from workflow_scripts.data.folders import image_folder
+from workflow_scripts.data.packing import pack
 from workflow_scripts.replication.search import find_neighbours
 from workflow_scripts.similarity.class_similarity import measure_similarity
 

@@ -12,6 +12,7 @@ rule pack_images:
         manifest="results/data/{dataset}/manifest.json",
     log:
         "results/logs/pack_images/{dataset}.log",
+        problems="results/logs/pack_images/{dataset}.problems.txt",
     benchmark:
         "results/benchmarks/pack_images/{dataset}.tsv"
     threads: 2
@@ -20,7 +21,6 @@ rule pack_images:
         runtime=240,
     params:
         dataset=lookup(dpath="datasets/{dataset}", within=config),
-        shipped=ROOT / "resources",
     script:
         "../workflow_scripts/data/pack_images.py"
 

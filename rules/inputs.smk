@@ -9,15 +9,14 @@ def source_files(wildcards):
     A folder must be there, too, but its time says nothing: it changes with any file beside the images.
     """
     dataset = config["datasets"][wildcards.dataset]
-    if dataset["source"] == "imagefolder":
-        return {"path": ancient(local(dataset["path"]))}
-    if dataset["source"] == "torchvision" and not dataset["download"]:
-        return {"root": ancient(local(dataset["root"]))}
     if dataset["source"] == "shipped":
         return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
-    keys = {"npz": ["path"], "idx": ["images", "labels"], "npy": ["images", "labels"]}.get(dataset["source"], [])
-    files = {key: dataset[key] for key in keys if dataset[key]}
-    return {key: storage(path) if "://" in path else local(path) for key, path in files.items()}
+    keys = () if dataset.get("download") else DATASETS[dataset["source"]].files
+    files = {key: dataset[key] for key in (*keys, "groups") if dataset[key]}
+    return {
+        key: storage(path) if "://" in path else ancient(local(path)) if os.path.isdir(path) else local(path)
+        for key, path in files.items()
+    }
 
 
 def weights_of(wildcards):

@@ -28,6 +28,7 @@ rule choose_groups:
         gpu=1,
     params:
         groups=lookup(dpath="rebalancing/groups", within=config),
+        imbalance=lookup(dpath="rebalancing/imbalance", within=config),
         settings=lookup(dpath="similarity", within=config),
     script:
         "../workflow_scripts/rebalancing/choose_groups.py"

@@ -322,7 +322,7 @@ def test_learning_rates_follow_their_schedules():
 
 def test_real_clothing_is_told_apart(tmp_path):
     """Ten classes at 16 px after 60 small steps: far above the 10 % of chance."""
-    images, labels = open_source({"source": "shipped", "name": "fashion-mnist-test"}, "resources").block(0, 1500)
+    images, labels = open_source({"source": "shipped", "name": "fashion-mnist-test"}).block(0, 1500)
     images, labels = torch.from_numpy(images[:, 6:22, 6:22].copy()), torch.from_numpy(labels).long()
     settings = ClassifierSettings(steps=60, batch=64, width=8, smallest_crop=0.7)
     network = build_classifier(settings, images, 10, 0, CPU)

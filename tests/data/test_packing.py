@@ -1,6 +1,7 @@
 """Packing: geometry, colour, order, duplicates, bad images, and a file that is whole or not there."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,26 @@ from PIL import Image
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import write_json, write_npy, write_parquet
+from workflow_scripts.data.arrays import array_set
+from workflow_scripts.data.decoding import Shape, fit_image
+from workflow_scripts.data.folders import image_folder
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.data.packing import Shape, fit_image, pack
-from workflow_scripts.data.sources import Source, array_set, image_folder
+from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_of
+from workflow_scripts.data.source import Source
+from workflow_scripts.data.survey import background_of, range_of
 
 GREY = Shape(8, 1, "crop")
 
 
-def saved(image: Image.Image, **options: object) -> Image.Image:
-    """The image as it is read back from a file."""
+def encoded(image: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, **{"format": "PNG", **options})
-    return Image.open(io.BytesIO(buffer.getvalue()))
+    return buffer.getvalue()
+
+
+def saved(image: Image.Image, **options: object) -> Image.Image:
+    """The image as it is read back from a file."""
+    return Image.open(io.BytesIO(encoded(image, **options)))
 
 
 def test_crop_takes_the_centre_and_pad_adds_borders() -> None:
@@ -70,6 +79,86 @@ def test_exif_orientation_palette_transparency_cmyk_and_16_bit() -> None:
     assert (fit_image(deep, GREY) == 40_000 >> 8).all()
 
 
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0II*\0\x08\0\0\0"
+        + struct.pack("<HHHIIHHIHHI", 2, 0x103, 5, 1, 38, 0x112, 3, 1, 6, 0, 0)
+        + struct.pack("<II", 6, 1),
+        b"Exif\0\0" + np.random.default_rng(0).bytes(200),
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+    ],
+)
+def test_metadata_that_cannot_be_read_does_not_matter(exif: bytes) -> None:
+    """Of EXIF data, the orientation is read, and nothing is rewritten."""
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    turned = exif[14:16] == b"\x02\x00"
+    made = fit_image(saved(picture, format="JPEG", quality=100, exif=exif), GREY)[..., 0].astype(int)
+    assert np.abs(made - np.rot90(np.asarray(picture), -1 if turned else 0)).max() <= 4
+
+
+def test_chunks_and_segments_that_pillow_refuses_are_left_out(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    png = encoded(picture)
+    text = struct.pack(">I", 4) + b"tEXt" + b"a\0bc" + b"\0\0\0\0"  # its checksum is wrong
+    (tmp_path / "a.png").write_bytes(png[:33] + text + png[33:])
+    jpeg = encoded(picture, format="JPEG")
+    (tmp_path / "b.jpg").write_bytes(jpeg[:2] + b"\xff\xe2\x00\x0cMPF\0II*\0zz" + jpeg[2:])
+    packed = pack(image_folder(tmp_path), GREY, tmp_path / "out/images.npy")
+    assert packed.origins == ["a.png", "b.jpg"]
+
+
+def test_transparent_images_are_laid_on_what_shows_them(tmp_path: Path) -> None:
+    """Black drawings in the alpha channel are seen on white, white ones on black, and both on grey."""
+    for folder, lights in {"dark": (0,), "bright": (255,), "both": (0, 255)}.items():
+        for light in lights:
+            pixels = np.zeros((8, 8, 4), np.uint8)
+            pixels[..., :3], pixels[2:6, 2:6, 3] = light, 255
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{light}.png")
+    chosen = {name: background_of(image_folder(tmp_path / name), "auto") for name in ("dark", "bright", "both")}
+    assert chosen == {"dark": "white", "bright": "black", "both": "grey"}
+    on_black = pack(image_folder(tmp_path / "dark"), GREY, tmp_path / "out/images.npy")
+    assert any("1 of 1 images are one colour, such as 0.png" in said for said in warnings_of(on_black, GREY))
+    white = Shape(8, 1, "crop", 255)
+    assert pack(image_folder(tmp_path / "dark"), white, tmp_path / "out/images.npy").one_colour == []
+    assert np.load(tmp_path / "out/images.npy")[0, [0, 4], [0, 4], 0].tolist() == [255, 0]
+
+
+def test_a_part_of_the_range_is_noticed_and_can_be_scaled(tmp_path: Path) -> None:
+    """12 bits in 16, 0/1 masks, and floats of any kind."""
+    ramp = np.linspace(0, 4095, 64).reshape(8, 8)
+    kinds = {
+        "x-ray": (Image.fromarray(ramp.astype(np.uint16)), "png", [0, 4095]),
+        "mask": (Image.fromarray((ramp > 2000).astype(np.uint8)), "png", [0, 1]),
+        "floats": (Image.fromarray(ramp.astype(np.float32)), "tif", [0, 4095]),
+    }
+    for name, (image, suffix, limits) in kinds.items():
+        (tmp_path / name).mkdir()
+        image.save(tmp_path / name / f"a.{suffix}")
+        source = image_folder(tmp_path / name)
+        if name != "floats":
+            packed = pack(source, GREY, tmp_path / "images.npy")
+            assert any("contrast is low" in said for said in warnings_of(packed, GREY))
+        else:
+            with pytest.raises(BadImages, match=r"floats from 0 to 4095, expected 0 to 1; set `range"):
+                pack(source, GREY, tmp_path / "images.npy")
+        expected = np.rint(ramp / 4095 * 255) if name != "mask" else (ramp > 2000) * 255
+        for wanted in ("set", limits):
+            shape = Shape(8, 1, "crop", range=range_of(source, wanted))
+            packed = pack(source, shape, tmp_path / "images.npy")
+            assert not any("contrast" in said for said in warnings_of(packed, shape))
+            assert np.abs(np.load(tmp_path / "images.npy")[0, ..., 0] - expected).max() <= 1
+
+
+def test_a_very_long_image_keeps_a_pixel_and_is_named(tmp_path: Path) -> None:
+    Image.new("L", (6000, 40), 200).save(tmp_path / "long.png")
+    shape = Shape(32, 1, "pad")
+    packed = pack(image_folder(tmp_path), shape, tmp_path / "out/images.npy")
+    assert np.load(tmp_path / "out/images.npy").max(axis=(0, 2, 3)).tolist() == [0] * 16 + [200] + [0] * 15
+    assert any("shorter side is 1 px, such as long.png" in said for said in warnings_of(packed, shape))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     width=st.integers(1, 70), height=st.integers(1, 70), fit=st.sampled_from(["crop", "pad"]),
@@ -95,7 +184,7 @@ def test_damaged_files_are_images_or_are_named(tmp_path_factory, cut: int, flips
     (folder / "torn.png").write_bytes(content[: len(content) - cut])
     packed = pack(image_folder(folder), Shape(8, 3, "crop"), folder / "images.npy", "skip")
     assert len(packed.labels) + len(packed.skipped) == 2
-    assert [one["file"] for one in packed.skipped] in ([], ["torn.png"])
+    assert [bad["file"] for bad in packed.skipped] in ([], ["torn.png"])
 
 
 def make_folder(folder: Path, count: int = 30) -> Path:
@@ -123,7 +212,7 @@ def test_a_bad_image_stops_or_is_skipped_and_nothing_half_written_stays(tmp_path
         pack(image_folder(folder), GREY, tmp_path / "out/images.npy")
     assert list((tmp_path / "out").iterdir()) == []
     packed = pack(image_folder(folder), GREY, tmp_path / "out/images.npy", "skip")
-    assert [one["file"] for one in packed.skipped] == ["003.png"]
+    assert [bad["file"] for bad in packed.skipped] == ["003.png"]
     assert np.load(tmp_path / "out/images.npy").shape == (29, 8, 8, 1)
     assert packed.origins[3] == "004.png"
     for path in folder.iterdir():
@@ -137,12 +226,25 @@ def test_an_image_with_a_huge_header_is_not_decoded(tmp_path: Path) -> None:
         fit_image(Image.new("1", (20_000, 20_000)), GREY)
 
 
-def test_colour_among_grey_is_refused_unless_grey_is_wanted(tmp_path: Path) -> None:
+def test_all_bad_images_are_named_at_once(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a")
+    for path in sorted(folder.iterdir())[:25]:
+        path.write_bytes(b"torn")
+    with pytest.raises(
+        BadImages, match=r"000\.png in a: not a readable.*24 more are not: 001\.png, .*019\.png, and 5"
+    ) as bad:
+        pack(image_folder(folder), GREY, tmp_path / "images.npy")
+    lines = problems_text(image_folder(folder), bad.value.skipped).splitlines()
+    assert (lines[0], len(lines), lines[25][:10]) == ("unreadable images: 25", 26, "  024.png:")
+
+
+def test_grey_among_colour_becomes_rgb_and_is_counted(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "a", 3)
-    Image.new("RGB", (5, 5)).save(folder / "colour.png")
-    with pytest.raises(InputError, match=r"mixed channels, 000\.png is grey and colour\.png is in colour"):
-        pack(image_folder(folder), Shape(8, 3, "crop"), tmp_path / "images.npy")
-    assert len(pack(image_folder(folder), GREY, tmp_path / "images.npy").labels) == 4
+    Image.new("RGB", (5, 5), (9, 8, 7)).save(folder / "colour.png")
+    shape = Shape(8, 3, "crop")
+    packed = pack(image_folder(folder), shape, tmp_path / "images.npy")
+    assert any("3 of 4 images are grey, and were turned into RGB" in said for said in warnings_of(packed, shape))
+    assert np.load(tmp_path / "images.npy")[[2, 3], 0, 0].tolist() == [[16] * 3, [9, 8, 7]]
 
 
 def test_exact_duplicates_are_found(tmp_path: Path) -> None:

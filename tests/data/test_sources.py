@@ -14,15 +14,11 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.sources import array_set, image_folder, open_source, read_idx, shipped_set, torchvision_set
+from workflow_scripts.data.arrays import array_set, read_idx, shipped_set
+from workflow_scripts.data.sources import open_source
+from workflow_scripts.data.torchvision_sets import torchvision_set
 
 SHIPPED = ROOT / "resources/fashion-mnist-test"
-
-
-def save_image(path: Path, value: int = 0, mode: str = "L", size: tuple[int, int] = (6, 6)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode == "L" else (value,) * 3).save(path)
-    return path
 
 
 def write_idx(path: Path, array: np.ndarray) -> Path:
@@ -53,53 +49,6 @@ def test_a_changed_shipped_file_is_noticed(tmp_path: Path) -> None:
         shipped_set(copy)
 
 
-@pytest.mark.parametrize(
-    ("files", "classes", "supers"),
-    [
-        (["b.png", "a.jpg", "c.webp"], [], {}),
-        (["y/1.png", "x/2.png", "x/1.png"], ["x", "y"], {}),
-        (["s/x/1.png", "t/x/1.png", "s/y/1.png"], ["s/x", "s/y", "t/x"], {"s": ["s/x", "s/y"], "t": ["t/x"]}),
-    ],
-)
-def test_image_folders_of_every_depth(tmp_path: Path, files: list[str], classes: list[str], supers: dict) -> None:
-    for name in files:
-        save_image(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("not an image")
-    source = image_folder(tmp_path)
-    assert (source.count, source.classes, source.superclasses, source.ignored) == (len(files), classes, supers, 1)
-    assert [source.origin(i) for i in range(source.count)] == sorted(files)
-    for i, name in enumerate(sorted(files)):
-        label = source.read(i)[1]
-        assert (classes[label] if classes else "") == str(Path(name).parent).replace(".", "")
-
-
-def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
-    save_image(tmp_path / "in/1.png")
-    (tmp_path / "in/2.png").symlink_to(save_image(tmp_path / "outside.png"))
-    (tmp_path / "in/3.png").symlink_to(tmp_path / "in/1.png")
-    (tmp_path / "in/elsewhere").symlink_to(save_image(tmp_path / "far/4.png").parent)
-    assert [image_folder(tmp_path / "in").origin(i) for i in range(2)] == ["1.png", "3.png"]
-
-
-def test_image_folder_complaints(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere: no such file or folder; put"):
-        image_folder(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="holds no image"):
-        image_folder(tmp_path)
-    save_image(tmp_path / "x/1.png")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: a class folder without images"):
-        image_folder(tmp_path)
-    (tmp_path / "empty").rmdir()
-    with pytest.raises(InputError, match=r"1\.png: lies 1 folder.*tree: flat"):
-        image_folder(tmp_path, "flat")
-    save_image(tmp_path / "stray.png")
-    with pytest.raises(InputError, match="expected all images at one depth"):
-        image_folder(tmp_path)
-    with pytest.raises(InputError, match="is a file"):
-        image_folder(tmp_path / "stray.png")
-
-
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files(tmp_path: Path, suffix: str) -> None:
     images = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
@@ -117,34 +66,28 @@ def test_npz_and_npy_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x=images, y=labels)
     np.save(tmp_path / "images.npy", images)
     np.save(tmp_path / "labels.npy", labels)
-    npz = open_source(
-        {"source": "npz", "path": str(tmp_path / "set.npz"), "images_key": "x", "labels_key": "y"}, tmp_path
-    )
-    npy = open_source(
-        {"source": "npy", "images": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")}, tmp_path
-    )
+    npz = open_source({"source": "npz", "path": str(tmp_path / "set.npz"), "images_key": "x", "labels_key": "y"})
+    npy = open_source({"source": "npy", "images": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")})
     for source in (npz, npy):
         assert source.classes == ["3", "7"]
         assert [source.read(i)[1] for i in range(3)] == [1, 0, 1]
     with pytest.raises(InputError, match=r"has no array 'z', only x, y"):
-        open_source(
-            {"source": "npz", "path": str(tmp_path / "set.npz"), "images_key": "z", "labels_key": None}, tmp_path
-        )
+        open_source({"source": "npz", "path": str(tmp_path / "set.npz"), "images_key": "z", "labels_key": None})
     (tmp_path / "labels.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match=r"labels\.npy: not a readable NumPy file"):
-        open_source(
-            {"source": "npy", "images": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")}, ""
-        )
+        open_source({"source": "npy", "images": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")})
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((3, 4, 4)), None, "float64"),
-        (np.zeros((3, 4, 4, 2), np.uint8), None, "expected uint8 images"),
-        (np.zeros((3, 4), np.uint8), None, "expected uint8 images"),
+        (np.full((3, 4, 4), -1.0), None, r"its float64 values go from -1 to -1.*`range: \[-1, -1\]`"),
+        (np.full((3, 4, 4), np.nan), None, "not finite"),
+        (np.zeros((3, 4, 4), complex), None, "expected images"),
+        (np.zeros((3, 4, 4, 2), np.uint8), None, "expected images"),
+        (np.zeros((3, 4), np.uint8), None, "expected images"),
         (np.zeros((3, 4, 4), np.uint8), np.zeros(2, int), r"3 images, but its labels are int64 of shape \(2,\)"),
-        (np.zeros((3, 4, 4), np.uint8), np.zeros(3), "one integer for each image"),
+        (np.zeros((3, 4, 4), np.uint8), np.full(3, 0.5), "one integer for each image"),
     ],
 )
 def test_arrays_that_are_no_image_set(images: np.ndarray, labels: np.ndarray | None, message: str) -> None:
@@ -152,10 +95,59 @@ def test_arrays_that_are_no_image_set(images: np.ndarray, labels: np.ndarray | N
         array_set("a.npy", images, labels)
 
 
+@pytest.mark.parametrize(
+    ("images", "limits", "first"),
+    [
+        (np.array([[[0.0, 1.0]], [[0.5, 0.2]]]), "type", [0, 255]),
+        (np.array([[[0, 65_535]]], np.uint16), "type", [0, 255]),
+        (np.array([[[False, True]]]), "type", [0, 255]),
+        (np.array([[[0, 200]]], np.int64), "type", [0, 200]),
+        (np.array([[[0.0, 200.0]]]), "type", [0, 200]),
+        (np.array([[[0, 1]]], np.uint8), "type", [0, 1]),
+        (np.array([[[0, 1]]], np.uint8), "set", [0, 255]),
+        (np.array([[[-1.0, 1.0]]]), [-1, 1], [0, 255]),
+        (np.array([[[0, 4095]]], np.uint16), [0, 4095], [0, 255]),
+    ],
+)
+def test_values_of_every_type_become_bytes(images: np.ndarray, limits: str | list[float], first: list[int]) -> None:
+    source = array_set("a", images, None, limits)
+    assert source.block(0, 1)[0].ravel().tolist() == first
+    assert np.asarray(source.read(0)[0]).ravel().tolist() == first
+    assert bool(source.notes) == ((images.dtype != np.uint8 and isinstance(limits, str)) or limits == "set")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "codes"),
+    [
+        (np.array([[7], [3]]), ["3", "7"], [1, 0]),
+        (np.array([[0, 0, 1], [1, 0, 0]]), ["0", "2"], [1, 0]),
+        (np.array([1.0, 0.0]), ["0", "1"], [1, 0]),
+        (np.array(["owl", "ant"]), ["ant", "owl"], [1, 0]),
+        (np.array([True, False]), ["0", "1"], [1, 0]),
+    ],
+)
+def test_labels_of_every_form_become_classes(labels: np.ndarray, classes: list[str], codes: list[int]) -> None:
+    source = array_set("a", np.zeros((2, 4, 4), np.uint8), labels)
+    assert (source.classes, source.block(0, 2)[1].tolist()) == (classes, codes)
+
+
+def test_the_arrays_of_several_keys_are_put_together_and_channels_may_come_first(tmp_path: Path) -> None:
+    arrays = {f"{part}_images": np.full((2, 3, 5, 5), i, np.uint8) for i, part in enumerate(("train", "test"))}
+    arrays |= {f"{part}_labels": np.full((2, 1), i) for i, part in enumerate(("train", "test"))}
+    np.savez(tmp_path / "a.npz", **arrays, odd=np.zeros((2, 4, 4), np.uint8))
+    images, labels = (["train_images", "test_images"], ["train_labels", "test_labels"])
+    about = {"source": "npz", "path": str(tmp_path / "a.npz"), "images_key": images, "labels_key": labels}
+    source = open_source(about)
+    pixels, codes = source.block(0, 4)
+    assert (pixels.shape, pixels[:, 0, 0, 0].tolist(), codes.tolist()) == ((4, 5, 5, 3), [0, 0, 1, 1], [0, 0, 1, 1])
+    with pytest.raises(InputError, match=r"odd \(2, 4, 4\): expected arrays that differ in their first size"):
+        open_source(about | {"images_key": ["train_images", "odd"]})
+
+
 def test_a_pickled_array_is_not_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"evil\.npy"):
-        open_source({"source": "npy", "images": str(tmp_path / "evil.npy"), "labels": None}, tmp_path)
+        open_source({"source": "npy", "images": str(tmp_path / "evil.npy"), "labels": None})
 
 
 def test_torchvision_sets_are_read_from_a_local_root(tmp_path: Path) -> None:
@@ -194,6 +186,23 @@ def test_torchvision_complaints(tmp_path: Path) -> None:
         torchvision_set("CIFAR10", str(tmp_path), ["val"], download=False)
     with pytest.raises(InputError, match="Flowers102"):
         torchvision_set("Flowers102", str(tmp_path), ["train"], download=False)
+    for name, words in (("CocoDetection", "needs annFile"), ("FakeData", "is not read from a folder")):
+        with pytest.raises(InputError, match=f"{name}: no classification set.*{words}"):
+            torchvision_set(name, str(tmp_path), ["train"], download=False)
+    with pytest.raises(InputError, match="Caltech101 has none; leave `splits` out"):
+        torchvision_set("Caltech101", str(tmp_path), ["train", "test"], download=False)
+
+
+def test_the_classes_of_caltech_have_names(tmp_path: Path) -> None:
+    for name in ("ant", "crab"):
+        folder = tmp_path / f"caltech101/101_ObjectCategories/{name}"
+        folder.mkdir(parents=True)
+        Image.new("L", (6, 6)).save(folder / "image_0001.jpg")
+    for name in ("101_ObjectCategories/BACKGROUND_Google", "Annotations"):
+        (tmp_path / "caltech101" / name).mkdir()
+    source = torchvision_set("Caltech101", str(tmp_path), ["train"], download=False)
+    assert source.classes == ["ant", "crab"]
+    assert [source.read(i)[1] for i in range(2)] == [0, 1]
 
 
 def test_every_shipped_file_has_a_checksum() -> None:

@@ -37,6 +37,32 @@ def test_balanced_prefixes_differ_by_at_most_one_while_classes_last(labels, seed
             assert ((counts + held)[lasting].max() >= (counts + held)[~lasting] - 1).all()
 
 
+@given(labels=labels_strategy, seed=st.integers(0, 3), kind=st.sampled_from(["balanced", "random"]), data=st.data())
+def test_no_group_is_on_both_sides(labels, seed, kind, data) -> None:
+    groups = data.draw(st.lists(st.integers(0, 6), min_size=len(labels), max_size=len(labels)).map(np.array))
+    held_out = data.draw(st.integers(0, len(labels) - 1))
+    try:
+        order, kept = draw_order(labels, held_out, seed, kind, groups)
+    except InputError:
+        assert len(labels) - held_out < np.bincount(groups).max()  # what is left is of the groups held out
+        return
+    assert len(kept) == held_out
+    assert not set(groups[order]) & set(groups[kept])
+    assert len(set(groups[kept])) <= len(set(groups)) - 1
+    assert set(groups[order]) == set(groups) - set(groups[kept])
+
+
+def test_the_users_own_held_out_images_are_the_only_ones_held_out() -> None:
+    labels, own = np.arange(20) % 2, np.arange(20) >= 14
+    groups = np.arange(20)
+    groups[3] = 14  # of a held-out patient
+    order, kept = draw_order(labels, 4, 0, "balanced", groups, own)
+    assert set(kept) < set(range(14, 20))
+    assert np.bincount(labels[kept]).tolist() == [2, 2]
+    assert sorted(order) == [i for i in range(14) if i != 3]
+    assert np.bincount(labels[order[:6]]).tolist() == [3, 3]
+
+
 def test_seeds_draw_different_subsets() -> None:
     labels = np.zeros(100, dtype=int)
     assert not np.array_equal(draw_order(labels, 10, 0, "random")[0], draw_order(labels, 10, 1, "random")[0])

@@ -16,8 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.packing import LARGEST, Shape, pack
-from workflow_scripts.data.sources import image_folder, open_source
+from workflow_scripts.data.decoding import LARGEST, Shape
+from workflow_scripts.data.folders import image_folder
+from workflow_scripts.data.packing import pack
+from workflow_scripts.data.sources import open_source
 from workflow_scripts.training.weights import read_weights
 
 COLOUR, GREY = Shape(8, 3, "crop"), Shape(8, 1, "crop")
@@ -115,7 +117,7 @@ def test_in_any_folder_the_bad_images_are_named_and_the_good_ones_kept(tmp_path_
             pack(image_folder(folder), GREY, target, "skip")
         return
     packed = pack(image_folder(folder), GREY, target, "skip")
-    assert [one["file"] for one in packed.skipped] == bad
+    assert [skipped["file"] for skipped in packed.skipped] == bad
     assert packed.origins == [name for name in names if name not in bad]
     assert len(np.load(target)) == len(names) - len(bad)
     assert {path.name for path in folder.iterdir()} == {*names, "out"}
@@ -150,7 +152,7 @@ def read(path: Path) -> object:
     kind = {"a.npy": "npy", "a.npz": "npz"}.get(path.name, "idx")
     key = "path" if kind == "npz" else "images"
     about = {"source": kind, key: str(path), "labels": None, "images_key": "images", "labels_key": None}
-    return open_source(about, "resources")
+    return open_source(about)
 
 
 @pytest.mark.parametrize("name", [*WHOLE, "a.safetensors"])

@@ -18,7 +18,7 @@ TINY = SimCLRSettings(steps=10, batch=16, width=4, projection=8)
 
 @pytest.fixture(scope="module")
 def clothing() -> torch.Tensor:
-    images, _ = open_source({"source": "shipped", "name": "fashion-mnist-test"}, "resources").block(0, 600)
+    images, _ = open_source({"source": "shipped", "name": "fashion-mnist-test"}).block(0, 600)
     return torch.from_numpy(images.reshape(-1, 14, 2, 14, 2).mean((2, 4)).round().astype(np.uint8))[..., None]
 
 

@@ -18,7 +18,7 @@ SETTINGS = ClassifierSettings(steps=20, batch=16, width=4, smallest_crop=0.7, le
 
 def test_synthetic_images_that_are_copies_show_no_gain_beyond_that_of_repetition(tmp_path):
     """With as many steps, filling the tail with copies of itself is repetition, and gains no more than that does."""
-    images, known = open_source({"source": "shipped", "name": "fashion-mnist-test"}, "resources").block(0, 3000)
+    images, known = open_source({"source": "shipped", "name": "fashion-mnist-test"}).block(0, 3000)
     images = images.reshape(-1, 14, 2, 14, 2).mean((2, 4)).round().astype(np.uint8)[..., None]
     place = np.full(10, -1)
     place[KNOWN] = np.arange(4)

@@ -1,7 +1,9 @@
 """`make new`: from a folder of images to a valid config and its costs."""
 
+import json
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from tests.conftest import ROOT
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine.plan import Job, plan
-from workflow_scripts.study.inspection import inspect_folder
+from workflow_scripts.study.inspection import Inspection, inspect, settings_for
 from workflow_scripts.study.new import new_config
-from workflow_scripts.study.proposal import Machine
+from workflow_scripts.study.proposal import Machine, propose
 from workflow_scripts.study.schedule import duration, schedule
 
 CPU = Machine(2, "", 16.0)
@@ -50,14 +52,13 @@ def proposed(folder: Path, tmp_path: Path, machine: Machine = CPU) -> dict[str, 
 
 
 def test_an_inspection_finds_what_is_there(pictures: Path) -> None:
-    found = inspect_folder(pictures, 2)
-    assert (found.count, found.usable, found.ignored) == (53, 52, 1)
-    assert found.classes == {"birnen, grün": 12, "äpfel": 40}
-    assert list(found.broken) == ["birnen, grün/broken.jpg"]
-    assert found.repeated == {"äpfel/01.png": "äpfel/00.png"}
-    assert found.modes == {"RGB": 52}
-    assert not found.grey_content
-    told = "\n".join(found.lines())
+    seen = inspect(pictures, 2)
+    assert (seen.count, seen.usable, seen.left_out) == (53, 52, {"other files": ["notes.txt"]})
+    assert seen.classes == {"birnen, grün": 12, "äpfel": 40}
+    assert list(seen.broken) == ["birnen, grün/broken.jpg"]
+    assert seen.repeated == {"äpfel/01.png": "äpfel/00.png"}
+    assert (seen.grey, seen.coloured, seen.transparent) == (0, 52, 0)
+    told = "\n".join(seen.lines())
     for words in ("24 x 20 to 44 x 40 px", "52 in colour", "12 images (birnen, grün)", "broken: 1", "duplicates: 1"):
         assert words in told
 
@@ -83,9 +84,60 @@ def test_the_choices_follow_the_machine_and_the_colours(tmp_path: Path) -> None:
     config = proposed(tmp_path / "flat", tmp_path, GPU)
     assert config["generators"]["biggan"]["preset"] == "small"
     assert config["datasets"]["mine"]["resolution"] == 64
-    assert config["datasets"]["mine"]["color"] == "grey"  # mixed: the only common kind
+    assert config["datasets"]["mine"]["color"] == "rgb"  # half are in colour: grey ones are turned into RGB
     assert config["replication"]["datasets"]["mine"]["sizes"] == [22, 45]  # the preset's begin above what there is
     assert config["rebalancing"]["datasets"] == config["distillation"]["datasets"] == []
+
+
+def test_rare_classes_are_left_out_of_rebalancing_and_held_out_images_follow_the_classes(tmp_path: Path) -> None:
+    """Of a long tail, an equal number of each class would be too few images to calibrate by."""
+    counts = {"a": 700, "b": 300, "c": 100, "d": 9, "e": 1}
+    seen = Inspection(
+        root=tmp_path, settings={"source": "imagefolder", "path": str(tmp_path)}, count=1110, looked_at=1110,
+        classes=counts, sides=np.full((1110, 2), 72), grey=1, coloured=1109, limits={"bytes": (0.0, 255.0)},
+        transparent=1110, background="black", seconds_an_image=0.001,
+    )  # fmt: skip
+    proposal = propose(seen, "mine", CPU)
+    dataset = proposal.config["datasets"]["mine"]
+    assert (dataset["held_out"], dataset["subsets"], dataset["color"]) == (277, "random", "rgb")
+    kept = proposal.config["rebalancing"]["imbalance"]["counts"]
+    assert list(kept) == ["a", "b", "c"]
+    assert kept["a"] == 400
+    assert 50 < kept["c"] < 75  # fewer than three quarters, by what chance may hold out
+    assert "left out of this study: d (9), e (1)" in proposal.text
+    assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.01}
+
+
+def test_a_12_bit_folder_is_scaled_by_its_bits(tmp_path: Path) -> None:
+    for i in range(30):
+        pixels = np.random.default_rng(i).integers(0, 3900, (20, 20), dtype=np.uint16)
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"scans/{i}.png")
+    dataset = proposed(tmp_path / "scans", tmp_path)["datasets"]["mine"]
+    assert (dataset["range"], dataset["color"]) == ([0.0, 4095.0], "grey")
+
+
+def test_archives_splits_and_numbered_folders_are_recognised(tmp_path: Path) -> None:
+    for name in ("a/train/ant/1.png", "a/test/owl/1.png", "b/00000/1.png", "b/01000/2.png", "c/ant/1.png"):
+        save(tmp_path / name, 8, 0)
+    assert settings_for(tmp_path / "a")["splits"] == ["test", "train"]
+    assert settings_for(tmp_path / "b")["tree"] == "flat"
+    assert settings_for(tmp_path / "c") == {"source": "imagefolder", "path": str(tmp_path / "c")}
+    arrays = {f"{part}_{kind}": np.zeros(shape, np.uint8) for part, count in (("train", 5), ("val", 3), ("test", 3))
+              for kind, shape in (("images", (count, 8, 8)), ("labels", (count, 1)))}  # fmt: skip
+    np.savez(tmp_path / "medical.npz", **arrays)
+    medical = settings_for(tmp_path / "medical.npz")
+    assert medical["images_key"] == ["train_images", "val_images", "test_images"]
+    assert medical["labels_key"] == ["train_labels", "val_labels", "test_labels"]
+    np.savez(tmp_path / "samples.npz", np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, int))
+    assert settings_for(tmp_path / "samples.npz")["labels_key"] == "arr_1"
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for i in range(30):
+            archive.write(tmp_path / "c/ant/1.png", f"00000/{i}.png")
+        archive.writestr("dataset.json", json.dumps({"labels": [[f"00000/{i}.png", i % 2] for i in range(30)]}))
+    config = proposed(tmp_path / "set.zip", tmp_path)
+    assert config["datasets"]["mine"]["source"] == "zip"
+    assert config["rebalancing"]["datasets"] == ["mine"]
 
 
 def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: Path) -> None:

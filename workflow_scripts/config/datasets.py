@@ -1,5 +1,6 @@
 """The section `datasets`: where images come from, one model for each source."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -21,7 +22,18 @@ class Dataset(Model):
     resolution: int = Field(ge=8, le=512, examples=[32], description="side of the packed square images, px")
     color: Literal["grey", "rgb"] = Field("rgb", description="channels of the packed images")
     fit: Literal["crop", "pad"] = Field(
-        "crop", description="how an image becomes square: its central square, or black borders"
+        "crop", description="how an image becomes square: its central square, or borders"
+    )
+    background: Literal["auto", "black", "white", "grey"] = Field(
+        "auto",
+        description="what is seen through transparent parts, and the borders of `pad`; `auto`: black, or what shows "
+        "more of the images that have transparent parts",
+    )
+    range: Literal["type", "set"] | Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+        "type",
+        examples=[[0, 4095]],
+        description="values that become black and white: those of the files' type (0 to 255, 0 to 65535, 0.0 to 1.0), "
+        "the smallest and largest of the `set`, or the two given",
     )
     on_bad_image: Literal["stop", "skip"] = Field(
         "stop", description="an unreadable image ends the run, or is left out and listed in the manifest"
@@ -36,12 +48,24 @@ class Dataset(Model):
     subsets: Literal["balanced", "random"] = Field(
         "random", description="subsets with equal class counts as far as possible, or drawn at random"
     )
+    groups: FilePath | None = Field(
+        None,
+        examples=["/data/patients.csv"],
+        description="CSV file of each image's path or name and its group, such as a patient or a scene: a group is "
+        "never on both sides of a split",
+    )
+    group_pattern: Text | None = Field(
+        None,
+        description="instead of `groups`, a regular expression that finds the group in an image's path, by its first "
+        "parenthesis if it has one, such as `patient-([0-9]+)`",
+    )
     superclasses: dict[Text, Annotated[list[Text], Field(min_length=1)]] | None = Field(
         None,
         examples=[{"birds": ["owl", "wren"], "fungi": ["morel"]}],
         description="super-class to its classes, each class in one of them; null: as the source has it",
     )
     without_labels: ClassVar[tuple[str, str | None] | None] = None  # key and value by which a set has no labels
+    files: ClassVar[tuple[str, ...]] = ()  # keys of what it is read from: files, folders, or URLs of files
 
     @classmethod
     def known_count(cls, _: Sound) -> int | None:
@@ -71,17 +95,70 @@ class Shipped(Dataset):
         return read_json(ROOT / "resources" / settings["name"] / "about.json")["classes"]
 
 
-class ImageFolder(Dataset):
-    """A folder of PNG, JPEG and WebP files of any size."""
+class Stored(Dataset):
+    """Image files in one place."""
 
-    source: Literal["imagefolder"] = Field(description="where the images come from")
-    path: FilePath = Field(examples=["/data/my images"], description="the folder")
+    path: FilePath = Field(examples=["/data/my images"], description="where they are")
+    held_out_path: FilePath | None = Field(
+        None,
+        examples=["/data/my held-out images"],
+        description="held-out images of the user's own, in the same form: `held_out` of them are drawn, the others "
+        "left out; null: they are drawn from `path`",
+    )
+    files = ("path", "held_out_path")
+
+
+class Folders(Stored):
+    """Image files in folders."""
+
     tree: Literal["auto", "flat", "classes", "supers"] = Field(
         "auto",
-        description="`flat`: images only; `classes`: one folder a class; `supers`: super-class folders that hold class "
-        "folders; `auto`: whichever it is",
+        description="`flat`: no classes, folders are ignored; `classes`: one folder a class; `supers`: super-class "
+        "folders that hold class folders; `auto`: whichever it is",
+    )
+    splits: list[Text] = Field(
+        [],
+        examples=[["train", "test"]],
+        description="of folders such as train, val and test, those that are read, put together; needed where there are "
+        "such folders",
     )
     without_labels = ("tree", "flat")
+
+
+class ImageFolder(Folders):
+    """A folder of image files of any size and of every format that Pillow reads."""
+
+    source: Literal["imagefolder"] = Field(description="where the images come from")
+    follow_links: bool = Field(False, description="also read what symbolic links out of the folder lead to")
+
+
+class Zip(Folders):
+    """A zip file of images: one of StyleGAN's, with classes in its dataset.json, or any other, by its folders."""
+
+    source: Literal["zip"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/dataset.zip"], description="the zip file")
+
+
+class WebDataset(Stored):
+    """A tar file in the form of WebDataset, or a folder of them."""
+
+    source: Literal["webdataset"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/shards"], description="the tar file, or a folder of them")
+    labels_key: Text | None = Field(
+        None, examples=["label"], description="key of the class in a sample's .json; null: its .cls file, if it has one"
+    )
+
+
+class Parquet(Stored):
+    """A Parquet file of encoded images, or a folder of them, as Hugging Face's datasets are stored."""
+
+    source: Literal["parquet"] = Field(description="where the images come from")
+    path: FilePath = Field(examples=["/data/train-00000-of-00001.parquet"], description="the file, or a folder of them")
+    images_key: Text = Field("image", description="column of the images, as bytes or as {bytes, path}")
+    labels_key: Text | None = Field(
+        None, examples=["label"], description="column of the classes, numbers or text; null: no classes"
+    )
+    without_labels = ("labels_key", None)
 
 
 class Torchvision(Dataset):
@@ -96,6 +173,7 @@ class Torchvision(Dataset):
         ["train"], description="parts of the data set, put together in this order"
     )
     download: bool = Field(True, description="fetch what is missing in `root`")
+    files = ("root",)
 
 
 class Idx(Dataset):
@@ -107,22 +185,27 @@ class Idx(Dataset):
         None, examples=["/data/train-labels-idx1-ubyte.gz"], description="file of labels; null: no classes"
     )
     without_labels = ("labels", None)
+    files = ("images", "labels")
 
 
-class Npz(Dataset):
-    """A NumPy archive of uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,)."""
+class Npz(Stored):
+    """A NumPy archive of images (N, H, W), (N, H, W, C) or (N, C, H, W) and labels (N,)."""
 
     source: Literal["npz"] = Field(description="where the images come from")
     path: FilePath = Field(examples=["/data/scans.npz"], description="the archive")
-    images_key: Text = Field("images", description="name of its array of images")
-    labels_key: Text | None = Field(
-        None, examples=["labels"], description="name of its array of labels; null: no classes"
+    images_key: Text | Annotated[list[Text], Field(min_length=1)] = Field(
+        "images",
+        examples=["arr_0", ["train_images", "test_images"]],
+        description="name of its array of images, or several that are put together",
+    )
+    labels_key: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, examples=["arr_1"], description="name of its array of labels, or several; null: no classes"
     )
     without_labels = ("labels_key", None)
 
 
 class Npy(Dataset):
-    """A NumPy file of uint8 images (N, H, W) or (N, H, W, C)."""
+    """A NumPy file of images (N, H, W), (N, H, W, C) or (N, C, H, W)."""
 
     source: Literal["npy"] = Field(description="where the images come from")
     images: FilePath = Field(examples=["/data/scans.npy"], description="file of images")
@@ -130,6 +213,7 @@ class Npy(Dataset):
         None, examples=["/data/scan_labels.npy"], description="file of integer labels (N,); null: no classes"
     )
     without_labels = ("labels", None)
+    files = ("images", "labels")
 
 
 class Sprites(Dataset):
@@ -154,7 +238,7 @@ class Sprites(Dataset):
         return [name for name, _ in SHAPES[: settings["classes"]]]
 
 
-MODELS = (Shipped, ImageFolder, Torchvision, Idx, Npz, Npy, Sprites)
+MODELS = (Shipped, ImageFolder, Zip, WebDataset, Parquet, Torchvision, Idx, Npz, Npy, Sprites)
 SOURCES: dict[str, type[Dataset]] = {get_args(model.model_fields["source"].annotation)[0]: model for model in MODELS}
 AnyDataset = one_of(MODELS, "source")
 
@@ -174,6 +258,8 @@ def check(name: str, dataset: Sound) -> Iterator[str]:
     """Contradictions within one data set."""
     where = path(("datasets", name))
     yield from _held_out(where, dataset)
+    yield from _range(where, dataset)
+    yield from _groups(where, dataset)
     if "splits" in dataset:
         yield from repeated(f"{where}.splits", dataset["splits"])
     yield from _labels(where, dataset)
@@ -185,6 +271,23 @@ def _held_out(where: str, dataset: Sound) -> Iterator[str]:
     count, held_out = known_count(dataset), dataset["held_out"]
     if count is not None and held_out >= count:
         yield f"{where}.held_out: {held_out} given, expected less than the {count} images of the set"
+
+
+@where_sound
+def _range(where: str, dataset: Sound) -> Iterator[str]:
+    limits = dataset["range"]
+    if not isinstance(limits, str) and limits[0] >= limits[1]:
+        yield f"{where}.range: {limits[0]:g} to {limits[1]:g} given, expected the smaller value first"
+
+
+@where_sound
+def _groups(where: str, dataset: Sound) -> Iterator[str]:
+    if dataset["groups"] and dataset["group_pattern"]:
+        yield f"{where}.group_pattern: given beside `groups`, expected one of them"
+    try:
+        re.compile(dataset["group_pattern"] or "")
+    except re.error as cause:
+        yield f"{where}.group_pattern: {quoted(dataset['group_pattern'])} is no regular expression ({cause})"
 
 
 @where_sound

@@ -10,12 +10,14 @@ from workflow_scripts.data.subsets import draw_order
 
 def main(snakemake: Any) -> None:
     name, params = snakemake.wildcards.dataset, snakemake.params
-    labels = read_column(snakemake.input.labels, "label")
-    order, held_out = draw_order(labels, params.held_out, int(snakemake.wildcards.seed), params.kind)
+    labels, groups, own = (read_column(snakemake.input.labels, column) for column in ("label", "group", "held_out"))
+    order, held_out = draw_order(
+        labels, params.held_out, int(snakemake.wildcards.seed), params.kind, groups, own.astype(bool)
+    )
     if len(order) < max(params.sizes, default=0):
         raise InputError(
             f"replication.datasets.{name}.sizes: the largest is {max(params.sizes)}, but of the {len(labels)} images "
-            f"only {len(order)} are left beside {len(held_out)} held out; lower either"
+            f"only {len(order)} are left beside {len(held_out)} held out and their groups; lower either"
         )
     write_npy(snakemake.output.order, order)
     write_npy(snakemake.output.held_out, held_out)

@@ -1,6 +1,11 @@
 """Sprites: one anti-aliased shape an image, drawn from k continuous factors, hence of known intrinsic dimension k."""
 
+from typing import Any
+
 import numpy as np
+from PIL import Image
+
+from workflow_scripts.data.source import Source
 
 # Factors in the order in which they come into play: (name, lowest, highest); lengths in units of the image's side.
 FACTORS = (
@@ -44,3 +49,22 @@ def render(factors: dict[str, np.ndarray], shapes: np.ndarray, resolution: int, 
     light = column["brightness"] / (1 + np.exp(np.clip(distance * column["radius"] / EDGE * 4, -60, 60)))
     pixels = np.rint(light * 255).astype(np.uint8)
     return np.repeat(pixels[..., None], channels, axis=-1)
+
+
+def sprite_set(dataset: dict[str, Any]) -> Source:
+    """Sprites with the number of factors and classes of the config, drawn at the wanted resolution."""
+    count, classes = dataset["count"], dataset["classes"]
+    values = draw_factors(count, dataset["factors"], dataset["seed"])
+    shapes = np.arange(count) % classes
+
+    def block(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        part = {name: value[start:stop] for name, value in values.items()}
+        channels = 1 if dataset["color"] == "grey" else 3
+        return render(part, shapes[start:stop], dataset["resolution"], channels), shapes[start:stop]
+
+    def read(i: int) -> tuple[Image.Image, int]:
+        pixels, labels = block(i, i + 1)
+        return Image.fromarray(pixels[0].squeeze()), int(labels[0])
+
+    names = [name for name, _ in SHAPES[:classes]]
+    return Source("sprites", count, names, read, str, "MIT, drawn by Copycat", block=block)

@@ -12,12 +12,21 @@ from workflow_scripts.core.errors import InputError
 Kind = Literal["balanced", "random"]
 
 
-def draw_order(labels: np.ndarray, held_out: int, seed: int, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+def draw_order(
+    labels: np.ndarray,
+    held_out: int,
+    seed: int,
+    kind: Kind,
+    groups: np.ndarray | None = None,
+    eligible: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Split the indices of an image set into an order for training and a held-out part, both int64.
 
     labels: (N,) integers. The subset of size n is the first n entries of the order; no held-out image is in it.
     `random`: both parts are drawn uniformly. `balanced`: in every subset, and in the held-out part, the counts of two
-    classes differ by at most one, as long as neither class has run out. Raises InputError if nothing is left to train.
+    classes differ by at most one, as long as neither class has run out. groups: (N,) integers; no group is in both
+    parts: whole groups are held out, and what the last one has too many is in neither part. eligible: (N,) bool, the
+    only images that are held out, and that are never trained on. Raises InputError if nothing is left to train.
     """
     if held_out >= len(labels):
         raise InputError(
@@ -25,9 +34,31 @@ def draw_order(labels: np.ndarray, held_out: int, seed: int, kind: Kind) -> tupl
         )
     random = np.random.default_rng([seed, len(labels)])
     shuffled = random.permutation(len(labels))
-    if kind == "balanced":
-        shuffled = _interleave_classes(shuffled, labels, random)
-    return shuffled[held_out:], np.sort(shuffled[:held_out])
+
+    def arranged(indices: np.ndarray) -> np.ndarray:
+        return _interleave_classes(indices, labels[indices], random) if kind == "balanced" else indices
+
+    own = eligible is not None and eligible.any()
+    grouped = groups is not None and len(np.unique(groups)) < len(groups)
+    if not own and not grouped:
+        order = arranged(shuffled)
+        return order[held_out:], np.sort(order[:held_out])
+    if own:
+        barred = shuffled[eligible[shuffled]]
+        taken = arranged(barred)[:held_out]
+    else:
+        order = arranged(shuffled)
+        taken = barred = order[_by_first_place(groups[order])][:held_out]
+    left = np.ones(len(labels), dtype=bool)
+    left[barred] = False
+    if groups is not None:
+        left &= ~np.isin(groups, groups[barred])
+    if not left.any():
+        raise InputError(
+            f"held_out: no image is left to train on beside {held_out} held-out ones and those of their groups; lower "
+            "it, or divide the set into more groups"
+        )
+    return arranged(shuffled[left[shuffled]]), np.sort(taken)
 
 
 def shard_of(count: int, shard: int, shards: int, unit: int = 1) -> slice:
@@ -37,9 +68,15 @@ def shard_of(count: int, shard: int, shards: int, unit: int = 1) -> slice:
     return slice(first, last)
 
 
+def _by_first_place(groups: np.ndarray) -> np.ndarray:
+    """Places (N,) that bring the entries of each group together, in the order of their first ones."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(first[inverse], kind="stable")
+
+
 def _interleave_classes(indices: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Reorder shuffled indices in rounds; every round holds one image of each class that has any left, shuffled."""
-    by_class = indices[np.argsort(labels[indices], kind="stable")]
+    """Reorder shuffled indices of images with these labels: each round has one of each class that has any left."""
+    by_class = indices[np.argsort(labels, kind="stable")]
     _, counts = np.unique(labels, return_counts=True)
     rounds = np.concatenate([np.arange(count) for count in counts])
     return by_class[np.lexsort((random.random(len(indices)), rounds))]

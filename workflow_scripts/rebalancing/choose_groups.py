@@ -15,8 +15,18 @@ from workflow_scripts.similarity.class_similarity import measure_similarity
 from workflow_scripts.similarity.ordering import class_groups
 
 
-def chosen_groups(matrix: np.ndarray, classes: list[str], wanted: dict[str, int]) -> dict[str, list[str]]:
-    """The classes of each group by its name, `all` the first. Raises InputError if there are too few for the others."""
+def chosen_groups(
+    matrix: np.ndarray, classes: list[str], wanted: dict[str, int], counts: dict[str, int] | None = None
+) -> dict[str, list[str]]:
+    """The classes of each group by its name, `all` the first: of `counts`, if given, only those that it names.
+
+    Raises InputError if there are too few for the other groups.
+    """
+    if counts is not None:
+        if unknown := [class_name for class_name in counts if class_name not in classes]:
+            raise InputError(f"rebalancing.imbalance.counts: {unknown[0]!r} is no class; they are {', '.join(classes)}")
+        kept = [i for i, class_name in enumerate(classes) if class_name in counts]
+        matrix, classes = matrix[np.ix_(kept, kept)], [classes[i] for i in kept]
     groups = {"all": classes}
     if wanted["size"] > len(classes):
         raise InputError(f"rebalancing.groups.size: {wanted['size']} given, but there are {len(classes)} classes")
@@ -36,7 +46,8 @@ def main(snakemake: Any) -> None:
     params, similarity = snakemake.params, read_json(snakemake.input.similarity)
     image_set = open_image_set(*(snakemake.input[key] for key in ("images", "labels", "manifest")))
     known, settings = image_set.manifest["classes"], params.settings
-    groups = chosen_groups(np.array(similarity["matrix"], dtype=float), similarity["classes"], params.groups)
+    matrix, counts = np.array(similarity["matrix"], dtype=float), (params.imbalance or {}).get("counts")
+    groups = chosen_groups(matrix, similarity["classes"], params.groups, counts)
     result = {}
     for name, classes in groups.items():
         place = np.full(len(known) + 1, -1)

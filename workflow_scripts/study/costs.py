@@ -11,7 +11,7 @@ import yaml
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.engine.plan import ROOT, plan
+from workflow_scripts.engine.plan import plan
 from workflow_scripts.study.estimate import Images, estimate, size
 from workflow_scripts.study.proposal import Machine, this_machine
 from workflow_scripts.study.rates import measure_rates
@@ -61,7 +61,7 @@ def main() -> None:
         if not path.is_file():
             raise InputError(f"CONFIG: there is no file {path}")
         config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
-        source = open_source(next(iter(config["datasets"].values())), ROOT / "resources")
+        source = open_source(next(iter(config["datasets"].values())))
         images = Images(source.count, len(source.classes), DECODE_S)
         print("\n".join(cost_lines(path, config, images, this_machine())))
     except InputError as error:

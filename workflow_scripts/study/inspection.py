@@ -1,50 +1,58 @@
-"""What is in a folder of images: how many, how large, of which colours and classes, which are broken or repeated."""
+"""What is in a set of images: how many, how large, of which colours and classes, which are broken or repeated."""
 
+import hashlib
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from workflow_scripts.core.files import sha256
+from workflow_scripts.config.datasets import SOURCES
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
-from workflow_scripts.data.packing import BLOCK, GREY_MODES, Shape, fit_image
-from workflow_scripts.data.sources import image_folder
+from workflow_scripts.data.decoding import Shape, fit_image, is_deep, is_grey, is_transparent
+from workflow_scripts.data.folders import are_buckets, list_images, list_names, splits_in
+from workflow_scripts.data.packing import BLOCK
+from workflow_scripts.data.source import Source
+from workflow_scripts.data.sources import open_source
+from workflow_scripts.data.survey import background_of, extremes_of
 
 MOST = 20_000  # images that are looked at; of more, a sample at even places
-LOOKED_AT = Shape(64, 3, "pad")  # how large an image is decoded for it
+SIDE = 64  # px that an image is decoded to for it
 
 
 @dataclass
 class Inspection:
-    """A folder of images.
+    """A set of images.
 
-    count: image files; looked_at: of them, those that were opened. ignored: other files. classes: images by class.
-    sides: int (n, 2), width and height of the readable ones. modes: images by Pillow's mode. grey_content: whether all
-    colour images show only grey. broken: reason by file. repeated: files that are byte for byte another one.
-    seconds_an_image: what it took to open one, by `threads` threads at once.
+    settings: how it is read, the keys of `datasets`. count: images; looked_at: of them, those that were opened.
+    classes: images by class. sides: int (n, 2), width and height of the readable ones. grey, coloured: images whose
+    files are grey, and that show a colour. limits: smallest and largest value by kind, `wide` or `bytes`. transparent:
+    images that may have transparent parts. broken: reason by file. repeated: images that are equal to another one.
+    left_out: names by kind of what is no image. seconds_an_image: what it took to open one, by all threads at once.
     """
 
     root: Path
+    settings: dict[str, Any]
     count: int
     looked_at: int
-    ignored: int
     classes: dict[str, int]
     sides: np.ndarray
-    modes: dict[str, int]
-    grey_content: bool
+    grey: int
+    coloured: int
+    limits: dict[str, tuple[float, float]]
+    transparent: int
+    background: str
     seconds_an_image: float
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)
     repeated: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def grey(self) -> int:
-        """Images whose files are grey."""
-        return sum(count for mode, count in self.modes.items() if mode in GREY_MODES)
 
     @property
     def usable(self) -> int:
@@ -58,15 +66,23 @@ class Inspection:
         if len(self.sides):
             low, middle, high = (f"{w} x {h}" for w, h in _by_area(self.sides)[[0, len(self.sides) // 2, -1]])
             lines.append(f"sizes: {low} px" if low == high else f"sizes: {low} to {high} px, half below {middle}")
-        colours = len(self.sides) - self.grey
-        kinds = [f"{colours:,} in colour" * bool(colours), f"{self.grey:,} grey" * bool(self.grey)]
-        lines.append(f"colours: {', '.join(filter(None, kinds))}" + ", all of them grey in content" * self.grey_content)
+        files = len(self.sides) - self.grey
+        kinds = [f"{files:,} in colour" * bool(files), f"{self.grey:,} grey" * bool(self.grey)]
+        content = ", all of them grey in content" * (files > 0 and not self.coloured)
+        lines.append(f"colours: {', '.join(filter(None, kinds))}{content}")
+        if self.transparent:
+            lines.append(f"transparency: {self.transparent:,}; most of them show on {self.background}")
+        for kind, (low, high) in self.limits.items():
+            if kind == "wide":
+                lines.append(f"values: wider than bytes, from {low:g} to {high:g}")
+            elif high - low < 128:
+                lines.append(f"values: only from {low:g} to {high:g} of 0 to 255")
         if self.classes:
             named = sorted(self.classes.items(), key=lambda item: item[1])
             few, many = named[0], named[-1]
             lines.append(f"classes: {len(named)}, from {few[1]:,} images ({few[0]}) to {many[1]:,} ({many[0]})")
         else:
-            lines.append("classes: none, the images lie in one folder")
+            lines.append("classes: none")
         if self.broken:
             lines.append(f"broken: {len(self.broken):,}, such as {_first(self.broken)}")
         if self.repeated:
@@ -74,82 +90,191 @@ class Inspection:
                 f"exact duplicates: {len(self.repeated):,}, such as {_first(self.repeated, 'equals')}; better removed: "
                 "where one is held out and its twin trained on, copying looks like chance"
             )
-        if self.ignored:
-            lines.append(f"other files: {self.ignored:,}, which are left alone")
-        return lines
+        for kind, names in self.left_out.items():
+            lines.append(f"{kind}: {len(names):,}, which are left alone, such as {names[0]}")
+        return lines + [f"note: {note}" for note in self.notes]
 
 
-def inspect_folder(root: Path, threads: int = os.cpu_count() or 1) -> Inspection:
-    """Open the images of a folder with the readers of the workflow. Raises InputError as `image_folder` does."""
-    source = image_folder(root)
+def settings_for(path: Path) -> dict[str, Any]:
+    """How a folder or file of images is read, the keys of `datasets`. Raises InputError for what is no image set."""
+    kinds = {".zip": "zip", ".tar": "webdataset", ".parquet": "parquet", ".npz": "npz", ".npy": "npy"}
+    where = {"path": str(path)}
+    if path.is_dir():
+        listing = list_images(path)
+        suffixes = {os.path.splitext(name)[1] for name in listing.other}
+        if not listing.images and (kind := next((kinds[end] for end in (".parquet", ".tar") if end in suffixes), "")):
+            return {"source": kind, **where} | (_parquet_keys(path) if kind == "parquet" else {})
+        return {"source": "imagefolder", **where, **_tree(listing.images)}
+    kind = kinds.get(path.suffix.lower(), "")
+    if path.exists() and not kind:
+        raise InputError(f"{path}: is a file, expected a folder of images, or a file ending in {', '.join(kinds)}")
+    if kind == "npy":
+        return {"source": kind, "images": str(path)}
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give the folder of your images")
+    keys = {"zip": _zip_tree, "parquet": _parquet_keys, "npz": _npz_keys}.get(kind)
+    return {"source": kind, **where} | (keys(path) if keys else {})
+
+
+def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
+    """Open the images of a folder or file with the readers of the workflow. Raises InputError as these do."""
+    settings = settings_for(path)
+    model = SOURCES[settings["source"]].model_validate({**settings, "resolution": SIDE})
+    source = open_source(model.model_dump(mode="json"))
     places = np.unique(np.linspace(0, source.count - 1, min(source.count, MOST)).astype(int))
     sides: list[tuple[int, int]] = []
-    modes: Counter[str] = Counter()
     labels: Counter[int] = Counter()
+    tally: Counter[str] = Counter()
+    limits: dict[str, tuple[float, float]] = {}
     broken: dict[str, str] = {}
-    coloured = 0
-    by_size: dict[int, list[str]] = defaultdict(list)
-
-    def look(i: int) -> tuple[str, int, tuple[int, int], str, bool, int] | tuple[str, str]:
-        name = source.origin(i)
-        try:
-            image, label = source.read(i)
-            with image:
-                size, mode = image.size, image.mode
-                pixels = fit_image(image, LOOKED_AT)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
-            return name, str(cause).replace(str(root / name), "the file") or type(cause).__name__
-        in_colour = mode not in GREY_MODES and bool((pixels != pixels[..., :1]).any())
-        return name, label, size, mode, in_colour, (root / name).stat().st_size
+    repeated: dict[str, str] = {}
+    first: dict[bytes, str] = {}
 
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool, progress(len(places), "images", label="looking at") as bar:
         for start in range(0, len(places), BLOCK):
-            part = places[start : start + BLOCK]
-            for found in pool.map(look, part.tolist()):
-                if len(found) == 2:
-                    broken[found[0]] = found[1]
+            part = places[start : start + BLOCK].tolist()
+            for i, seen in zip(part, pool.map(lambda i: _look(source, i), part), strict=True):
+                name = source.origin(i)
+                if isinstance(seen, str):
+                    broken[name] = seen.replace(str(path / name), "the file")
                     continue
-                name, label, size, mode, in_colour, length = found
-                sides.append(size)
-                modes[mode] += 1
-                labels[label] += 1
-                coloured += in_colour
-                by_size[length].append(name)
+                sides.append(seen.size)
+                labels[seen.label] += 1
+                tally.update({key: getattr(seen, key) for key in ("grey", "coloured", "transparent")})
+                kind = "wide" if seen.wide else "bytes"
+                low, high = limits.get(kind, seen.limits)
+                limits[kind] = min(low, seen.limits[0]), max(high, seen.limits[1])
+                if (original := first.setdefault(seen.digest, name)) != name:
+                    repeated[name] = original
             bar.advance(len(part))
     seconds = (time.monotonic() - started) / max(len(places), 1)
     share = source.count / len(places)
     return Inspection(
-        root=root,
+        root=path,
+        settings=settings,
         count=source.count,
         looked_at=len(places),
-        ignored=source.ignored,
         classes={name: round(labels[i] * share) for i, name in enumerate(source.classes)},
         sides=np.array(sides, dtype=int).reshape(-1, 2),
-        modes=dict(modes),
-        grey_content=bool(sides) and coloured == 0 and set(modes) - GREY_MODES != set(),
+        grey=tally["grey"],
+        coloured=tally["coloured"],
+        limits=limits,
+        transparent=tally["transparent"],
+        background=background_of(source, "auto", threads) if tally["transparent"] else "black",
         seconds_an_image=seconds,
+        left_out=source.left_out,
+        notes=source.notes,
         broken=broken,
-        repeated=_repeated(root, by_size),
+        repeated=repeated,
     )
 
 
-def _repeated(root: Path, by_size: dict[int, list[str]]) -> dict[str, str]:
-    """Each file that is byte for byte one before it, with that one; only files of one length can be."""
-    repeated: dict[str, str] = {}
-    for names in by_size.values():
-        first: dict[str, str] = {}
-        for name in names if len(names) > 1 else []:
-            original = first.setdefault(sha256(root / name), name)
-            if original != name:
-                repeated[name] = original
-    return repeated
+@dataclass(frozen=True)
+class _Seen:
+    label: int
+    size: tuple[int, int]
+    grey: bool
+    coloured: bool
+    transparent: bool
+    wide: bool
+    limits: tuple[float, float]
+    digest: bytes
+
+
+def _look(source: Source, i: int) -> _Seen | str:
+    """One image, or why it cannot be read."""
+    try:
+        image, label = source.read(i)
+        with image:
+            size, grey, transparent, wide = image.size, is_grey(image), is_transparent(image), is_deep(image)
+            limits = (extremes_of(image) or (0.0, 0.0)) if wide else None
+            spread = None if limits is None else (limits[0], max(limits[1], limits[0] + 1e-6))
+            pixels = fit_image(image, Shape(SIDE, 3, "pad", range=spread))
+    except MemoryError:
+        raise
+    except Exception as cause:  # a decoder raises whatever it trips over
+        return str(cause) or type(cause).__name__
+    coloured = not grey and bool((pixels != pixels[..., :1]).any())
+    limits = limits or (float(pixels.min()), float(pixels.max()))
+    digest = hashlib.blake2b(pixels, digest_size=16, key=repr((size, limits)).encode()).digest()
+    return _Seen(label, size, grey, coloured, transparent, wide, limits, digest)
+
+
+def _tree(paths: Iterable[str]) -> dict[str, Any]:
+    """The keys `splits` and `tree` of image files in folders, where they need other values than their defaults."""
+    paths = list(paths)
+    depth, splits = splits_in(paths)
+    folders = [path.split("/")[:-1] for path in paths]
+    chosen: dict[str, Any] = {"splits": splits} if splits else {}
+    rest = [parts[:depth] + parts[depth + 1 :] if splits else parts for parts in folders]
+    last = sorted({parts[-1] for parts in rest if parts})
+    if len({len(parts) for parts in rest}) > 1 or max(map(len, rest), default=0) > 2 or are_buckets(last):
+        chosen["tree"] = "flat"
+    return chosen
+
+
+def _zip_tree(path: Path) -> dict[str, Any]:
+    import zipfile
+
+    try:
+        names = [entry.filename for entry in zipfile.ZipFile(path).infolist() if not entry.is_dir()]
+    except Exception:  # the reader says what is wrong with it
+        return {}
+    return {} if "dataset.json" in names else _tree(list_names(names).images)
+
+
+def _npz_keys(path: Path) -> dict[str, Any]:
+    """The archive's arrays of images and of labels, by their shapes; MedMNIST's splits are put together."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            shapes = {key: archive[key].shape for key in archive.files}
+    except Exception:  # the reader says what is wrong with it
+        return {}
+    images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
+    if not images:
+        raise InputError(
+            f"{path}: holds no array of images, only {', '.join(shapes)}; expected (N, H, W) or (N, H, W, C)"
+        )
+    tail = shapes[images[0]][1:]
+    images = [key for key in images if shapes[key][1:] == tail]
+    counts = [shapes[key][0] for key in images]
+    others = [key for key, shape in shapes.items() if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)]
+    labels = []
+    for key, count in zip(images, counts, strict=True):
+        fitting = [other for other in others if shapes[other][0] == count and other not in labels]
+        stem = key.rsplit("_", 1)[0]
+        labels += [other for other in fitting if other.startswith(stem)][:1] or fitting[:1]
+    keys: dict[str, Any] = {"images_key": images if len(images) > 1 else images[0]}
+    if len(labels) == len(images):
+        keys["labels_key"] = labels if len(labels) > 1 else labels[0]
+    return keys
+
+
+def _parquet_keys(path: Path) -> dict[str, Any]:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    file = next(iter(sorted(path.rglob("*.parquet"))), path) if path.is_dir() else path
+    try:
+        fields = list(parquet.read_schema(file))
+    except (arrow.ArrowException, OSError):  # the reader says what is wrong with it
+        return {}
+    images = [column.name for column in fields if arrow.types.is_struct(column.type) or _is_binary(column.type)]
+    labels = [column.name for column in fields if column.name in ("label", "labels", "class", "fine_label", "target")]
+    return {"images_key": images[0] if images else "image"} | ({"labels_key": labels[0]} if labels else {})
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as arrow
+
+    return arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind)
 
 
 def _by_area(sides: np.ndarray) -> np.ndarray:
     return sides[np.argsort(sides.prod(axis=1), kind="stable")]
 
 
-def _first(found: dict[str, str], word: str = "") -> str:
-    name, what = next(iter(found.items()))
+def _first(names: dict[str, str], word: str = "") -> str:
+    name, what = next(iter(names.items()))
     return f"{name} {word} {what}" if word else f"{name} ({what})"

@@ -11,10 +11,11 @@ from pathlib import Path
 from workflow_scripts.config.types import NAME
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import write_text
-from workflow_scripts.study.inspection import Inspection, inspect_folder
+from workflow_scripts.data.source import printable
+from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.proposal import Machine, Proposal, propose, this_machine
 
-USAGE = 'make new DATA="/folder of images" NAME=mine'
+USAGE = 'make new DATA="/folder of images" NAME=mine'  # or an archive of them
 
 
 def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Path, Inspection, Proposal]:
@@ -28,27 +29,28 @@ def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Pa
     path = folder / f"{name}.yaml"
     if path.exists():
         raise InputError(f"{path}: there already, and is not replaced. Give another NAME, or remove it.")
-    found = inspect_folder(Path(data).expanduser().resolve(), machine.cores)
-    proposal = propose(found, name, machine)
+    root = Path(data).expanduser().resolve()
+    if printable(str(root)) != str(root):
+        raise InputError(f"{printable(str(root))}: its name is not UTF-8; rename it")
+    seen = inspect(root, machine.cores)
+    proposal = propose(seen, name, machine)
     write_text(path, proposal.text)
-    return path, found, proposal
+    return path, seen, proposal
 
 
 def main() -> None:
     machine = this_machine()
     try:
-        path, found, proposal = new_config(
+        path, seen, proposal = new_config(
             os.environ.get("DATA", ""), os.environ.get("NAME", ""), Path("config"), machine
         )
     except InputError as error:
         sys.exit(f"make new: {error}")
-    print(
-        "\n".join([*found.lines(), "", f"Wrote {path}, chosen for {machine}.", "Timing this machine ..."]), flush=True
-    )
+    print("\n".join([*seen.lines(), "", f"Wrote {path}, chosen for {machine}.", "Timing this machine ..."]), flush=True)
 
     from workflow_scripts.study.costs import Images, cost_lines  # seconds to import, and not needed for the refusals
 
-    images = Images(found.usable, len(found.classes), found.seconds_an_image)
+    images = Images(seen.usable, len(seen.classes), seen.seconds_an_image)
     print("\n".join(cost_lines(path, proposal.config, images, machine, proposal.left_out)))
 
 

@@ -16,9 +16,11 @@ from workflow_scripts.study.inspection import Inspection
 
 FEWEST = 24  # images of which a study can be made: two training sets, and as many images held out
 FEWEST_OF_A_CLASS = 12  # images, for the studies that train classifiers
+FEWEST_TESTED = 3  # of them, that are held out to test classifiers by
+ENOUGH_HELD_OUT = 1000  # images, for a threshold that another split would not move much
 SIZES = {"tiny": [8, 16, 32, 64], "small": [64, 128, 256, 512, 1024, 2048, 4096]}
 HELD_OUT = {"tiny": 2000, "small": 5000}
-LONG_TAIL = {"tiny": 200, "small": 5000}  # most images of a class
+LONG_TAIL = {"tiny": 400, "small": 5000}  # most images of a class
 TRAINING = {"tiny": 1000, "small": 20_000}  # images that teachers and students see
 
 
@@ -54,29 +56,21 @@ class Proposal:
     left_out: dict[str, str]
 
 
-def propose(found: Inspection, name: str, machine: Machine) -> Proposal:
-    """The config of a study of the folder, under the data set's name. Raises InputError for too few images."""
-    if found.usable < FEWEST:
-        raise InputError(f"{found.root}: {found.usable} readable images, expected at least {FEWEST} for a study")
-    smallest = min(found.classes.values(), default=0)
-    many = len(found.classes) >= 2 and smallest >= FEWEST_OF_A_CLASS
-    held_out = min(HELD_OUT[machine.preset], found.usable // 4)
-    if many:  # the same number of each class, and most of the smallest is left
-        held_out = min(held_out, len(found.classes) * (smallest // 3))
-    available = found.usable - held_out
+def propose(seen: Inspection, name: str, machine: Machine) -> Proposal:
+    """The config of a study of the images, under the data set's name. Raises InputError for too few images."""
+    if seen.usable < FEWEST:
+        raise InputError(f"{seen.root}: {seen.usable} readable images, expected at least {FEWEST} for a study")
+    split = _split(seen, machine)
+    available = seen.usable - split.held_out
     sizes = [size for size in SIZES[machine.preset] if size <= available] or [available // 2, available]
-    parts = [_head(found, machine), _dataset(found, name, held_out, many, machine), _generators(machine, many)]
-    parts.append(_replication(name, sizes, held_out))
+    many = len(split.classes) >= 2
+    parts = [_head(seen, machine), _dataset(seen, name, split, machine), _generators(machine, many)]
+    parts.append(_replication(name, sizes, split.held_out))
     left_out = {}
     if many:
-        parts += [_rebalancing(found, name, held_out, machine), _distillation(name, available, machine)]
+        parts += [_rebalancing(seen, name, split, machine), _distillation(name, available, machine)]
     else:
-        why = "the images lie in one folder, not in one for each class"
-        if found.classes:
-            few = min(found.classes, key=lambda one: found.classes[one])
-            why = f"the class {few} has {smallest} readable images, at least {FEWEST_OF_A_CLASS} of each are needed"
-        if len(found.classes) == 1:
-            why = "there is one class only"
+        why = _why_no_classes(seen)
         left_out = {"advice": why, "diagnosis": why}
     if sizes[0] < 40:
         parts.append("complexity:\n  neighbours: [5, 5] # the published 10 to 20 need larger training sets\n")
@@ -84,37 +78,108 @@ def propose(found: Inspection, name: str, machine: Machine) -> Proposal:
     return Proposal(text, validate(yaml.safe_load(text), name), left_out)
 
 
-def _head(found: Inspection, machine: Machine) -> str:
-    lines = [*found.lines(), f"chosen for: {machine}"]
+@dataclass(frozen=True)
+class _Split:
+    """How many images are held out, how, and what each class of which enough are there keeps for training."""
+
+    held_out: int
+    subsets: str
+    classes: dict[str, int]
+
+
+def _split(seen: Inspection, machine: Machine) -> _Split:
+    """Equal numbers of each class if that leaves enough to calibrate by, else in proportion to the classes."""
+    held_out = min(HELD_OUT[machine.preset], seen.usable // 4)
+    counts = seen.classes
+    if len(counts) < 2:
+        return _Split(held_out, "random", {})
+    smallest = min(counts.values())
+    equal = min(held_out, len(counts) * (smallest // 3))
+    if smallest >= FEWEST_OF_A_CLASS and equal >= min(ENOUGH_HELD_OUT, held_out // 2):
+        each = -(-equal // len(counts))
+        return _Split(equal, "balanced", {name: count - each for name, count in counts.items()})
+    share = held_out / seen.usable
+    left = {}
+    for name, count in counts.items():
+        spread = 3 * math.sqrt(count * share * (1 - share))  # of what chance holds out of a class
+        if count * share - spread / 3 >= FEWEST_TESTED and count * (1 - share) - spread >= FEWEST_OF_A_CLASS / 2:
+            left[name] = int(count * (1 - share) - spread)
+    return _Split(held_out, "random", left if len(left) >= 2 else {})
+
+
+def _why_no_classes(seen: Inspection) -> str:
+    if not seen.classes:
+        return "the images have no classes: they lie in one folder, not in one for each class"
+    if len(seen.classes) == 1:
+        return "there is one class only"
+    few = min(seen.classes, key=lambda name: seen.classes[name])
+    return (
+        f"the class {few} has {seen.classes[few]} readable images, at least {FEWEST_OF_A_CLASS} are needed, "
+        "and fewer than two classes have enough of them"
+    )
+
+
+def _head(seen: Inspection, machine: Machine) -> str:
+    lines = [*seen.lines(), f"chosen for: {machine}"]
     return "\n".join(
-        ["# A study of one folder, proposed by `make new`. Every key is described in docs/config.md.", "#"]
+        ["# A study of one image set, proposed by `make new`. Every key is described in docs/config.md.", "#"]
         + [f"# {''.join(c if c.isprintable() else '?' for c in line)}" for line in lines]
     ) + "\n"  # fmt: skip
 
 
-def _dataset(found: Inspection, name: str, held_out: int, many: bool, machine: Machine) -> str:
-    side = int(np.median(found.sides.min(axis=1)))
+def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> str:
+    side = int(np.median(seen.sides.min(axis=1)))
     resolution = max(16, min(64 if machine.gpu else 32, 2 ** int(math.log2(side))))
-    long = np.median(found.sides.max(axis=1) / found.sides.min(axis=1)) > 1.5
-    if found.grey and found.grey < len(found.sides):
-        colour = f"grey # {found.grey:,} files are grey and the others in colour; convert them for rgb"
-    elif found.grey or found.grey_content:
-        colour = "grey # as all images are"
-    else:
-        colour = "rgb # or grey, which is faster"
+    long = np.median(seen.sides.max(axis=1) / seen.sides.min(axis=1)) > 1.5
+    held_out = f"{split.held_out} # never trained on; they show how many samples come near an image by chance"
     lines = [
         "datasets:",
         f"  {name}:",
-        "    source: imagefolder",
-        f"    path: {json.dumps(str(found.root), ensure_ascii=False)}",
+        *(f"    {key}: {json.dumps(value, ensure_ascii=False)}{_why(key)}" for key, value in seen.settings.items()),
         f"    resolution: {resolution} # px, a power of two; the shorter side of half the images has at least {side}",
-        f"    color: {colour}",
-        "    fit: pad # black borders, as most images are long" if long else "    fit: crop # the central square",
-        "    on_bad_image: skip # the broken ones" if found.broken else "    on_bad_image: stop # all could be read",
-        f"    held_out: {held_out} # never trained on; they show how many samples come near an image by chance",
-        "    subsets: balanced # as many images of each class as possible" if many else "    subsets: random",
+        f"    color: {_colour(seen)}",
+        "    fit: pad # borders, as most images are long" if long else "    fit: crop # the central square",
+        *_range(seen),
+        "    on_bad_image: skip # the broken ones" if seen.broken else "    on_bad_image: stop # all could be read",
+        f"    held_out: {held_out}",
+        f"    subsets: {split.subsets}"
+        + (" # as many images of each class as possible" if split.subsets == "balanced" else ""),
     ]
+    if seen.transparent:
+        lines.insert(-3, f"    background: {seen.background} # what is seen through transparent parts")
     return "\n".join(lines) + "\n"
+
+
+def _why(key: str) -> str:
+    return {
+        "splits": " # put together; or name those to be read, or give one of them as held_out_path",
+        "tree": " # the folders' names are no classes",
+    }.get(key, "")
+
+
+def _colour(seen: Inspection) -> str:
+    if not seen.coloured:
+        return "grey # as all images are"
+    share = seen.coloured / len(seen.sides)
+    if share < 0.5:
+        return f"grey # {seen.coloured:,} of {len(seen.sides):,} show a colour; rgb would keep it"
+    grey = f"; {seen.grey:,} grey files are turned into RGB" if seen.grey else ", which is faster"
+    return f"rgb # or grey{grey}"
+
+
+def _range(seen: Inspection) -> list[str]:
+    """The values that become black and white, where the type's own would leave the images dark."""
+    kind = "wide" if "wide" in seen.limits else "bytes"
+    low, high = seen.limits.get(kind, (0.0, 255.0))
+    if kind == "bytes":
+        return [] if high - low >= 128 or high <= low else [f"    range: [{low:g}, {high:g}] # all that they use"]
+    if low >= 0 and 0 < high <= 1:
+        return []  # floats, as they are to be
+    if low >= 0 and 1 < high <= 65_535:
+        top = 2 ** math.ceil(math.log2(high + 1)) - 1
+        bits = f"{int(math.log2(top + 1))} bits"
+        return [] if top == 65_535 else [f"    range: [0, {top}] # {bits}: the largest value is {high:g}"]
+    return [f"    range: [{low:g}, {high:g}] # the smallest and largest value"]
 
 
 def _generators(machine: Machine, many: bool) -> str:
@@ -154,11 +219,11 @@ def _replication(name: str, sizes: list[int], held_out: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rebalancing(found: Inspection, name: str, held_out: int, machine: Machine) -> str:
-    each = -(-held_out // len(found.classes))
-    left = {one: max(1, count - each) for one, count in found.classes.items()}
-    largest, smallest = max(left.values()), min(left.values())
+def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -> str:
     most = LONG_TAIL[machine.preset]
+    counts = {key: min(count, most) for key, count in split.classes.items()}
+    largest, smallest = max(counts.values()), min(counts.values())
+    rare = [f"{key} ({count})" for key, count in seen.classes.items() if key not in counts]
     lines = [
         "similarity: # will synthetic images help my rare classes?  snakemake advice",
         f"  datasets: [{name}]",
@@ -167,19 +232,24 @@ def _rebalancing(found: Inspection, name: str, held_out: int, machine: Machine) 
         f"  datasets: [{name}]",
         "  generators: [class-gan]",
     ]
-    if largest >= 3 * smallest:
-        share = min(1.0, most / largest)
+    if rare:
+        named = "".join(c if c.isprintable() else "?" for c in ", ".join(rare[:10]) + ", .." * (len(rare) > 10))
+        lines.append(f"  # too rare to be tested, and left out of this study: {named}")
+    if largest < 3 * smallest and rare:  # no long tail is left: one is made
+        ranked = sorted(counts, key=lambda key: -counts[key])
+        ratio = max(2, min(20, smallest // 4)) ** (-1 / max(len(ranked) - 1, 1))
+        counts = {key: max(1, int(smallest * ratio**i)) for i, key in enumerate(ranked)}
+        largest, smallest = max(counts.values()), min(counts.values())
+    if largest >= 3 * smallest or rare:
         lines += [
-            "  imbalance: # the classes as they are, but for those held out"
-            + f", at {share:.0%} of their size" * (share < 1),
+            f"  imbalance: # the classes as they are, but for those held out, at most {most} images of each",
             "    profile: counts",
             "    counts:",
-            *(f"      {json.dumps(one, ensure_ascii=False)}: {max(1, round(share * n))}" for one, n in left.items()),
+            *(f"      {json.dumps(key, ensure_ascii=False)}: {count}" for key, count in counts.items()),
         ]
     else:  # the classes are of about one size: a long tail is made
-        head = min(smallest, most)
         lines.append(
-            f"  imbalance: {{profile: exponential, largest: {head}, ratio: {max(2, min(20, head // 4))}}} # a "
+            f"  imbalance: {{profile: exponential, largest: {smallest}, ratio: {max(2, min(20, smallest // 4))}}} # a "
             "long tail of classes that are about equally large"
         )
     steps = ", overrides: {steps: 150}" if machine.preset == "tiny" else ""

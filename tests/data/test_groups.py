@@ -1,0 +1,30 @@
+"""Groups of images: by a table, by a pattern of their names, and complaints."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.groups import groups_of
+
+NAMES = ["a/patient-7_1.png", "a/patient-7_2.png", "b/patient-12_1.png"]
+
+
+def test_a_pattern_finds_the_group_in_the_name() -> None:
+    assert groups_of(NAMES, None, "patient-([0-9]+)").tolist() == [0, 0, 1]
+    assert groups_of(NAMES, None, "^[ab]").tolist() == [0, 0, 1]
+    assert groups_of(NAMES, None, None).tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"'scene' matches nothing in 'a/patient-7_1\.png'"):
+        groups_of(NAMES, None, "scene")
+
+
+def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("\ufefffile,patient\na/patient-7_1.png,x\npatient-7_2,x\npatient-12_1.png,ü\n", encoding="utf-8")
+    assert groups_of(NAMES, str(path), None).tolist() == [0, 0, 1]
+    assert groups_of(["held-out/a/patient-7_1.png"], str(path), None).tolist() == [0]
+    with pytest.raises(InputError, match=r"names no group of c\.png \(1 of 4 images are missing\)"):
+        groups_of([*NAMES, "c.png"], str(path), None)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not a readable CSV file"):
+        groups_of(NAMES, str(path), None)

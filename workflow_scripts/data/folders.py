@@ -1,0 +1,323 @@
+"""Folders of images: which files belong to the set, and which of their folders are classes, splits or neither."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.formats import SUFFIXES, open_image
+from workflow_scripts.data.source import Source, printable, require
+
+SPLITS = {"train", "training", "val", "valid", "validation", "validate", "dev", "test", "testing", "eval"}
+# What systems and programs leave behind, beside all names that begin with a dot.
+JUNK = {
+    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
+    "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info", "__pycache__", "found.000",
+}  # fmt: skip
+# Beside images these are annotations and notes; a folder of nothing else is no class.
+DOCUMENTS = {
+    "", ".csv", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".parquet", ".pdf",
+    ".pkl", ".py", ".rst", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
+}  # fmt: skip
+LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
+
+
+@dataclass
+class Listing:
+    """Paths, relative to the set's root and divided by slashes, of what a folder holds.
+
+    barren: suffixes, with the number of files, of each folder without a single image in it or below it.
+    """
+
+    images: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+    junk: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    barren: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def left_out(self) -> dict[str, list[str]]:
+        kinds = {"other files": self.other, "junk": self.junk, "links": self.links}
+        return {kind: sorted(map(printable, names)) for kind, names in kinds.items() if names}
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which paths make up the set, in order, and the class of each, an index into `classes` or -1."""
+
+    paths: list[str]
+    codes: np.ndarray
+    classes: list[str]
+    superclasses: dict[str, list[str]]
+    notes: tuple[str, ...] = ()
+
+
+def is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), follow_links: bool = False) -> Source:
+    """The image files below a folder, in the order of their relative paths.
+
+    tree: `flat` (no classes, whatever the folders), `classes` (class/file), `supers` (super-class/class/file), or
+    `auto`: whichever it is. splits: of train, val, test, .. folders, those that are read. Links are followed only to
+    files inside the folder, unless follow_links. Raises InputError for an empty or missing folder, a class folder
+    without images, files at unequal depths, and split folders of which none is chosen.
+    """
+    if not require(root, "the folder of images").is_dir():
+        raise InputError(f"{root}: is a file, expected a folder of images")
+    listing = list_images(root, follow_links)
+    if not listing.images:
+        raise InputError(f"{root}: holds no image{_instead(listing)}; expected files ending in {suffixes()}")
+    labels = None
+    if tree == "auto" and (root / LABELS_FILE).is_file():
+        labels = labels_in((root / LABELS_FILE).read_bytes(), str(root / LABELS_FILE))
+    arranged = arrange(str(root), listing, tree, splits, labels)
+    paths, codes = arranged.paths, arranged.codes
+
+    def read(i: int) -> tuple[Image.Image, int]:
+        return open_image(partial(os.path.join, root, paths[i])), int(codes[i])
+
+    return Source(
+        printable(root.name), len(paths), arranged.classes, read, lambda i: printable(paths[i]),
+        superclasses=arranged.superclasses, left_out=listing.left_out(), notes=arranged.notes,
+    )  # fmt: skip
+
+
+def suffixes() -> str:
+    return ", ".join(sorted(SUFFIXES))
+
+
+def list_images(root: Path, follow_links: bool = False) -> Listing:
+    """All images below a folder, and what else is there. Raises InputError for a folder that cannot be listed."""
+    listing = Listing()
+    inside = os.path.realpath(root) + os.sep
+    seen: set[tuple[int, int]] = set()
+
+    def walk(folder: str, prefix: str) -> bool:
+        """Whether an image is in the folder or below it."""
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            return True
+        seen.add((status.st_dev, status.st_ino))
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as cause:
+            raise InputError(f"{printable(folder)}: cannot be listed ({cause}); correct its rights") from cause
+        holds, others = False, Counter[str]()
+        for entry in entries:
+            path = prefix + entry.name
+            if is_junk(entry.name):
+                listing.junk.append(path)
+            elif entry.is_dir(follow_symlinks=follow_links):
+                holds |= walk(entry.path, path + "/")
+            elif entry.is_symlink() and not follow_links and not _is_file_inside(entry, inside):
+                listing.links.append(path)
+                others["link"] += 1
+            elif _suffix(entry.name) in SUFFIXES and entry.is_file():  # not a pipe, which would be waited for
+                listing.images.append(path)
+                holds = True
+            else:
+                listing.other.append(path)
+                others[_suffix(entry.name)] += 1
+        if not holds:
+            listing.barren[prefix.rstrip("/")] = others
+        return holds
+
+    walk(os.fspath(root), "")
+    listing.images.sort(key=lambda path: path.split("/"))
+    return listing
+
+
+def list_names(names: Iterable[str]) -> Listing:
+    """The same for the names of an archive's members."""
+    listing = Listing()
+    for name in sorted(names, key=lambda name: name.split("/")):
+        if any(map(is_junk, name.split("/"))):
+            listing.junk.append(name)
+        elif _suffix(name) in SUFFIXES:
+            listing.images.append(name)
+        else:
+            listing.other.append(name)
+    return listing
+
+
+def arrange(
+    root: str,
+    listing: Listing,
+    tree: str = "auto",
+    splits: Sequence[str] = (),
+    labels: dict[str, Any] | None = None,
+) -> Arrangement:
+    """Sort a listing's images into classes: by `labels`, name by path, if they are given, else by their folders."""
+    kept, folders, notes = _choose_splits(root, listing.images, splits)
+    notes += _link_notes(listing)
+    if labels:
+        return _arrange_by_labels(root, kept, labels)
+    tree = tree if labels is None else "flat"
+    depths = set(map(len, folders)) if tree != "flat" else {0}
+    wanted = {"flat": {0}, "classes": {1}, "supers": {2}}.get(tree, depths)
+    if depths != wanted or len(depths) > 1 or max(depths) > 2:
+        odd, depth = next(
+            (
+                (path, len(parts))
+                for path, parts in zip(kept, folders, strict=True)
+                if len(depths) > 1 and len(parts) != min(wanted)
+            ),
+            (kept[0], len(folders[0])),
+        )
+        raise InputError(
+            f"{root}/{printable(odd)}: lies {depth} folder(s) deep, expected all images "
+            f"{'at one depth of at most 2' if tree == 'auto' else f'at depth {min(wanted)} (tree: {tree})'}; move it, "
+            "or set `tree: flat`, which ignores folders, or `tree` to classes or supers"
+        )
+    if max(depths) == 0:
+        return Arrangement(kept, np.full(len(kept), -1), [], {}, notes)
+    notes += _check_barren(root, listing, {tuple(path.split("/")[:-1]) for path in kept})
+    names = ["/".join(map(printable, parts)) for parts in folders]
+    classes, codes = np.unique(names, return_inverse=True)
+    if are_buckets([name.rsplit("/", 1)[-1] for name in classes]):
+        notes += (
+            f"the folders' names look like numbered parts ({classes[0]}, .. {classes[-1]}), and count as classes; if "
+            "they are none, set `tree: flat`",
+        )
+    supers: dict[str, list[str]] = {}
+    if max(depths) == 2:
+        for name in classes.tolist():
+            supers.setdefault(name.split("/")[0], []).append(name)
+    return Arrangement(kept, codes, classes.tolist(), supers, notes)
+
+
+def splits_in(paths: Iterable[str]) -> tuple[int, list[str]]:
+    """The depth at which folders are train, val, test, .., 0 at the top, and their names; (0, []) if there are none.
+
+    They are splits if all folders at that depth are, or at least two of them.
+    """
+    parts = [path.split("/")[:-1] for path in paths]
+    for depth in (0, 1):
+        names = {folders[depth] for folders in parts if len(folders) > depth}
+        matching = sorted(name for name in names if name.lower() in SPLITS)
+        if matching and (len(matching) >= 2 or names == set(matching)):
+            return depth, sorted(names) if depth == 0 else matching
+    return 0, []
+
+
+def are_buckets(names: Sequence[str]) -> bool:
+    """Whether folders look like parts of one set, not classes: 00000, 01000, .. or 00, 01, .. ff."""
+    widths = {len(name) for name in names}
+    if len(widths) > 1 or len(names) < 2:
+        return False
+    if min(widths) >= 4:
+        return all(name.isdecimal() for name in names)
+    return len(names) >= 100 and all(set(name.lower()) <= set("0123456789abcdef") for name in names)
+
+
+def _choose_splits(
+    root: str, paths: list[str], splits: Sequence[str]
+) -> tuple[list[str], list[tuple[str, ...]], tuple[str, ...]]:
+    """The paths of the chosen splits, for each its folders without that of the split, and notes."""
+    depth, there = splits_in(paths)
+    if not splits and there:
+        raise InputError(
+            f"{root}: its folders {', '.join(map(printable, there))} look like splits of one set, not like classes; "
+            f"set `splits: [{', '.join(map(printable, there))}]` to put them together, or name those to be read"
+        )
+    parts = [tuple(path.split("/")[:-1]) for path in paths]
+    if not splits:
+        return paths, parts, ()
+    if not there:  # any folders at the top, if the user says so
+        there = sorted({folders[0] for folders in parts if folders})
+    if missing := [name for name in splits if name not in there]:
+        raise InputError(f"{root}: splits: no folder {missing[0]} with images, only {', '.join(map(printable, there))}")
+    chosen = [i for i, folders in enumerate(parts) if len(folders) > depth and folders[depth] in splits]
+    left = len(paths) - len(chosen)
+    notes = (f"{left} images outside the splits {', '.join(splits)} are not read",) if left else ()
+    return [paths[i] for i in chosen], [parts[i][:depth] + parts[i][depth + 1 :] for i in chosen], notes
+
+
+def _arrange_by_labels(root: str, paths: list[str], labels: dict[str, Any]) -> Arrangement:
+    """Classes from StyleGAN's dataset.json; the folders are numbered parts."""
+    if missing := [path for path in paths if path not in labels]:
+        raise InputError(
+            f"{root}/{printable(missing[0])}: {LABELS_FILE} has no label for it ({len(missing)} of {len(paths)} images "
+            "lack one); complete it, or remove it if the folders are the classes"
+        )
+    values = [labels[path] for path in paths]
+    if not all(isinstance(value, int) for value in values):
+        raise InputError(f"{root}: {LABELS_FILE}: expected a whole number for each image as its label")
+    classes, codes = np.unique(values, return_inverse=True)
+    return Arrangement(paths, codes, [str(value) for value in classes], {})
+
+
+def labels_in(content: bytes, name: str) -> dict[str, Any] | None:
+    """The labels of StyleGAN's dataset.json by path, empty if it says that there are none; None for another file."""
+    try:
+        pairs = json.loads(content)
+        if not isinstance(pairs, dict) or not isinstance(pairs.get("labels", 0), list | type(None)):
+            return None
+        return {str(path): label for path, label in pairs["labels"] or []}
+    except Exception as cause:  # whatever does not fit
+        raise InputError(
+            f'{name}: not the labels of an image set ({type(cause).__name__}: {cause}); expected {{"labels": [[name, '
+            "class], ...]}"
+        ) from cause
+
+
+def _check_barren(root: str, listing: Listing, holding: set[tuple[str, ...]]) -> tuple[str, ...]:
+    """Raises InputError for a class folder without an image; notes of folders that are no classes."""
+    parents = {folder[:-1] for folder in holding}
+    notes: tuple[str, ...] = ()
+    for path, held in sorted(listing.barren.items()):
+        if tuple(path.split("/"))[:-1] not in parents or not path:
+            continue
+        if not held:
+            raise InputError(f"{root}/{printable(path)}: a class folder without images; fill it or remove it")
+        kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in held.most_common(5))
+        if set(held) <= DOCUMENTS:
+            notes += (f"the folder {printable(path)} holds no image ({kinds}), and is no class",)
+        elif "link" in held:
+            raise InputError(
+                f"{root}/{printable(path)}: a class folder with links out of the folder ({held['link']}), which are "
+                "not followed; set `follow_links: true`, or remove it"
+            )
+        else:
+            raise InputError(
+                f"{root}/{printable(path)}: a class folder without a readable image ({kinds}); convert its files to "
+                "PNG, or move it out"
+            )
+    return notes
+
+
+def _link_notes(listing: Listing) -> tuple[str, ...]:
+    if not listing.links:
+        return ()
+    return (
+        f"{len(listing.links)} links, such as {printable(listing.links[0])}, lead out of the folder and are not "
+        "followed; `follow_links: true` reads them",
+    )
+
+
+def _instead(listing: Listing) -> str:
+    """What a folder without an image holds."""
+    if listing.links:
+        return (
+            f", but {len(listing.links)} links out of it, such as {printable(listing.links[0])} (set `follow_links: "
+            "true` to read them)"
+        )
+    kinds = Counter(_suffix(name) or "without a suffix" for name in listing.other).most_common(5)
+    return f", but {', '.join(f'{count} {kind}' for kind, count in kinds)}" if kinds else ""
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _is_file_inside(entry: os.DirEntry[str], inside: str) -> bool:
+    return entry.is_file() and os.path.realpath(entry.path).startswith(inside)

@@ -1,0 +1,90 @@
+"""Image files: which ones are read, and how one is opened whose metadata is damaged while its pixels are fine."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+# Not images, or read by running another program.
+_NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+Image.init()
+FORMATS = tuple(kind for kind in Image.OPEN if kind not in _NOT_READ)
+SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
+# Editors and generators write descriptions beyond Pillow's limit of 1 MiB for one; that for all of a file stays.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+_PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def open_image(opener: Callable[[], Any]) -> Image.Image:
+    """Open an image from a binary file or path that `opener` gives; its pixels are not decoded yet.
+
+    Where Pillow refuses a PNG or JPEG, it is tried again without its metadata. Raises what Pillow raises.
+    """
+    try:
+        return Image.open(opener(), formats=FORMATS)
+    except Exception:
+        bare = without_metadata(_content(opener()))
+        if bare is None:
+            raise
+        return Image.open(io.BytesIO(bare), formats=FORMATS)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none, or where the metadata cannot be read."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # of damaged EXIF data, Pillow raises whatever its parser trips over
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def without_metadata(content: bytes) -> bytes | None:
+    """A PNG or JPEG file with only the parts that make its pixels; None for other files, and for broken ones."""
+    try:
+        if content.startswith(_PNG_SIGNATURE):
+            return _bare_png(content)
+        if content.startswith(b"\xff\xd8"):
+            return _bare_jpeg(content)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _content(file: Any) -> bytes:
+    if hasattr(file, "read"):
+        return file.read()
+    with open(file, "rb") as handle:
+        return handle.read()
+
+
+def _bare_png(content: bytes) -> bytes:
+    parts, place = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    while place < len(content):
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        end = place + 12 + length
+        if kind in _PNG_PIXELS:
+            parts.append(content[place:end])
+        place = end
+    return b"".join(parts)
+
+
+def _bare_jpeg(content: bytes) -> bytes:
+    """Without the application segments and comments, but for Adobe's, which says how colours are coded."""
+    parts, place = [b"\xff\xd8"], 2
+    while content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker == 0xFF:  # fill bytes
+            place += 1
+            continue
+        if marker == 0xDA:  # the scan: all that follows is pixels
+            break
+        end = place + 2 + struct.unpack(">H", content[place + 2 : place + 4])[0]
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
+            parts.append(content[place:end])
+        place = end
+    return b"".join([*parts, content[place:]])

@@ -1,0 +1,57 @@
+"""Groups of images that belong together, such as those of one patient or scene: from a table or from their names."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.source import require
+
+
+def groups_of(origins: Sequence[str], table: str | None, pattern: str | None) -> np.ndarray:
+    """The group of each image, int32 (N,), numbered by first appearance; without table and pattern, each is its own.
+
+    table: a CSV file whose first two columns are an image's name and its group. pattern: a regular expression that is
+    searched for in the name: its first parenthesis, or all that it matches, is the group. Raises InputError for an
+    image that has none.
+    """
+    if table is None and pattern is None:
+        return np.arange(len(origins), dtype=np.int32)
+    names = _from_table(origins, Path(table)) if table is not None else _from_pattern(origins, pattern or "")
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int32)
+
+
+def _from_pattern(origins: Sequence[str], pattern: str) -> list[str]:
+    names = []
+    for origin in origins:
+        if (match := re.search(pattern, origin)) is None:
+            raise InputError(f"group_pattern: {pattern!r} matches nothing in {origin!r}; correct it")
+        names.append((match.group(1) or "") if match.re.groups else match.group())
+    return names
+
+
+def _from_table(origins: Sequence[str], path: Path) -> list[str]:
+    require(path, "the table of groups")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as handle:
+            table = {row[0]: row[1] for row in csv.reader(handle) if len(row) >= 2}
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8 with commas") from cause
+    names = [_lookup(table, origin) for origin in origins]
+    missing = [origin for origin, name in zip(origins, names, strict=True) if name is None]
+    if missing:
+        raise InputError(
+            f"{path}: names no group of {missing[0]} ({len(missing)} of {len(origins)} images are missing); expected "
+            "rows of an image's path and its group"
+        )
+    return [name for name in names if name is not None]
+
+
+def _lookup(table: dict[str, str], origin: str) -> str | None:
+    """By the whole path, by the file's name, and by that without its suffix."""
+    path, name = origin.removeprefix("held-out/"), origin.rsplit("/", 1)[-1]
+    return next((table[key] for key in (path, name, name.rsplit(".", 1)[0]) if key in table), None)

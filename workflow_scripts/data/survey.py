@@ -1,0 +1,86 @@
+"""A look at a source before it is packed: the background that shows its transparent images, and its range of values."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.decoding import BACKGROUNDS, LARGEST, is_transparent
+from workflow_scripts.data.source import Source
+
+LOOKED_AT = 256  # images, at even places, that decide on the background
+SHOWS = 24  # levels, 0..255, between what is visible and its background
+SIDE = 64  # px, to which images are scaled down for it
+
+
+def background_of(source: Source, wanted: str, threads: int = 1) -> str:
+    """The name of the background: `wanted`, or for `auto` the one before which most transparent images show.
+
+    Of equals, black comes before white, and white before grey.
+    """
+    if wanted != "auto":
+        return wanted
+    if source.block is not None:
+        return "black"
+    places = np.unique(np.linspace(0, source.count - 1, min(source.count, LOOKED_AT)).astype(int))
+    contrasts = [contrast for contrast in _read_each(source, places, contrast_of, threads) if contrast is not None]
+    if not contrasts:
+        return "black"
+    hidden = (np.array(contrasts) < SHOWS).sum(axis=0)
+    return list(BACKGROUNDS)[int(hidden.argmin())]
+
+
+def contrast_of(image: Image.Image) -> list[float] | None:
+    """Mean distance in levels of the visible parts from each of BACKGROUNDS; None for an image without transparency."""
+    if not is_transparent(image):
+        return None
+    small = image.convert("RGBA")
+    small.thumbnail((SIDE, SIDE))
+    pixels = np.asarray(small, dtype=np.float64)
+    alpha = pixels[..., 3]
+    if alpha.min() >= 250 or alpha.max() <= 5:  # all of it is there, or none
+        return None
+    light = pixels[..., :3] @ [0.299, 0.587, 0.114]
+    return [float((np.abs(light - level) * alpha).sum() / alpha.sum()) for level in BACKGROUNDS.values()]
+
+
+def range_of(source: Source, wanted: str | Sequence[float], threads: int = 1) -> tuple[float, float] | None:
+    """The values that become 0 and 255: as given, or for `set` the smallest and largest of all; None: by the type."""
+    if not isinstance(wanted, str):
+        return float(wanted[0]), float(wanted[1])
+    if wanted == "type" or source.block is not None:
+        return None
+    extremes = [pair for pair in _read_each(source, np.arange(source.count), extremes_of, threads) if pair is not None]
+    if not extremes:
+        raise InputError(f"{source.name}: none of its {source.count} images can be read")
+    low, high = min(pair[0] for pair in extremes), max(pair[1] for pair in extremes)
+    return low, max(high, low + 1e-6)
+
+
+def extremes_of(image: Image.Image) -> tuple[float, float] | None:
+    """The smallest and largest value of an image, of its colours only."""
+    if image.mode in ("P", "1") or is_transparent(image):
+        image = image.convert("RGBA")
+    values = np.asarray(image)
+    values = values[..., :3] if values.ndim == 3 else values
+    return (float(np.nanmin(values)), float(np.nanmax(values))) if values.size else None
+
+
+def _read_each(source: Source, places: np.ndarray, look: Callable[[Image.Image], Any], threads: int) -> list[Any]:
+    """What `look` says of each image; None for those that cannot be read, which packing names."""
+
+    def read(i: int) -> Any:
+        try:
+            image, _ = source.read(int(i))
+            with image:
+                return look(image) if image.width * image.height <= LARGEST else None
+        except MemoryError:
+            raise
+        except Exception:
+            return None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(read, places))
