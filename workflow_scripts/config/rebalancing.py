@@ -33,7 +33,8 @@ class GivenCounts(Model):
 
     profile: Literal["counts"] = Field(description="how the counts fall")
     counts: Annotated[dict[Text, Annotated[int, Field(ge=1, le=MOST)]], Field(min_length=2)] = Field(
-        examples=[{"owl": 500, "wren": 12}], description="images of each class, by name; classes that are not named are left out of the study"
+        examples=[{"owl": 500, "wren": 12}],
+        description="images of each class, by name; classes not named are left out",
     )
 
 
