@@ -50,12 +50,12 @@ RUNS = [
     for size in chosen["sizes"]
     for seed in REPLICATION["seeds"]
 ]
-PAIRS = [{key: run[key] for key in ("space", "generator", "dataset")} for run in RUNS]
 FIRST_SEED = REPLICATION["seeds"][0]
 FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
 NEIGHBOURS = REPLICATION["neighbours"]
 SHARDS = REPLICATION["shards"]
 EACH_SPACE = REPLICATION["spaces"]
+SIZES = lookup(dpath="replication/datasets/{dataset}/sizes", within=config)  # of a job's data set
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 

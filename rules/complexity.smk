@@ -8,15 +8,13 @@ rule estimate_dimension:
         images=rules.pack_images.output.images,
         order=rules.draw_subsets.output.order,
     output:
-        "results/complexity/{dataset}/size-{size}/seed-{seed}.json",
+        "results/complexity/<subset>.json",
     log:
-        "results/logs/estimate_dimension/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/estimate_dimension/<subset>.log",
     benchmark:
-        "results/benchmarks/estimate_dimension/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/estimate_dimension/<subset>.tsv"
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     params:
         settings=lookup(dpath="complexity", within=config),
     script:
@@ -26,21 +24,19 @@ rule estimate_dimension:
 rule estimate_curve:
     input:
         images=rules.pack_images.output.images,
-        order="results/subsets/{dataset}/seed-" f"{FIRST_SEED}/order.npy",
+        order=f"results/subsets/{{dataset}}/seed-{FIRST_SEED}/order.npy",
     output:
         "results/complexity/{dataset}/curve.json",
     log:
-        "results/logs/estimate_curve/{dataset}.log",
+        "<logs>/estimate_curve/{dataset}.log",
     benchmark:
-        "results/benchmarks/estimate_curve/{dataset}.tsv"
+        "<benchmarks>/estimate_curve/{dataset}.tsv"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     params:
         settings=lookup(dpath="complexity", within=config),
-        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+        sizes=SIZES,
     script:
         "../workflow_scripts/complexity/estimate_curve.py"
 
@@ -49,18 +45,11 @@ rule plot_curve:
     input:
         rules.estimate_curve.output,
     output:
-        svg=report(
-            "results/figures/dimension/{dataset}.svg",
-            caption="../report/dimension.rst",
-            category="Replication",
-            labels={"figure": "intrinsic dimension", "data set": "{dataset}"},
-        ),
-        png="results/figures/dimension/{dataset}.png",
-        csv="results/figures/dimension/{dataset}.csv",
+        **figure("dimension/{dataset}", "Replication", "intrinsic dimension"),
     log:
-        "results/logs/plot_curve/{dataset}.log",
+        "<logs>/plot_curve/{dataset}.log",
     benchmark:
-        "results/benchmarks/plot_curve/{dataset}.tsv"
+        "<benchmarks>/plot_curve/{dataset}.tsv"
     params:
         neighbours=lookup(dpath="complexity/neighbours", within=config),
     script:

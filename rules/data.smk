@@ -11,10 +11,10 @@ rule pack_images:
         labels="results/data/{dataset}/labels.parquet",
         manifest="results/data/{dataset}/manifest.json",
     log:
-        "results/logs/pack_images/{dataset}.log",
-        problems="results/logs/pack_images/{dataset}.problems.txt",
+        "<logs>/pack_images/{dataset}.log",
+        problems="<logs>/pack_images/{dataset}.problems.txt",
     benchmark:
-        "results/benchmarks/pack_images/{dataset}.tsv"
+        "<benchmarks>/pack_images/{dataset}.tsv"
     threads: 2
     resources:
         mem_mb=2000,
@@ -25,6 +25,9 @@ rule pack_images:
         "../workflow_scripts/data/pack_images.py"
 
 
+IMAGE_SET = dict(rules.pack_images.output.items())
+
+
 rule draw_subsets:
     input:
         labels=rules.pack_images.output.labels,
@@ -32,9 +35,9 @@ rule draw_subsets:
         order="results/subsets/{dataset}/seed-{seed}/order.npy",
         held_out="results/subsets/{dataset}/seed-{seed}/held_out.npy",
     log:
-        "results/logs/draw_subsets/{dataset}/seed-{seed}.log",
+        "<logs>/draw_subsets/{dataset}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/draw_subsets/{dataset}/seed-{seed}.tsv"
+        "<benchmarks>/draw_subsets/{dataset}/seed-{seed}.tsv"
     params:
         held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
         kind=lookup(dpath="datasets/{dataset}/subsets", within=config),

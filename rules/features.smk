@@ -12,13 +12,11 @@ rule train_simclr:
         network="results/encoders/{space}/{dataset}/network.json",
         curve="results/encoders/{space}/{dataset}/training.csv",
     log:
-        "results/logs/train_simclr/{space}/{dataset}.log",
+        "<logs>/train_simclr/{space}/{dataset}.log",
     benchmark:
-        "results/benchmarks/train_simclr/{space}/{dataset}.tsv"
+        "<benchmarks>/train_simclr/{space}/{dataset}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=720,
-        gpu=1,
+        **on_gpu(minutes=720),
     params:
         space=lookup(dpath="spaces/{space}", within=config),
         checkpoints="results/checkpoints/encoders/{space}/{dataset}",
@@ -33,13 +31,11 @@ rule extract_feature_shard:
     output:
         temp("results/features/{space}/{dataset}/shard-{shard}.npy"),
     log:
-        "results/logs/extract_feature_shard/{space}/{dataset}/{shard}.log",
+        "<logs>/extract_feature_shard/{space}/{dataset}/{shard}.log",
     benchmark:
-        "results/benchmarks/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
+        "<benchmarks>/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=1,
+        **on_gpu(minutes=240, mem_mb=8000),
     params:
         space=lookup(dpath="spaces/{space}", within=config),
         shards=SHARDS,
@@ -56,13 +52,11 @@ rule extract_features:
     output:
         "results/features/{space}/{dataset}/images.npy",
     log:
-        "results/logs/extract_features/{space}/{dataset}.log",
+        "<logs>/extract_features/{space}/{dataset}.log",
     benchmark:
-        "results/benchmarks/extract_features/{space}/{dataset}.tsv"
+        "<benchmarks>/extract_features/{space}/{dataset}.tsv"
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=1,
+        **on_gpu(minutes=240, mem_mb=8000),
     params:
         space=lookup(dpath="spaces/{space}", within=config),
     script:
@@ -73,10 +67,10 @@ use rule extract_features as extract_sample_features with:
     input:
         unpack(weights_of),
         unpack(joint_parts(sample_vectors)),
-        images="results/samples/{generator}/{dataset}/size-{size}/seed-{seed}/images.npy",
+        images="results/samples/<run>/images.npy",
     output:
-        "results/features/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.npy",
+        "results/features/{space}/<run>.npy",
     log:
-        "results/logs/extract_sample_features/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/extract_sample_features/{space}/<run>.log",
     benchmark:
-        "results/benchmarks/extract_sample_features/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/extract_sample_features/{space}/<run>.tsv"

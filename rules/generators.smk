@@ -5,27 +5,23 @@ STAGES["generators"] = __doc__
 
 rule train_generator:
     input:
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
         order=rules.draw_subsets.output.order,
     output:
-        weights="results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/weights.safetensors",
-        network="results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/network.json",
-        curve="results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/training.csv",
-        snapshots="results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/snapshots.npy",
+        weights="results/generators/<run>/weights.safetensors",
+        network="results/generators/<run>/network.json",
+        curve="results/generators/<run>/training.csv",
+        snapshots="results/generators/<run>/snapshots.npy",
     log:
-        "results/logs/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/train_generator/<run>.log",
     benchmark:
-        "results/benchmarks/train_generator/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/train_generator/<run>.tsv"
     resources:
-        mem_mb=4000,
-        runtime=720,
-        gpu=1,
+        **on_gpu(minutes=720),
     params:
         generator=lookup(dpath="generators/{generator}", within=config),
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a resumed job starts from.
-        checkpoints="results/checkpoints/{generator}/{dataset}/size-{size}/seed-{seed}",
+        checkpoints=f"results/checkpoints/{RUN}",
     script:
         "../workflow_scripts/generators/train_generator.py"
 
@@ -35,16 +31,14 @@ rule draw_samples:
         weights=rules.train_generator.output.weights,
         network=rules.train_generator.output.network,
     output:
-        images="results/samples/{generator}/{dataset}/size-{size}/seed-{seed}/images.npy",
-        labels="results/samples/{generator}/{dataset}/size-{size}/seed-{seed}/labels.npy",
+        images="results/samples/<run>/images.npy",
+        labels="results/samples/<run>/labels.npy",
     log:
-        "results/logs/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/draw_samples/<run>.log",
     benchmark:
-        "results/benchmarks/draw_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/draw_samples/<run>.tsv"
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=1,
+        **on_gpu(minutes=60),
     params:
         samples=lookup(dpath="replication/samples", within=config),
     script:
@@ -54,40 +48,18 @@ rule draw_samples:
 rule plot_training:
     input:
         curves=collect(
-            "results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/training.csv",
-            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
-            seed=lookup(dpath="replication/seeds", within=config),
-            allow_missing=True,
+            f"results/generators/{RUN}/training.csv", size=SIZES, seed=REPLICATION["seeds"], allow_missing=True
         ),
-        snapshots=collect(
-            "results/generators/{generator}/{dataset}/size-{size}/seed-{seed}/snapshots.npy",
-            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
-            seed=lookup(dpath="replication/seeds/0", within=config),
-            allow_missing=True,
-        ),
+        snapshots=of_subsets(f"results/generators/{RUN}/snapshots.npy"),
     output:
-        curves=report(
-            "results/figures/training_curves/{generator}/{dataset}.svg",
-            caption="../report/training_curves.rst",
-            category="Training",
-            labels={"generator": "{generator}", "data set": "{dataset}", "figure": "training curves"},
-        ),
-        curves_png="results/figures/training_curves/{generator}/{dataset}.png",
-        curves_csv="results/figures/training_curves/{generator}/{dataset}.csv",
-        snapshots=report(
-            "results/figures/training_samples/{generator}/{dataset}.svg",
-            caption="../report/training_samples.rst",
-            category="Training",
-            labels={"generator": "{generator}", "data set": "{dataset}", "figure": "samples over training"},
-        ),
-        snapshots_png="results/figures/training_samples/{generator}/{dataset}.png",
-        snapshots_csv="results/figures/training_samples/{generator}/{dataset}.csv",
+        **figure("training_curves/{generator}/{dataset}", "Training", "training curves", key="curves"),
+        **figure("training_samples/{generator}/{dataset}", "Training", "samples over training", key="snapshots"),
     log:
-        "results/logs/plot_training/{generator}/{dataset}.log",
+        "<logs>/plot_training/{generator}/{dataset}.log",
     benchmark:
-        "results/benchmarks/plot_training/{generator}/{dataset}.tsv"
+        "<benchmarks>/plot_training/{generator}/{dataset}.tsv"
     params:
-        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+        sizes=SIZES,
         seeds=lookup(dpath="replication/seeds", within=config),
     script:
         "../workflow_scripts/generators/plot_training.py"

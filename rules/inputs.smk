@@ -1,6 +1,51 @@
 """What the rules ask for: the combinations of each study, and functions that choose a job's inputs. No rules."""
 
-from itertools import combinations
+from itertools import combinations, product
+
+# Parts of paths that many rules share: `<run>` in a rule's paths, the constant where a pattern is filled in.
+SUBSET = "{dataset}/size-{size}/seed-{seed}"
+RUN = f"{{generator}}/{SUBSET}"
+CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
+COURSE = "results/distillation/{dataset}/seed-{seed}"
+
+
+pathvars:
+    logs="results/logs",
+    benchmarks="results/benchmarks",
+    subset=SUBSET,
+    run=RUN,
+    cell=CELL,
+    course=COURSE,
+
+
+def each(path, entries, **values):
+    """A path whose wildcards are keys of `entries`, of each of them; and of each combination of further values."""
+    return [
+        path.format(**entry, **dict(zip(values, further))) for entry in entries for further in product(*values.values())
+    ]
+
+
+def on_gpu(minutes, mem_mb=4000):
+    """The resources of a job that computes on a GPU where there is one."""
+    return {"mem_mb": mem_mb, "runtime": minutes, "gpu": 1}
+
+
+def figure(path, category, title, key=""):
+    """The three files of a figure, for a rule's output: the SVG with its place in Snakemake's report, PNG and numbers.
+
+    The caption is named like the figure. A rule with several figures tells their files apart by `key`.
+    """
+    columns = {"generator": "generator", "dataset": "data set", "space": "space", "group": "classes"}
+    labels = {column: f"{{{name}}}" for name, column in columns.items() if f"{{{name}}}" in path}
+    *_, caption = (part for part in Path(path).parts if "{" not in part)
+    svg = report(
+        f"results/figures/{path}.svg",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        labels={"figure": title, **labels},
+    )
+    files = {key or "svg": svg}
+    return files | {f"{key}_{kind}".lstrip("_"): f"results/figures/{path}.{kind}" for kind in ("png", "csv")}
 
 
 def source_files(wildcards):
@@ -44,10 +89,20 @@ def set_vectors(wildcards, space=None):
 def sample_vectors(wildcards, space=None):
     """The vectors of a generator's samples in a space."""
     space = space or wildcards.space
-    run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
+    run = RUN.format(**wildcards)
     if are_packed(space):
         return f"results/samples/{run}/images.npy"
     return f"results/features/{space}/{run}.npy"
+
+
+def in_spaces(path, **values):
+    """A path of every space of the study, in their order."""
+    return collect(path, space=EACH_SPACE, **values, allow_missing=True)
+
+
+def of_subsets(path):
+    """A path of the subset of every size, of the first seed."""
+    return collect(path, size=SIZES, seed=FIRST_SEED, allow_missing=True)
 
 
 def in_each_space(vectors):
@@ -92,21 +147,20 @@ CHOICES = ["random", *(f"classifier-{step + 1}" for step in range(REBALANCING["s
 SYNTHETIC_ARMS = [f"{generator}.{choice}" for generator in REBALANCING["generators"] for choice in CHOICES]
 ARMS = [*BASELINES, *SYNTHETIC_ARMS]
 LEADING_ARM = ARMS[-1]
-FIRST_REBALANCING_SEED = REBALANCING["seeds"][0]
+FIRST_CELL = CELL.replace("{seed}", str(REBALANCING["seeds"][0]))
 REBALANCED = [
     {"dataset": dataset, "group": group, "seed": seed}
     for dataset in REBALANCING["datasets"]
     for group in group_names()
     for seed in REBALANCING["seeds"]
 ]
-CELL = "results/rebalancing/{dataset}/{group}/seed-{seed}"
 
 
 def measured_on(wildcards):
     """What the study found of a data set's own images, if it was made long-tailed or is so: for its advice."""
     if wildcards.dataset not in REBALANCING["datasets"]:
         return {"counts": [], "quality": []}
-    cells = [CELL.format(dataset=wildcards.dataset, group="all", seed=seed) for seed in REBALANCING["seeds"]]
+    cells = collect(CELL, dataset=wildcards.dataset, group="all", seed=REBALANCING["seeds"])
     quality = [f"{cells[0]}/synthetic/{generator}/quality.csv" for generator in REBALANCING["generators"]]
     return {"counts": [f"{cell}/counts.json" for cell in cells], "quality": quality}
 
@@ -134,7 +188,6 @@ def initial_weights(classifier):
 
 
 CHECKPOINTS = DISTILLATION["checkpoints"]  # trained networks of the user's own
-CELL_OF_SEED = "results/distillation/{dataset}/seed-{seed}"
 ALONE = ["alone", "smoothed"]  # students without teachers: plain, and with label smoothing
 
 
@@ -148,10 +201,10 @@ def members(rungs):
 
 
 ENSEMBLES = {ensemble_name(rungs): members(rungs) for rungs in DISTILLATION["ensembles"]}
-TEACHERS = sorted({name for some in ENSEMBLES.values() for name in some})
+TEACHERS = sorted({name for teachers in ENSEMBLES.values() for name in teachers})
 STUDENTS = [f"{ensemble}.{view}" for ensemble in [*ENSEMBLES, *ALONE] for view in DISTILLATION["views"]]
 UNTAUGHT = [f"{kind}.{view}" for kind in ALONE for view in DISTILLATION["views"]]
-PAIRS_OF_TEACHERS = sorted({pair for some in ENSEMBLES.values() for pair in combinations(some, 2)})
+PAIRS_OF_TEACHERS = sorted({pair for teachers in ENSEMBLES.values() for pair in combinations(teachers, 2)})
 DISTILLED = [
     {"dataset": dataset, "seed": seed, "student": student}
     for dataset in DISTILLATION["datasets"]
@@ -164,6 +217,7 @@ AUGMENTATIONS = {
     for name in TEACHERS
     for kind in [name.rsplit("-", 1)[0]]
 }
+FIRST_COURSE = COURSE.replace("{seed}", str(DISTILLATION["seeds"][0]))
 # Kinds of maps are compared where all networks have class activation maps.
 MAPPED = DISTILLATION["datasets"] if DISTILLATION["attention"]["method"] in ("predicted", "class_sum") else []
 RUNGS = sorted({*AUGMENTATIONS.values(), *DISTILLATION["views"]})
@@ -176,7 +230,7 @@ def checkpoint_of(wildcards):
 def teachers_of(wildcards):
     """What a student learns from: its teachers' networks, or their logits on stored views."""
     ensemble = wildcards.student.split(".")[0]
-    folder = f"{CELL_OF_SEED.format(**wildcards)}/teachers"
+    folder = f"{COURSE.format(**wildcards)}/teachers"
     teachers = ENSEMBLES.get(ensemble, [])
     if DISTILLATION["protocol"] == "stored":
         return {"stored": [f"{folder}/{name}/stored_views.npy" for name in teachers]}
@@ -184,3 +238,9 @@ def teachers_of(wildcards):
         "weights": [f"{folder}/{name}/weights.safetensors" for name in teachers],
         "networks": [f"{folder}/{name}/network.json" for name in teachers],
     }
+
+
+def networks_compared(file):
+    """A file of every network whose maps are compared: of students without teachers and of teachers, of every seed."""
+    names = [f"students/{name}" for name in UNTAUGHT] + [f"teachers/{name}" for name in TEACHERS]
+    return collect(f"{COURSE}/{{name}}/{file}", seed=DISTILLATION["seeds"], name=names, allow_missing=True)

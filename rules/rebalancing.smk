@@ -11,21 +11,17 @@ wildcard_constraints:
 
 rule choose_groups:
     input:
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
         similarity="results/similarity/{dataset}.json",
     output:
         "results/rebalancing/{dataset}/groups.json",
     log:
-        "results/logs/choose_groups/{dataset}.log",
+        "<logs>/choose_groups/{dataset}.log",
     benchmark:
-        "results/benchmarks/choose_groups/{dataset}.tsv"
+        "<benchmarks>/choose_groups/{dataset}.tsv"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=1,
+        **on_gpu(minutes=60),
     params:
         groups=lookup(dpath="rebalancing/groups", within=config),
         imbalance=lookup(dpath="rebalancing/imbalance", within=config),
@@ -42,13 +38,13 @@ rule draw_imbalance:
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
     output:
-        subset=f"{CELL}/subset.npy",
-        test=f"{CELL}/test.npy",
-        counts=f"{CELL}/counts.json",
+        subset="<cell>/subset.npy",
+        test="<cell>/test.npy",
+        counts="<cell>/counts.json",
     log:
-        "results/logs/draw_imbalance/{dataset}/{group}/seed-{seed}.log",
+        "<logs>/draw_imbalance/{dataset}/{group}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
+        "<benchmarks>/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
     params:
         imbalance=lookup(dpath="rebalancing/imbalance", within=config),
         budget=lookup(dpath="rebalancing/selection/budget", within=config),
@@ -58,19 +54,17 @@ rule draw_imbalance:
 
 use rule train_generator as train_class_generator with:
     input:
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
         order=rules.draw_imbalance.output.subset,
     output:
-        weights=f"{CELL}/generators/{{generator}}/weights.safetensors",
-        network=f"{CELL}/generators/{{generator}}/network.json",
-        curve=f"{CELL}/generators/{{generator}}/training.csv",
-        snapshots=f"{CELL}/generators/{{generator}}/snapshots.npy",
+        weights="<cell>/generators/{generator}/weights.safetensors",
+        network="<cell>/generators/{generator}/network.json",
+        curve="<cell>/generators/{generator}/training.csv",
+        snapshots="<cell>/generators/{generator}/snapshots.npy",
     log:
-        "results/logs/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.log",
+        "<logs>/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
-        "results/benchmarks/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.tsv"
+        "<benchmarks>/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     params:
         generator=lookup(dpath="generators/{generator}", within=config),
         checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/{generator}",
@@ -82,17 +76,15 @@ rule draw_candidates:
         network=rules.train_class_generator.output.network,
         counts=rules.draw_imbalance.output.counts,
     output:
-        images=f"{CELL}/candidates/{{generator}}/images.npy",
-        labels=f"{CELL}/candidates/{{generator}}/labels.parquet",
-        manifest=f"{CELL}/candidates/{{generator}}/manifest.json",
+        images="<cell>/candidates/{generator}/images.npy",
+        labels="<cell>/candidates/{generator}/labels.parquet",
+        manifest="<cell>/candidates/{generator}/manifest.json",
     log:
-        "results/logs/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
+        "<logs>/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
-        "results/benchmarks/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.tsv"
+        "<benchmarks>/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     script:
         "../workflow_scripts/rebalancing/draw_candidates.py"
 
@@ -105,18 +97,16 @@ rule select_images:
         manifest=rules.draw_candidates.output.manifest,
         counts=rules.draw_imbalance.output.counts,
     output:
-        images=f"{CELL}/synthetic/{{generator}}/{{choice}}/images.npy",
-        labels=f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet",
-        manifest=f"{CELL}/synthetic/{{generator}}/{{choice}}/manifest.json",
-        report=f"{CELL}/synthetic/{{generator}}/{{choice}}/report.csv",
+        images="<cell>/synthetic/{generator}/{choice}/images.npy",
+        labels="<cell>/synthetic/{generator}/{choice}/labels.parquet",
+        manifest="<cell>/synthetic/{generator}/{choice}/manifest.json",
+        report="<cell>/synthetic/{generator}/{choice}/report.csv",
     log:
-        "results/logs/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
+        "<logs>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
     benchmark:
-        "results/benchmarks/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
+        "<benchmarks>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=1,
+        **on_gpu(minutes=60),
     params:
         threshold=lookup(dpath="rebalancing/selection/threshold", within=config),
     script:
@@ -130,20 +120,18 @@ rule measure_synthetic:
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
-        synthetic=collect(f"{CELL}/synthetic/{{generator}}/{{choice}}/images.npy", choice=CHOICES, allow_missing=True),
+        synthetic=collect("<cell>/synthetic/{generator}/{choice}/images.npy", choice=CHOICES, allow_missing=True),
         synthetic_labels=collect(
-            f"{CELL}/synthetic/{{generator}}/{{choice}}/labels.parquet", choice=CHOICES, allow_missing=True
+            "<cell>/synthetic/{generator}/{choice}/labels.parquet", choice=CHOICES, allow_missing=True
         ),
     output:
-        f"{CELL}/synthetic/{{generator}}/quality.csv",
+        "<cell>/synthetic/{generator}/quality.csv",
     log:
-        "results/logs/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
+        "<logs>/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
     benchmark:
-        "results/benchmarks/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.tsv"
+        "<benchmarks>/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=1,
+        **on_gpu(minutes=60),
     params:
         choices=CHOICES,
     script:
@@ -152,26 +140,22 @@ rule measure_synthetic:
 
 rule train_baselines:
     input:
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
         initial=initial_weights(REBALANCING["classifier"]),
     output:
-        weights=expand(f"{CELL}/arms/{{arm}}/weights.safetensors", arm=BASELINES, allow_missing=True),
-        networks=expand(f"{CELL}/arms/{{arm}}/network.json", arm=BASELINES, allow_missing=True),
-        curves=expand(f"{CELL}/arms/{{arm}}/training.csv", arm=BASELINES, allow_missing=True),
-        predictions=expand(f"{CELL}/arms/{{arm}}/predictions.npy", arm=BASELINES, allow_missing=True),
+        weights=expand("<cell>/arms/{arm}/weights.safetensors", arm=BASELINES, allow_missing=True),
+        networks=expand("<cell>/arms/{arm}/network.json", arm=BASELINES, allow_missing=True),
+        curves=expand("<cell>/arms/{arm}/training.csv", arm=BASELINES, allow_missing=True),
+        predictions=expand("<cell>/arms/{arm}/predictions.npy", arm=BASELINES, allow_missing=True),
     log:
-        "results/logs/train_baselines/{dataset}/{group}/seed-{seed}.log",
+        "<logs>/train_baselines/{dataset}/{group}/seed-{seed}.log",
     benchmark:
-        "results/benchmarks/train_baselines/{dataset}/{group}/seed-{seed}.tsv"
+        "<benchmarks>/train_baselines/{dataset}/{group}/seed-{seed}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=720,
-        gpu=1,
+        **on_gpu(minutes=720),
     params:
         arms=BASELINES,
         classifier=lookup(dpath="rebalancing/classifier", within=config),
@@ -183,26 +167,22 @@ rule train_baselines:
 use rule train_baselines as train_arm with:
     input:
         unpack(synthetic_of),
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
         subset=rules.draw_imbalance.output.subset,
         test=rules.draw_imbalance.output.test,
         counts=rules.draw_imbalance.output.counts,
         initial=initial_weights(REBALANCING["classifier"]),
     output:
-        weights=[f"{CELL}/arms/{{arm}}/weights.safetensors"],
-        networks=[f"{CELL}/arms/{{arm}}/network.json"],
-        curves=[f"{CELL}/arms/{{arm}}/training.csv"],
-        predictions=[f"{CELL}/arms/{{arm}}/predictions.npy"],
+        weights=["<cell>/arms/{arm}/weights.safetensors"],
+        networks=["<cell>/arms/{arm}/network.json"],
+        curves=["<cell>/arms/{arm}/training.csv"],
+        predictions=["<cell>/arms/{arm}/predictions.npy"],
     log:
-        "results/logs/train_arm/{dataset}/{group}/seed-{seed}/{arm}.log",
+        "<logs>/train_arm/{dataset}/{group}/seed-{seed}/{arm}.log",
     benchmark:
-        "results/benchmarks/train_arm/{dataset}/{group}/seed-{seed}/{arm}.tsv"
+        "<benchmarks>/train_arm/{dataset}/{group}/seed-{seed}/{arm}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=240,
-        gpu=1,
+        **on_gpu(minutes=240),
     params:
         arms=["{arm}"],
         classifier=lookup(dpath="rebalancing/classifier", within=config),
@@ -211,20 +191,16 @@ use rule train_baselines as train_arm with:
 
 rule collect_rebalancing:
     input:
-        predictions=collect(
-            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/arms/{arm}/predictions.npy",
-            run=REBALANCED,
-            arm=ARMS,
-        ),
-        counts=collect("results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/counts.json", run=REBALANCED),
+        predictions=each(f"{CELL}/arms/{{arm}}/predictions.npy", REBALANCED, arm=ARMS),
+        counts=each(f"{CELL}/counts.json", REBALANCED),
     output:
         table="results/rebalancing/table.csv",
         improvements="results/rebalancing/improvements.csv",
         over_baselines="results/rebalancing/over_baselines.csv",
     log:
-        "results/logs/collect_rebalancing.log",
+        "<logs>/collect_rebalancing.log",
     benchmark:
-        "results/benchmarks/collect_rebalancing.tsv"
+        "<benchmarks>/collect_rebalancing.tsv"
     params:
         runs=REBALANCED,
         arms=ARMS,
@@ -236,30 +212,15 @@ rule collect_rebalancing:
 rule plot_rebalancing:
     input:
         improvements=rules.collect_rebalancing.output.improvements,
-        counts="results/rebalancing/{dataset}/{group}/" f"seed-{FIRST_REBALANCING_SEED}/counts.json",
-        report="results/rebalancing/{dataset}/{group}/"
-        f"seed-{FIRST_REBALANCING_SEED}/synthetic/{LEADING_ARM.replace('.', '/', 1)}/report.csv",
+        counts=f"{FIRST_CELL}/counts.json",
+        report=f"{FIRST_CELL}/synthetic/{LEADING_ARM.replace('.', '/', 1)}/report.csv",
     output:
-        gains=report(
-            "results/figures/rebalancing/{dataset}/{group}/gains.svg",
-            caption="../report/gains.rst",
-            category="Rebalancing",
-            labels={"figure": "gains", "data set": "{dataset}", "classes": "{group}"},
-        ),
-        gains_png="results/figures/rebalancing/{dataset}/{group}/gains.png",
-        gains_csv="results/figures/rebalancing/{dataset}/{group}/gains.csv",
-        counts=report(
-            "results/figures/rebalancing/{dataset}/{group}/counts.svg",
-            caption="../report/counts.rst",
-            category="Rebalancing",
-            labels={"figure": "images of each class", "data set": "{dataset}", "classes": "{group}"},
-        ),
-        counts_png="results/figures/rebalancing/{dataset}/{group}/counts.png",
-        counts_csv="results/figures/rebalancing/{dataset}/{group}/counts.csv",
+        **figure("rebalancing/{dataset}/{group}/gains", "Rebalancing", "gains", key="gains"),
+        **figure("rebalancing/{dataset}/{group}/counts", "Rebalancing", "images of each class", key="counts"),
     log:
-        "results/logs/plot_rebalancing/{dataset}/{group}.log",
+        "<logs>/plot_rebalancing/{dataset}/{group}.log",
     benchmark:
-        "results/benchmarks/plot_rebalancing/{dataset}/{group}.tsv"
+        "<benchmarks>/plot_rebalancing/{dataset}/{group}.tsv"
     params:
         arms=ARMS,
         baselines=BASELINES,
@@ -272,21 +233,14 @@ rule fit_gain_law:
         improvements=rules.collect_rebalancing.output.improvements,
         groups=collect("results/rebalancing/{dataset}/groups.json", dataset=REBALANCING["datasets"]),
     output:
+        **figure("gain_law", "Rebalancing", "gain against class similarity"),
         law="results/gain_law/law.json",
         points="results/gain_law/points.csv",
         curves="results/gain_law/curves.csv",
-        svg=report(
-            "results/figures/gain_law.svg",
-            caption="../report/gain_law.rst",
-            category="Rebalancing",
-            labels={"figure": "gain against class similarity"},
-        ),
-        png="results/figures/gain_law.png",
-        csv="results/figures/gain_law.csv",
     log:
-        "results/logs/fit_gain_law.log",
+        "<logs>/fit_gain_law.log",
     benchmark:
-        "results/benchmarks/fit_gain_law.tsv"
+        "<benchmarks>/fit_gain_law.tsv"
     params:
         datasets=REBALANCING["datasets"],
         arms=SYNTHETIC_ARMS,
@@ -307,9 +261,9 @@ rule give_advice:
         advice="results/advice/{dataset}.json",
         answer="results/advice/{dataset}.md",
     log:
-        "results/logs/give_advice/{dataset}.log",
+        "<logs>/give_advice/{dataset}.log",
     benchmark:
-        "results/benchmarks/give_advice/{dataset}.tsv"
+        "<benchmarks>/give_advice/{dataset}.tsv"
     params:
         generators=REBALANCING["generators"],
     script:
@@ -319,12 +273,8 @@ rule give_advice:
 rule gm_aug_cls:
     input:
         branch(bool(REBALANCED), then=[*rules.collect_rebalancing.output]),
-        collect("results/figures/rebalancing/{run[dataset]}/{run[group]}/gains.svg", run=REBALANCED),
-        collect(
-            "results/rebalancing/{run[dataset]}/{run[group]}/seed-{run[seed]}/synthetic/{generator}/quality.csv",
-            run=REBALANCED,
-            generator=REBALANCING["generators"],
-        ),
+        each("results/figures/rebalancing/{dataset}/{group}/gains.svg", REBALANCED),
+        each(f"{CELL}/synthetic/{{generator}}/quality.csv", REBALANCED, generator=REBALANCING["generators"]),
 
 
 rule gain_law:

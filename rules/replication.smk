@@ -5,7 +5,6 @@ job of its own.
 """
 
 STAGES["replication"] = __doc__
-RUN_IN_SPACE = "{run[space]}/{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
 # Of every seed: whether an image was a training image is asked of the runs of other seeds, too.
 ORDERS = collect("results/subsets/{dataset}/seed-{seed}/order.npy", seed=REPLICATION["seeds"], allow_missing=True)
 ALL_HELD_OUT = collect(
@@ -21,15 +20,13 @@ rule search_shard:
         all_held_out=ALL_HELD_OUT,
         samples=sample_vectors,
     output:
-        temp("results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet"),
+        temp("results/neighbours/{space}/<run>/shard-{shard}.parquet"),
     log:
-        "results/logs/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.log",
+        "<logs>/search_shard/{space}/<run>/{shard}.log",
     benchmark:
-        "results/benchmarks/search_shard/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/{shard}.tsv"
+        "<benchmarks>/search_shard/{space}/<run>/{shard}.tsv"
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     params:
         k=NEIGHBOURS,
         shards=SHARDS,
@@ -43,11 +40,11 @@ use rule search_shard as search_control_shard with:
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
     output:
-        temp("results/controls/{space}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet"),
+        temp("results/controls/{space}/<subset>/shard-{shard}.parquet"),
     log:
-        "results/logs/search_control_shard/{space}/{dataset}/size-{size}/seed-{seed}/{shard}.log",
+        "<logs>/search_control_shard/{space}/<subset>/{shard}.log",
     benchmark:
-        "results/benchmarks/search_control_shard/{space}/{dataset}/size-{size}/seed-{seed}/{shard}.tsv"
+        "<benchmarks>/search_control_shard/{space}/<subset>/{shard}.tsv"
 
 
 rule compare_samples:
@@ -58,36 +55,17 @@ rule compare_samples:
         orders=ORDERS,
         all_held_out=ALL_HELD_OUT,
         samples=in_each_space(sample_vectors),
-        shards=collect(
-            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
-            space=EACH_SPACE,
-            shard=EACH_SHARD,
-            allow_missing=True,
-        ),
+        shards=in_spaces("results/neighbours/{space}/<run>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:
-        neighbours=collect(
-            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
-        membership=collect(
-            "results/membership/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
-        quality=collect(
-            "results/quality/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
+        neighbours=in_spaces("results/neighbours/{space}/<run>.parquet"),
+        membership=in_spaces("results/membership/{space}/<run>.parquet"),
+        quality=in_spaces("results/quality/{space}/<run>.json"),
     log:
-        "results/logs/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/compare_samples/<run>.log",
     benchmark:
-        "results/benchmarks/compare_samples/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/compare_samples/<run>.tsv"
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     params:
         k=NEIGHBOURS,
     script:
@@ -99,31 +77,16 @@ rule find_control_neighbours:
         images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
-        shards=collect(
-            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}/shard-{shard}.parquet",
-            space=EACH_SPACE,
-            shard=EACH_SHARD,
-            allow_missing=True,
-        ),
+        shards=in_spaces("results/controls/{space}/<subset>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:
-        neighbours=collect(
-            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.parquet",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
-        quality=collect(
-            "results/controls/{space}/{dataset}/size-{size}/seed-{seed}.json",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
+        neighbours=in_spaces("results/controls/{space}/<subset>.parquet"),
+        quality=in_spaces("results/controls/{space}/<subset>.json"),
     log:
-        "results/logs/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/find_control_neighbours/<subset>.log",
     benchmark:
-        "results/benchmarks/find_control_neighbours/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/find_control_neighbours/<subset>.tsv"
     resources:
-        mem_mb=4000,
-        runtime=120,
-        gpu=1,
+        **on_gpu(minutes=120),
     params:
         k=NEIGHBOURS,
     script:
@@ -137,15 +100,11 @@ rule measure_replication:
         membership=rules.compare_samples.output.membership,
         labels=rules.pack_images.output.labels,
     output:
-        collect(
-            "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
-            space=EACH_SPACE,
-            allow_missing=True,
-        ),
+        in_spaces("results/replication/{space}/<run>.json"),
     log:
-        "results/logs/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.log",
+        "<logs>/measure_replication/<run>.log",
     benchmark:
-        "results/benchmarks/measure_replication/{generator}/{dataset}/size-{size}/seed-{seed}.tsv"
+        "<benchmarks>/measure_replication/<run>.tsv"
     params:
         thresholds=[thresholds_in(config["spaces"][space], REPLICATION["thresholds"]) for space in EACH_SPACE],
     script:
@@ -154,13 +113,11 @@ rule measure_replication:
 
 rule collect_replication:
     input:
-        measured=collect(f"results/replication/{RUN_IN_SPACE}.json", run=RUNS),
-        quality=collect(f"results/quality/{RUN_IN_SPACE}.json", run=RUNS),
-        membership=collect(f"results/membership/{RUN_IN_SPACE}.parquet", run=RUNS),
-        controls=collect(
-            "results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS
-        ),
-        complexity=collect("results/complexity/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.json", run=RUNS),
+        measured=each(f"results/replication/{{space}}/{RUN}.json", RUNS),
+        quality=each(f"results/quality/{{space}}/{RUN}.json", RUNS),
+        membership=each(f"results/membership/{{space}}/{RUN}.parquet", RUNS),
+        controls=each(f"results/controls/{{space}}/{SUBSET}.json", RUNS),
+        complexity=each(f"results/complexity/{SUBSET}.json", RUNS),
     output:
         table="results/replication/table.csv",
         over_seeds="results/replication/over_seeds.csv",
@@ -168,9 +125,9 @@ rule collect_replication:
         verdicts="results/replication/verdicts.json",
         answer="results/replication/verdicts.md",
     log:
-        "results/logs/collect_replication.log",
+        "<logs>/collect_replication.log",
     benchmark:
-        "results/benchmarks/collect_replication.tsv"
+        "<benchmarks>/collect_replication.tsv"
     params:
         runs=RUNS,
     script:
@@ -181,18 +138,11 @@ rule plot_quality:
     input:
         rules.collect_replication.output.table,
     output:
-        svg=report(
-            "results/figures/quality/{space}.svg",
-            caption="../report/quality.rst",
-            category="Replication",
-            labels={"figure": "image quality", "space": "{space}"},
-        ),
-        png="results/figures/quality/{space}.png",
-        csv="results/figures/quality/{space}.csv",
+        **figure("quality/{space}", "Replication", "image quality"),
     log:
-        "results/logs/plot_quality/{space}.log",
+        "<logs>/plot_quality/{space}.log",
     benchmark:
-        "results/benchmarks/plot_quality/{space}.tsv"
+        "<benchmarks>/plot_quality/{space}.tsv"
     params:
         figure="quality",
     script:
@@ -201,18 +151,11 @@ rule plot_quality:
 
 use rule plot_quality as plot_memorisation with:
     output:
-        svg=report(
-            "results/figures/memorisation/{space}.svg",
-            caption="../report/memorisation.rst",
-            category="Replication",
-            labels={"figure": "measures of memorisation", "space": "{space}"},
-        ),
-        png="results/figures/memorisation/{space}.png",
-        csv="results/figures/memorisation/{space}.csv",
+        **figure("memorisation/{space}", "Replication", "measures of memorisation"),
     log:
-        "results/logs/plot_memorisation/{space}.log",
+        "<logs>/plot_memorisation/{space}.log",
     benchmark:
-        "results/benchmarks/plot_memorisation/{space}.tsv"
+        "<benchmarks>/plot_memorisation/{space}.tsv"
     params:
         figure="memorisation",
 
@@ -220,43 +163,16 @@ use rule plot_quality as plot_memorisation with:
 rule plot_gallery:
     input:
         images=rules.pack_images.output.images,
-        samples=collect(
-            "results/samples/{generator}/{dataset}/size-{size}/seed-{seed}/images.npy",
-            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
-            seed=FIRST_SEED,
-            allow_missing=True,
-        ),
-        neighbours=collect(
-            "results/neighbours/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.parquet",
-            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
-            seed=FIRST_SEED,
-            allow_missing=True,
-        ),
-        measured=collect(
-            "results/replication/{space}/{generator}/{dataset}/size-{size}/seed-{seed}.json",
-            size=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
-            seed=FIRST_SEED,
-            allow_missing=True,
-        ),
+        samples=of_subsets(f"results/samples/{RUN}/images.npy"),
+        neighbours=of_subsets(f"results/neighbours/{{space}}/{RUN}.parquet"),
+        measured=of_subsets(f"results/replication/{{space}}/{RUN}.json"),
     output:
-        svg=report(
-            "results/figures/gallery/{space}/{generator}/{dataset}.svg",
-            caption="../report/gallery.rst",
-            category="Replication",
-            labels={
-                "figure": "nearest pairs",
-                "generator": "{generator}",
-                "data set": "{dataset}",
-                "space": "{space}",
-            },
-        ),
-        png="results/figures/gallery/{space}/{generator}/{dataset}.png",
-        csv="results/figures/gallery/{space}/{generator}/{dataset}.csv",
+        **figure("gallery/{space}/{generator}/{dataset}", "Replication", "nearest pairs"),
     log:
-        "results/logs/plot_gallery/{space}/{generator}/{dataset}.log",
+        "<logs>/plot_gallery/{space}/{generator}/{dataset}.log",
     benchmark:
-        "results/benchmarks/plot_gallery/{space}/{generator}/{dataset}.tsv"
+        "<benchmarks>/plot_gallery/{space}/{generator}/{dataset}.tsv"
     params:
-        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config),
+        sizes=SIZES,
     script:
         "../workflow_scripts/replication/plot_gallery.py"

@@ -20,14 +20,13 @@ if not engine.is_module(workflow):
 
 # The targets whose figures the workflow's report shows.
 TARGETS = ["replication", "similarity", "gm_aug_cls", "gain_law", "advice", "trends", "diagnosis", "published"]
-RUN = "{run[generator]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}"
 
 
 rule save_config:
     output:
         "results/config.yaml",
     log:
-        "results/logs/save_config.log",
+        "<logs>/save_config.log",
     localrule: True
     params:
         config=config,
@@ -48,9 +47,9 @@ rule summarise:
     output:
         "results/summary.md",
     log:
-        "results/logs/summarise.log",
+        "<logs>/summarise.log",
     benchmark:
-        "results/benchmarks/summarise.tsv"
+        "<benchmarks>/summarise.tsv"
     script:
         "../workflow_scripts/report/summarise.py"
 
@@ -63,7 +62,7 @@ rule write_workflow_report:
     output:
         "results/workflow_report.html",
     log:
-        "results/logs/write_workflow_report.log",
+        "<logs>/write_workflow_report.log",
     localrule: True
     handover: True
     # Its job is another run of Snakemake, outside any container.
@@ -86,20 +85,18 @@ rule write_report:
         rules.distillation.input,
         collect("results/similarity/{dataset}.json", dataset=SIMILARITY["datasets"]),
         # Of the first seed: the slider of nearest pairs.
-        collect(f"results/samples/{RUN}/images.npy", run=FIRST_RUNS),
-        collect(f"results/neighbours/{{run[space]}}/{RUN}.parquet", run=FIRST_RUNS),
-        collect(f"results/replication/{{run[space]}}/{RUN}.json", run=FIRST_RUNS),
-        collect(
-            "results/controls/{run[space]}/{run[dataset]}/size-{run[size]}/seed-{run[seed]}.parquet", run=FIRST_RUNS
-        ),
-        collect("results/data/{run[dataset]}/images.npy", run=FIRST_RUNS),
+        each(f"results/samples/{RUN}/images.npy", FIRST_RUNS),
+        each(f"results/neighbours/{{space}}/{RUN}.parquet", FIRST_RUNS),
+        each(f"results/replication/{{space}}/{RUN}.json", FIRST_RUNS),
+        each(f"results/controls/{{space}}/{SUBSET}.parquet", FIRST_RUNS),
+        each("results/data/{dataset}/images.npy", FIRST_RUNS),
         config="results/config.yaml",
     output:
         "results/report.html",
     log:
-        "results/logs/write_report.log",
+        "<logs>/write_report.log",
     benchmark:
-        "results/benchmarks/write_report.tsv"
+        "<benchmarks>/write_report.tsv"
     localrule: True
     resources:
         mem_mb=2000,

@@ -5,20 +5,16 @@ STAGES["similarity"] = __doc__
 
 rule measure_similarity:
     input:
-        images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
-        manifest=rules.pack_images.output.manifest,
+        **IMAGE_SET,
     output:
         "results/similarity/{dataset}.json",
     log:
-        "results/logs/measure_similarity/{dataset}.log",
+        "<logs>/measure_similarity/{dataset}.log",
     benchmark:
-        "results/benchmarks/measure_similarity/{dataset}.tsv"
+        "<benchmarks>/measure_similarity/{dataset}.tsv"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=1,
+        **on_gpu(minutes=60),
     params:
         settings=lookup(dpath="similarity", within=config),
     script:
@@ -30,18 +26,11 @@ rule plot_similarity:
         rules.measure_similarity.output[0],
         manifest=rules.pack_images.output.manifest,
     output:
-        svg=report(
-            "results/figures/similarity/{dataset}.svg",
-            caption="../report/similarity.rst",
-            category="Similarity",
-            labels={"figure": "class similarity", "data set": "{dataset}"},
-        ),
-        png="results/figures/similarity/{dataset}.png",
-        csv="results/figures/similarity/{dataset}.csv",
+        **figure("similarity/{dataset}", "Similarity", "class similarity"),
     log:
-        "results/logs/plot_similarity/{dataset}.log",
+        "<logs>/plot_similarity/{dataset}.log",
     benchmark:
-        "results/benchmarks/plot_similarity/{dataset}.tsv"
+        "<benchmarks>/plot_similarity/{dataset}.tsv"
     script:
         "../workflow_scripts/similarity/plot_similarity.py"
 
