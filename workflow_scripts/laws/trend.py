@@ -34,7 +34,7 @@ class Trend:
         """What the test says."""
         measured = f"{self.runs} run{'s' * (self.runs != 1)} at {self.sizes} size{'s' * (self.sizes != 1)}"
         if np.isnan(self.p_value):
-            return f"{measured} {'are' if self.runs != 1 else 'is'} too few to show whether copying falls: measure 4 sizes, or 3 with 2 seeds"
+            return f"{measured}: too few to show whether copying falls: measure 4 sizes, or 3 with 2 seeds"
         shown = f"permutation test, p = {self.p_value:.2g}" if self.p_value >= 0.001 else "permutation test, p < 0.001"
         if self.falls:
             return f"copying falls as the training set grows ({measured}; {shown})"
