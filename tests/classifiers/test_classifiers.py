@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 from torchvision.transforms.v2 import functional as reference
 
-from workflow_scripts.classifiers.augmentation import _OPERATIONS, View, apply_view, augment, draw_view
+from workflow_scripts.classifiers.augmentation import OPERATIONS, View, apply_view, augment, draw_view
 from workflow_scripts.classifiers.losses import balanced_softmax, class_weights, distillation_loss
 from workflow_scripts.classifiers.networks import Classifier, load_classifier, save_classifier
 from workflow_scripts.classifiers.presets import LADDER, WITHOUT_CLASS_MAPS, ClassifierSettings
@@ -91,28 +91,46 @@ def test_the_cut_out_square_has_its_size_and_place():
     assert (shown[0, 0, 10:14, 2:6] == 0.5).all()
 
 
+def operated(images, names, magnitude):
+    """Each image of the batch after the operation of its name."""
+    operation = torch.tensor([[OPERATIONS.index(name)] for name in names])
+    nothing_else = torch.eye(2, 3).repeat(len(images), 1, 1), torch.zeros(len(images), 3)
+    return apply_view(
+        images, View(nothing_else[0], operation, torch.full((len(images), 1), magnitude), nothing_else[1])
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "other", "magnitude"),
     [
-        ("_brightness", lambda x: reference.adjust_brightness(x, 1.4), 0.4),
-        ("_colour", lambda x: reference.adjust_saturation(x, 0.5), -0.5),
-        ("_stretch", reference.autocontrast, 0.3),
-        ("_solarise", lambda x: reference.solarize(x, 0.7), 0.3),
-        ("_invert", reference.invert, 0.8),
+        ("brightness", lambda x: reference.adjust_brightness(x, 1.4), 0.4),
+        ("contrast", lambda x: reference.adjust_contrast(x, 1.4), 0.4),
+        ("colour", lambda x: reference.adjust_saturation(x, 0.5), -0.5),
+        ("stretch", reference.autocontrast, 0.3),
+        ("solarise", lambda x: reference.solarize(x, 0.7), 0.3),
+        ("posterise", lambda x: (x * 64).floor().clamp(max=63) / 63, 0.4),
+        ("invert", reference.invert, 0.8),
+        ("invert", lambda x: x, 0.2),
+        ("shift_x", lambda x: reference.affine(reference.pad(x, [8] * 4, padding_mode="symmetric"), 0, [-4, 0], 1, [0])[
+            ..., 8:-8, 8:-8], 0.5 / 0.6),
     ],
-)
+)  # fmt: skip
 def test_operations_are_torchvisions(name, other, magnitude):
-    [operation] = [one for one in _OPERATIONS if one.__name__ == name]
     images = random_images()
-    if name == "_colour":  # torchvision weighs the channels; without colour both agree
+    if name in ("colour", "contrast"):  # torchvision weighs the channels; without colour both agree
         images = images[:, :1].expand(-1, 3, -1, -1)
-    shown = operation(images, torch.full((6, 1, 1, 1), magnitude)).clamp(0, 1)
-    torch.testing.assert_close(shown, other(images), atol=2e-4, rtol=0)
+    torch.testing.assert_close(operated(images, [name] * 6, magnitude), other(images), atol=2e-4, rtol=0)
+
+
+def test_images_of_one_batch_go_through_different_operations_each_by_itself():
+    images = random_images(len(OPERATIONS))
+    together = operated(images, OPERATIONS, 0.7)
+    for place, name in enumerate(OPERATIONS):
+        torch.testing.assert_close(together[place : place + 1], operated(images[place : place + 1], [name], 0.7))
 
 
 def test_equalised_values_are_evenly_spread():
-    [equalise] = [one for one in _OPERATIONS if one.__name__ == "_equalise"]
-    shown = equalise(random_images(2, 16, 1) ** 4, torch.zeros(2, 1, 1, 1))
+    shown = operated(random_images(2, 16, 1) ** 4, ["equalise"] * 2, 0.0)
     torch.testing.assert_close(shown.flatten(1).sort().values, torch.linspace(0, 1, 256).expand(2, -1))
 
 

@@ -28,7 +28,7 @@ def test_every_script_of_a_gpu_rule_takes_its_devices_from_the_allocator() -> No
     for script in scripts:
         assert script
         calls = [node.func for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Call)]
-        assert "prepare_torch" in map(ast.unparse, calls), script
+        assert {"device_of_job", "devices_of_job"} & set(map(ast.unparse, calls)), script
 
 
 def test_every_training_on_a_gpu_says_what_lowers_its_memory() -> None:

@@ -16,12 +16,11 @@ from workflow_scripts.generators.biggan import (
     Generator,
     GeneratorBlock,
     SelfAttention,
-    conv,
-    linear,
     orthogonal_gradient,
 )
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings
+from workflow_scripts.generators.spectral import Conv2d, Linear, spectral_norm
 from workflow_scripts.generators.training import train
 from workflow_scripts.training.checkpoints import Checkpoints
 
@@ -58,21 +57,36 @@ def test_the_paper_preset_has_its_published_scale() -> None:
     assert sum(isinstance(block, SelfAttention) for block in generator.blocks) == 1
 
 
-def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
+def normalised(network: nn.Module) -> nn.Module:
+    """The network, ready to compute by itself what it does as a part of a generator or discriminator."""
+    spectral_norm(network)()
+    return network
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_spectral_norm_divides_by_the_largest_singular_value_and_so_do_its_gradients(in_training: bool) -> None:
     torch.manual_seed(0)
-    layer = conv(5, 7, 3)
+    layers = nn.ModuleList([Conv2d(5, 7, 3), Conv2d(5, 7, 3), Linear(45, 7), Linear(4, 2)])
+    for layer in layers:
+        nn.init.normal_(layer.weight)  # orthogonal ones have equal singular values
+    norm = spectral_norm(layers)
     for _ in range(100):  # each training pass makes one power iteration
-        layer(torch.zeros(1, 5, 4, 4))
-    original = layer.parametrizations.weight.original.detach()
-    expected = original / torch.linalg.svdvals(original.flatten(1))[0]
-    torch.testing.assert_close(layer.weight.detach(), expected, rtol=1e-4, atol=1e-5)
+        norm()
+    norm.train(in_training)()
+    for layer in layers:
+        expected = layer.weight / torch.linalg.svdvals(layer.weight.flatten(1))[0]
+        torch.testing.assert_close(layer.normalised, expected, rtol=1e-4, atol=1e-5)
+        weights = torch.randn_like(expected)
+        [gradient] = torch.autograd.grad((expected * weights).sum(), layer.weight)
+        [computed] = torch.autograd.grad((layer.normalised * weights).sum(), layer.weight, retain_graph=True)
+        torch.testing.assert_close(computed, gradient, rtol=1e-3, atol=1e-4)
 
 
 def test_conditional_batch_norm_is_batch_norm_with_the_condition_s_gain_and_bias() -> None:
     torch.manual_seed(0)
-    layer, x, condition = ConditionalBatchNorm(3, 4), torch.randn(5, 3, 6, 6), torch.randn(5, 4)
+    layer, x, condition = normalised(ConditionalBatchNorm(3, 4)), torch.randn(5, 3, 6, 6), torch.randn(5, 4)
     got = layer(x, condition)
-    layer.eval()  # the gains are then read without a further power iteration
+    layer.eval()
     mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
     gain, bias = layer.gain_and_bias(condition)[..., None, None].chunk(2, 1)
     torch.testing.assert_close(got, (x - mean) / (variance + 1e-4).sqrt() * (1 + gain) + bias)
@@ -89,14 +103,15 @@ def halved(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("up", [False, True])
 def test_the_generator_s_block_is_a_bottleneck_with_a_skip_path_that_drops_channels(up: bool) -> None:
     torch.manual_seed(0)
-    block = GeneratorBlock(8, 4, condition=3, bottleneck=2, upsample=up).eval()  # statistics of mean 0 and variance 1
+    block = GeneratorBlock(8, 4, condition=3, bottleneck=2, upsample=up)
+    normalised(block.eval())  # statistics of mean 0 and variance 1
     x, condition = torch.randn(2, 8, 4, 4), torch.randn(2, 3)
     resize = doubled if up else nn.Identity()
     h = x
     for number, (norm, layer) in enumerate(zip(block.norms, block.convs, strict=True)):
         gain, bias = norm.gain_and_bias(condition)[..., None, None].chunk(2, 1)
         h = (h / (1 + 1e-4) ** 0.5 * (1 + gain) + bias).clamp(min=0)
-        h = F.conv2d(resize(h) if number == 1 else h, layer.weight, padding="same")
+        h = F.conv2d(resize(h) if number == 1 else h, layer.normalised, padding="same")
     assert [layer.weight.shape for layer in block.convs] == [(4, 8, 1, 1), (4, 4, 3, 3), (4, 4, 3, 3), (4, 4, 1, 1)]
     torch.testing.assert_close(block(x, condition), h + resize(x[:, :4]), rtol=1e-4, atol=1e-5)
 
@@ -104,21 +119,21 @@ def test_the_generator_s_block_is_a_bottleneck_with_a_skip_path_that_drops_chann
 @pytest.mark.parametrize("down", [False, True])
 def test_the_discriminator_s_block_is_a_bottleneck_with_new_channels_beside_the_skip_path(down: bool) -> None:
     torch.manual_seed(0)
-    block, x = DiscriminatorBlock(4, 8, bottleneck=2, downsample=down).eval(), torch.randn(2, 4, 4, 4)
+    block, x = normalised(DiscriminatorBlock(4, 8, bottleneck=2, downsample=down).eval()), torch.randn(2, 4, 4, 4)
     resize = halved if down else nn.Identity()
     h = x
     for number, layer in enumerate(block.convs):
         h = h.clamp(min=0)
-        h = F.conv2d(resize(h) if number == 3 else h, layer.weight, layer.bias, padding="same")
+        h = F.conv2d(resize(h) if number == 3 else h, layer.normalised, layer.bias, padding="same")
     skip = resize(x)
-    skip = torch.cat([skip, F.conv2d(skip, block.grow.weight, block.grow.bias)], 1)
+    skip = torch.cat([skip, F.conv2d(skip, block.grow.normalised, block.grow.bias)], 1)
     torch.testing.assert_close(block(x), h + skip, rtol=1e-4, atol=1e-5)
 
 
 def test_all_layers_start_orthogonal() -> None:
     torch.manual_seed(0)
-    for layer in (conv(5, 3, 3), linear(6, 4)):
-        rows = layer.parametrizations.weight.original.detach().flatten(1)
+    for layer in (Conv2d(5, 3, 3), Linear(6, 4)):
+        rows = layer.weight.detach().flatten(1)
         torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)))
 
 
@@ -133,7 +148,7 @@ def test_every_block_and_the_discriminator_s_projection_see_the_one_class_embedd
     seen: list[Tensor] = []
     discriminator.to_logit.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     difference = discriminator(x, labels) - discriminator(x, labels.flip(0))
-    embedding = discriminator.embedding.weight
+    embedding = discriminator.embedding.normalised
     torch.testing.assert_close(difference, ((embedding[labels] - embedding[labels.flip(0)]) * seen[0]).sum(1))
 
 
@@ -152,7 +167,7 @@ def test_standing_statistics_are_the_means_over_their_batches() -> None:
 
 def test_self_attention_starts_closed_and_then_is_softmax_attention() -> None:
     torch.manual_seed(0)
-    layer, x = SelfAttention(8).eval(), torch.randn(2, 8, 4, 4)
+    layer, x = normalised(SelfAttention(8).eval()), torch.randn(2, 8, 4, 4)
     torch.testing.assert_close(layer(x), x)
     nn.init.constant_(layer.gate, 0.5)
     query, key, value = layer.query(x).flatten(2), layer.key(x), layer.value(x)

@@ -5,9 +5,17 @@ Each gives its logits by a linear `head` on the mean of its last feature map, wh
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, scaled_dot_product_attention
+from torch.nn.functional import batch_norm, relu, scaled_dot_product_attention
 
 HEADS, PATCHES = 4, 8  # of the vision transformer: attention heads, and patches along a side (at most)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation whose batches its network counts, for all of them in one operation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        statistics = self.running_mean, self.running_var
+        return batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum or 0.0, self.eps)
 
 
 class Block(nn.Module):
@@ -18,10 +26,10 @@ class Block(nn.Module):
         self.first, self.second = (
             nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.Conv2d(out, out, 3, 1, 1, bias=False),
         )  # fmt: skip
-        self.first_norm, self.second_norm = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+        self.first_norm, self.second_norm = BatchNorm(out), BatchNorm(out)
         self.shortcut, self.stride = nn.Sequential(), stride
         if stride > 1 or channels != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), BatchNorm(out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = relu(self.first_norm(self.first(x)))
@@ -42,13 +50,16 @@ class SmallResNet(nn.Module):
     def __init__(self, depth: int, width: int, channels: int, outputs: int) -> None:
         super().__init__()
         blocks = max(1, round((depth - 2) / 6))
-        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), BatchNorm(width), nn.ReLU())
         plan = [(width * 2 ** max(stage - (i == 0), 0), width * 2**stage, 2 if stage and i == 0 else 1)
                 for stage in range(3) for i in range(blocks)]  # fmt: skip
         self.stages = nn.Sequential(*(Block(*sizes) for sizes in plan))
         self.head = nn.Linear(4 * width, outputs)
+        self.norms = tuple(module for module in self.modules() if isinstance(module, BatchNorm))
 
     def features(self, x: Tensor) -> Tensor:
+        if self.training:
+            torch._foreach_add_([norm.get_buffer("num_batches_tracked") for norm in self.norms], 1)
         return self.stages(self.stem(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The ladder of augmentations, as batched operations on the device: each image of a batch goes its own way.
 
-A view is drawn first and applied after, so that it can be kept, and that two networks can be shown the same crop. The
+A view is drawn first and applied after, so that it can be kept, and that two networks can be shown the same crop. It
+is drawn on the CPU, so that a GPU need not be waited for to learn which images an operation falls to. The
 rungs follow Guo et al. (2024): `weak` is a random crop scaled up, a mirror image, and a rotation of up to 15 degrees;
 `strong` the crop and the mirror image, two random operations as in AutoAugment's CIFAR-10 policy, and a cut-out square
 of 16 in 224 px; `stronger` has three operations of full strength and a square of a quarter of the side.
@@ -8,26 +9,34 @@ of 16 in 224 px; `stronger` has three operations of full strength and a square o
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, pad
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from workflow_scripts.classifiers.presets import Rung
+from workflow_scripts.core.devices import to_device
 
 ROTATION = 15.0  # degrees
 RATIO = 4 / 3  # most elongated crop
 CUT_OUT = {"none": 0.0, "weak": 0.0, "strong": 16 / 224, "stronger": 1 / 4}  # of the side
-OPERATIONS = {"none": 0, "weak": 0, "strong": 2, "stronger": 3}  # for each image
+OPERATIONS = (
+    "brightness", "contrast", "colour", "sharpness", "posterise", "solarise", "stretch", "equalise", "invert",
+    "shear_x", "shear_y", "shift_x", "shift_y",
+)  # fmt: skip
+DRAWN = {"none": 0, "weak": 0, "strong": 2, "stronger": 3}  # operations for each image
 STRENGTH = {"none": 0.0, "weak": 0.0, "strong": 0.6, "stronger": 1.0}  # largest magnitude, of 1
+# What a geometric operation adds to the matrix from view to image: row, column, factor of the magnitude.
+MOVES = {"shear_x": (0, 1, 0.3), "shear_y": (1, 0, 0.3), "shift_x": (0, 2, 0.6), "shift_y": (1, 2, 0.6)}
 
 
 @dataclass(frozen=True)
 class View:
-    """How each image of a batch is shown.
+    """How each image of a batch is shown; all on the CPU.
 
     affine: (B, 2, 3) from places in the view to places in the image, both in -1..1. operation: (B, K) int64, places in
-    the list of operations. magnitude: (B, K) in -1..1. cut_out: (B, 3) centre (x, y) and half side, in -1..1.
+    `OPERATIONS`. magnitude: (B, K) in -1..1. cut_out: (B, 3) centre (x, y) and half side, in -1..1.
     """
 
     affine: Tensor
@@ -40,16 +49,16 @@ class View:
         return replace(self, affine=other.affine)
 
     def at(self, rows: Tensor) -> "View":
-        return View(*(getattr(self, one.name)[rows] for one in fields(self)))
+        return View(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def draw_view(rung: Rung, count: int, smallest_crop: float, device: torch.device | str = "cpu") -> View:
+def draw_view(rung: Rung, count: int, smallest_crop: float) -> View:
     """Random views for `count` images, by torch's default generator. smallest_crop: share of the area, 0..1."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.empty(count, *shape, device=device).uniform_(low, high)
+        return torch.empty(count, *shape).uniform_(low, high)
 
-    affine = torch.eye(2, 3, device=device).repeat(count, 1, 1)
+    affine = torch.eye(2, 3).repeat(count, 1, 1)
     if rung != "none":
         area, ratio = uniform(smallest_crop, 1), uniform(-math.log(RATIO), math.log(RATIO)).exp()
         scale = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)
@@ -59,116 +68,142 @@ def draw_view(rung: Rung, count: int, smallest_crop: float, device: torch.device
         flip = torch.stack([mirror, torch.ones_like(mirror)], dim=1)
         affine[:, :, :2] = turn * scale[:, :, None] * flip[:, None]
         affine[:, :, 2] = (1 - scale) * uniform(-1, 1, 2)
-    operations = OPERATIONS[rung]
-    half = torch.full((count, 1), CUT_OUT[rung], device=device)
+    half = torch.full((count, 1), CUT_OUT[rung])
     return View(
         affine,
-        torch.randint(0, len(_OPERATIONS), (count, operations), device=device),
-        uniform(-STRENGTH[rung], STRENGTH[rung], operations),
+        torch.randint(0, len(OPERATIONS), (count, DRAWN[rung])),
+        uniform(-STRENGTH[rung], STRENGTH[rung], DRAWN[rung]),
         torch.cat([uniform(-1, 1, 2), half], dim=1),
     )
 
 
 def apply_view(images: Tensor, view: View) -> Tensor:
-    """Images float (B, C, H, W) in 0..1, as the view shows them; same shape and range."""
-    identity = torch.eye(2, 3, device=images.device)
-    if not torch.equal(view.affine, identity.expand_as(view.affine)):
-        grid = affine_grid(view.affine.to(images.dtype), list(images.shape), align_corners=False)
-        images = grid_sample(images, grid, "bilinear", "reflection", False).clamp(0, 1)
-    for chosen, magnitude in zip(view.operation.T, view.magnitude.T, strict=True):
-        shown = images.clone()
-        for place, operation in enumerate(_OPERATIONS):
-            rows = (chosen == place).nonzero()[:, 0]
-            if len(rows):
-                shown[rows] = operation(images[rows], magnitude[rows, None, None, None]).clamp(0, 1)
-        images = shown
+    """Images float (B, C, H, W) in 0..1 on any device, as the view shows them; same shape and range."""
+    if not torch.equal(view.affine, torch.eye(2, 3).expand_as(view.affine)):
+        images = _warp(images, to_device(view.affine, images.device)).clamp(0, 1)
+    place = torch.arange(len(images))  # of each image in the batch, which every round sorts by operation
+    for operation, magnitude in zip(view.operation.T, view.magnitude.T, strict=True):
+        order = ORDER[operation].argsort(stable=True)
+        counts = ORDER[operation].bincount(minlength=len(OPERATIONS)).tolist()
+        images = images[to_device(place[order], images.device)]
+        images = _operate(images, counts, magnitude[order]).clamp(0, 1)
+        place = order.argsort()
+    if view.operation.shape[1]:
+        images = images[to_device(place, images.device)]
     if view.cut_out[:, 2].any():
         height, width = images.shape[2:]
-        y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
-        x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
         centre_x, centre_y, half = view.cut_out.T[:, :, None]
-        inside = ((x - centre_x).abs() < half)[:, None, :] & ((y - centre_y).abs() < half)[:, :, None]
-        images = images.masked_fill(inside[:, None], 0.5)
+        rows = (((torch.arange(height) * 2 + 1) / height - 1) - centre_y).abs() < half
+        columns = (((torch.arange(width) * 2 + 1) / width - 1) - centre_x).abs() < half
+        inside = to_device(torch.cat([rows, columns], dim=1), images.device)
+        mask = inside[:, None, :height, None] & inside[:, None, None, height:]
+        images = images.masked_fill(mask, 0.5)
     return images
 
 
 def augment(images: Tensor, rung: Rung, smallest_crop: float) -> Tensor:
     """A fresh random view of each image, float (B, C, H, W) in 0..1."""
-    return images if rung == "none" else apply_view(images, draw_view(rung, len(images), smallest_crop, images.device))
+    return images if rung == "none" else apply_view(images, draw_view(rung, len(images), smallest_crop))
 
 
-def _blend(images: Tensor, other: Tensor, magnitude: Tensor) -> Tensor:
-    """From `other` (magnitude -1) over the image (0) to its opposite (1)."""
-    return other + (images - other) * (1 + magnitude)
+# Each group of operations is one computation, on images that lie side by side.
+GROUPS = (
+    ("brightness", "contrast", "colour", "sharpness"), ("posterise",), ("solarise", "invert"), ("stretch",),
+    ("equalise",), tuple(MOVES),
+)  # fmt: skip
+SORTED = [name for group in GROUPS for name in group]
+ORDER = torch.tensor([SORTED.index(name) for name in OPERATIONS])  # an operation's place among the sorted
 
 
-def _brightness(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images, torch.zeros_like(images), magnitude)
+def _operate(images: Tensor, counts: list[int], magnitude: Tensor) -> Tensor:
+    """Images (B, C, H, W), sorted by operation, each after its own. counts: images of each operation in `SORTED`."""
+    of = dict(zip(SORTED, counts, strict=True))
+    sizes = [sum(of[name] for name in group) for group in GROUPS]
+    # What depends on the magnitudes alone is computed on the CPU, and goes to the device in one copy.
+    magnitudes = dict(zip(SORTED, magnitude.split(counts), strict=True))
+    factor = [_factor(name, share) for name, share in magnitudes.items()]
+    affine = torch.cat([_move(name, magnitudes[name]) for name in MOVES])
+    numbers = to_device(torch.cat([*factor, affine.flatten()]), images.device)
+    factors = numbers[: len(images)].view(-1, 1, 1, 1).split(sizes)
+    parts = images.split(sizes)
+    results = []
+    if sizes[0]:
+        results.append(_blend(parts[0], [of[name] for name in GROUPS[0]], factors[0]))
+    if sizes[1]:
+        highest = factors[1] - 1
+        results.append(torch.minimum((parts[1] * factors[1]).floor(), highest) / highest)
+    if sizes[2]:
+        results.append(torch.where(parts[2] > factors[2], 1 - parts[2], parts[2]))
+    results += [_stretch(parts[3])] * bool(sizes[3]) + [_equalise(parts[4])] * bool(sizes[4])
+    if sizes[5]:
+        results.append(_warp(parts[5], numbers[len(images) :].view(-1, 2, 3)))
+    return torch.cat(results)
 
 
-def _contrast(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images, images.mean((1, 2, 3), keepdim=True), magnitude)
+def _factor(name: str, magnitude: Tensor) -> Tensor:
+    """The number (B,) that the operation takes from its magnitude (B,)."""
+    if name in GROUPS[0]:
+        return 1 + magnitude  # from the other image (0) over the image (1) to its opposite (2)
+    if name == "posterise":
+        return 2 ** (8 - 5 * magnitude.abs()).round()  # levels
+    if name == "solarise":
+        return 1 - magnitude.abs()  # values above are inverted
+    if name == "invert":
+        return torch.where(magnitude > 0.5, -1.0, 2.0)
+    return magnitude
 
 
-def _colour(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images, images.mean(1, keepdim=True), magnitude)
+def _move(name: str, magnitude: Tensor) -> Tensor:
+    """Matrices (B, 2, 3) of a geometric operation."""
+    row, column, factor = MOVES[name]
+    affine = torch.eye(2, 3).repeat(len(magnitude), 1, 1)
+    affine[:, row, column] += factor * magnitude
+    return affine
 
 
-def _sharpness(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images, avg_pool2d(pad(images, (1, 1, 1, 1), "replicate"), 3, 1), magnitude)
+def _blend(images: Tensor, counts: list[int], factor: Tensor) -> Tensor:
+    """Between another image (0) and the image (1), and beyond: black, its mean, its grey, or the blurred image."""
+    dark, flat, colourful, sharp = images.split(counts)
+    others = [
+        torch.zeros_like(dark),
+        flat.mean((1, 2, 3), keepdim=True).expand_as(flat),
+        colourful.mean(1, keepdim=True).expand_as(colourful),
+        _blurred(sharp) if len(sharp) else sharp,
+    ]
+    other = torch.cat([part for part in others if len(part)])
+    return other + (images - other) * factor
 
 
-def _posterise(images: Tensor, magnitude: Tensor) -> Tensor:
-    levels = 2 ** (8 - 5 * magnitude.abs()).round()
-    return (images * levels).floor().clamp(max=levels - 1) / (levels - 1)
+def _blurred(images: Tensor) -> Tensor:
+    """Means over 3 x 3 pixels; the edge is repeated beyond it, by hand as torch's deterministic form takes 20 steps."""
+    images = torch.cat([images[:, :, :1], images, images[:, :, -1:]], dim=2)
+    return avg_pool2d(torch.cat([images[..., :1], images, images[..., -1:]], dim=3), 3, 1)
 
 
-def _solarise(images: Tensor, magnitude: Tensor) -> Tensor:
-    return torch.where(images > 1 - magnitude.abs(), 1 - images, images)
-
-
-def _stretch(images: Tensor, _: Tensor) -> Tensor:
+def _stretch(images: Tensor) -> Tensor:
     """Contrast so that each channel goes from 0 to 1 (AutoContrast)."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return torch.where(high > low, (images - low) / (high - low).clamp(min=1e-6), images)
 
 
-def _equalise(images: Tensor, _: Tensor) -> Tensor:
+def _equalise(images: Tensor) -> Tensor:
     """Each value becomes the share of its channel's values that are no larger; ties share their mean rank."""
-    flat = images.flatten(2)
-    ordered = flat.sort(-1).values.contiguous()
-    below = torch.searchsorted(ordered, flat.contiguous())
-    upto = torch.searchsorted(ordered, flat.contiguous(), right=True)
+    flat = images.flatten(2).contiguous()
+    ordered = flat.sort(-1).values
+    below, upto = torch.searchsorted(ordered, flat), torch.searchsorted(ordered, flat, right=True)
     return ((below + upto - 1) / (2 * max(flat.shape[-1] - 1, 1))).view_as(images)
 
 
-def _invert(images: Tensor, magnitude: Tensor) -> Tensor:
-    return torch.where(magnitude > 0.5, 1 - images, images)
+def _warp(images: Tensor, affine: Tensor) -> Tensor:
+    """Images seen through matrices (B, 2, 3) from places in the view to places in the image; beyond it, mirrored."""
+    count, _, height, width = images.shape
+    places = _places(height, width, images.device).expand(count, -1, -1)
+    grid = (places @ affine.to(images.dtype).transpose(1, 2)).view(count, height, width, 2)
+    return grid_sample(images, grid, "bilinear", "reflection", False)
 
 
-def _shear_x(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _move(images, 0, 1, 0.3 * magnitude)
-
-
-def _shear_y(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _move(images, 1, 0, 0.3 * magnitude)
-
-
-def _shift_x(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _move(images, 0, 2, 0.6 * magnitude)
-
-
-def _shift_y(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _move(images, 1, 2, 0.6 * magnitude)
-
-
-def _move(images: Tensor, row: int, column: int, amount: Tensor) -> Tensor:
-    affine = torch.eye(2, 3, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
-    affine[:, row, column] += amount.view(-1)
-    return grid_sample(images, affine_grid(affine, list(images.shape), False), "bilinear", "reflection", False)
-
-
-_OPERATIONS = (
-    _brightness, _contrast, _colour, _sharpness, _posterise, _solarise, _stretch, _equalise, _invert, _shear_x,
-    _shear_y, _shift_x, _shift_y,
-)  # fmt: skip
+@cache
+def _places(height: int, width: int, device: torch.device) -> Tensor:
+    """The pixels' centres (1, H W, 3) as x, y, 1 with x and y in -1..1."""
+    grid = affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False).view(1, -1, 2)
+    return torch.cat([grid, torch.ones_like(grid[..., :1])], dim=2).to(device)

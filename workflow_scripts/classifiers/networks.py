@@ -16,6 +16,7 @@ from workflow_scripts.classifiers.presets import ClassifierSettings, Rung
 from workflow_scripts.classifiers.torchvision_networks import Torchvision, take_weights, tensors_of
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json
+from workflow_scripts.training.normalisation import channel_statistics
 from workflow_scripts.training.weights import load_weights, save_network
 
 SMALL = 96  # px below which the stem of torchvision's ResNets keeps the resolution, unless the settings say otherwise
@@ -47,9 +48,9 @@ class Classifier(nn.Module):
 
     def normalise_by(self, images: Tensor) -> None:
         """Take mean and standard deviation of images, uint8 (N, H, W, C)."""
-        values = images.flatten(0, 2).double() / 255
-        self.mean.copy_(values.mean(0).view(-1, 1, 1))
-        self.std.copy_(values.std(0).clamp(min=1e-3).view(-1, 1, 1))
+        mean, deviation = channel_statistics(images)
+        self.mean.copy_(mean)
+        self.std.copy_(deviation)
 
     def features(self, x: Tensor) -> Tensor:
         """The last feature map (B, D, h, w)."""

@@ -18,7 +18,8 @@ from workflow_scripts.classifiers.augmentation import View, apply_view, draw_vie
 from workflow_scripts.classifiers.losses import balanced_softmax, class_weights
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import ClassifierSettings
-from workflow_scripts.core.devices import warn_of_emulation
+from workflow_scripts.classifiers.torchvision_networks import Torchvision
+from workflow_scripts.core.devices import in_batches, warn_of_emulation
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.loop import Trainee, run_training
 from workflow_scripts.training.optimisers import eager
@@ -84,13 +85,15 @@ class ClassifierTraining(Trainee):
             classifier.parameters(), settings.learning_rate, settings.momentum,
             weight_decay=settings.weight_decay, nesterov=settings.nesterov and settings.momentum > 0,
         )  # fmt: skip
+        # Several of torchvision's have pools without a deterministic gradient on a GPU.
+        self.deterministic = not isinstance(classifier.body, Torchvision)
         self.predictions: list[Tensor] = []
 
     def step(self, number: int, batches: list[Tensor]) -> Tensor:
         settings, chosen = self.settings, self.rows[batches[0]]
         labels = self.labels[chosen]
         self.classifier.train()
-        view = draw_view(settings.augmentation, len(chosen), settings.smallest_crop, self.device)
+        view = draw_view(settings.augmentation, len(chosen), settings.smallest_crop)
         shown = apply_view(to_float(self.images[chosen]), view)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_at(settings, number)
@@ -153,17 +156,17 @@ def train_classifier(
 def predict(classifier: Classifier, images: np.ndarray | Tensor, view: View | None = None) -> Tensor:
     """Logits float32 (N, classes) on the CPU of images, uint8 (N, H, W, C), as they are or as a view shows them."""
     classifier.eval()
-    device = classifier.mean.device
-    parts = []
+
+    def look(rows: slice) -> Tensor:
+        part = images[rows]
+        part = torch.from_numpy(np.ascontiguousarray(part)) if isinstance(part, np.ndarray) else part
+        shown = to_float(part.to(classifier.mean.device))
+        if view is not None:
+            shown = apply_view(shown, view.at(torch.arange(rows.start, rows.stop)))
+        return classifier(shown).float().cpu()
+
     with torch.inference_mode():
-        for start in range(0, len(images), PREDICTED_AT_ONCE):
-            rows = slice(start, start + PREDICTED_AT_ONCE)
-            part = images[rows]
-            part = torch.from_numpy(np.ascontiguousarray(part)) if isinstance(part, np.ndarray) else part
-            batch = to_float(part.to(device))
-            if view is not None:
-                batch = apply_view(batch, view.at(torch.arange(start, start + len(batch), device=view.affine.device)))
-            parts.append(classifier(batch).float().cpu())
+        parts = list(in_batches(look, len(images), PREDICTED_AT_ONCE))
     return torch.cat(parts) if parts else torch.empty(0, classifier.classes)
 
 

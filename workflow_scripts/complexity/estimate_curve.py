@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.core.progress import progress
@@ -29,7 +29,7 @@ def fitted_line(points: list[dict[str, Any]]) -> dict[str, list[float]]:
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     settings, order = snakemake.params.settings, read_npy(snakemake.input.order)
     first, last = settings["neighbours"]
     sizes = curve_sizes(len(order), last, snakemake.params.sizes)

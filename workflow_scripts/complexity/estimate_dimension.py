@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.data.resolution import shrink
@@ -13,7 +13,7 @@ from workflow_scripts.metrics.dimension import estimate_dimension
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     settings = snakemake.params.settings
     size, seed = int(snakemake.wildcards.size), int(snakemake.wildcards.seed)
     indices = np.sort(read_npy(snakemake.input.order)[:size])

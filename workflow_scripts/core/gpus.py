@@ -118,6 +118,8 @@ def take_devices(
     Fewer are given where fewer are visible, none where there is no GPU. Waits while other jobs hold too many. The
     devices of SLURM, of CUDA_VISIBLE_DEVICES or of the process that started this one are respected.
     """
+    # The driver's order, which is that of `nvidia-smi`; by itself CUDA puts the fastest device first.
+    environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     devices = visible_devices(environment, listed)
     wanted = min(count, len(devices))
     if not devices:

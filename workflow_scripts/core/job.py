@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.errors import InputError, Interrupted, is_out_of_gpu_memory
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.provenance import check_inputs, record_outputs
 
@@ -78,7 +78,7 @@ def _known_cause(error: Exception, rule: str) -> str | None:
         )
     if number in (errno.EROFS, errno.EACCES, errno.EPERM) or "Read-only file system" in text:
         return f"no right to write or read a file ({text}). Correct that, and run the same snakemake command again."
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch itself is not imported here
+    if is_out_of_gpu_memory(error):
         knob = GPU_MEMORY.get(rule, "give the job a GPU of its own")
         return f"out of GPU memory ({text.splitlines()[0]}). Use a larger GPU, or {knob}."
     if isinstance(error, MemoryError):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from workflow_scripts.classifiers.networks import load_classifier
 from workflow_scripts.core import figures
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_text
 from workflow_scripts.core.job import run
 from workflow_scripts.distillation.answers import maps_sentence
@@ -26,7 +26,7 @@ IMAGES = 500
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, params = snakemake.input, snakemake.params
     rows = read_npy(files.validation)
     images = read_npy(files.images)

@@ -12,7 +12,7 @@ import torch
 from workflow_scripts.classifiers.augmentation import draw_view
 from workflow_scripts.classifiers.networks import load_classifier
 from workflow_scripts.classifiers.presets import classifier_settings
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.core.progress import progress
@@ -21,7 +21,7 @@ from workflow_scripts.training.order import step_seed
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, params = snakemake.input, snakemake.params
     images, student = read_npy(files.images), params.student
     validation, training = (np.ascontiguousarray(images[read_npy(path)]) for path in (files.validation, files.training))
@@ -30,7 +30,7 @@ def main(snakemake: Any) -> None:
     views = []
     for number, rung in enumerate(params.rungs):
         torch.manual_seed(step_seed(int(snakemake.wildcards.seed), number))
-        views.append(draw_view(rung, len(validation), smallest_crop, device))
+        views.append(draw_view(rung, len(validation), smallest_crop))
     with progress(len(files.weights), "networks", label="looked") as bar:
         for weights, description in zip(files.weights, files.networks, strict=True):
             network, folder = load_classifier(weights, description, device), Path(weights).parent

@@ -40,7 +40,7 @@ def look_at_all(
     for start in range(0, len(images), BATCH):
         batch = to_float(torch.from_numpy(images[start : start + BATCH]).to(device))
         if view is not None:
-            batch = apply_view(batch, view.at(torch.arange(start, start + len(batch), device=device)))
+            batch = apply_view(batch, view.at(torch.arange(start, start + len(batch))))
         parts.append([part.float().cpu().numpy() for part in look(network, batch, method)])
     return tuple(np.concatenate(kind) for kind in zip(*parts, strict=True))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_column, read_npy, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.core.progress import progress
@@ -20,7 +20,7 @@ from workflow_scripts.distillation.summary import summary
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, params = snakemake.input, snakemake.params
     labels = read_column(files.labels, "label")
     training, validation = labels[read_npy(files.training)], labels[read_npy(files.validation)]

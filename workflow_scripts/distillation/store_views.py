@@ -8,14 +8,14 @@ from safetensors.torch import save_file
 
 from workflow_scripts.classifiers.augmentation import View
 from workflow_scripts.classifiers.networks import load_classifier
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import atomic_path, read_npy, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.distillation.targets import look_at_views, views_to_store
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     teacher = load_classifier(snakemake.input.weights, snakemake.input.network, device)
     images = read_npy(snakemake.input.images)[read_npy(snakemake.input.training)]
     seed = int(snakemake.wildcards.seed)

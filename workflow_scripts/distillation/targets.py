@@ -27,10 +27,12 @@ def fresh_target(teachers: list[Classifier], images: Tensor, design: dict[str, A
         with torch.no_grad():
             for teacher in teachers:
                 settings = teacher.settings
-                shown = draw_view(settings.augmentation, len(indices), settings.smallest_crop, device)
+                shown = draw_view(settings.augmentation, len(indices), settings.smallest_crop)
                 if design["crops"] == "shared":
                     shown = shown.with_crop_of(view)
-                outputs.append(teacher(apply_view(to_float(images[indices]), shown)))
+                batch = apply_view(to_float(images[indices]), shown)
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    outputs.append(teacher(batch).float())
         return _loss(logits, labels, torch.stack(outputs), design)
 
     return loss
@@ -51,7 +53,7 @@ def views_to_store(teacher: Classifier, count: int, views: int, seed: int) -> It
     """Views of the teacher's own rung, each of `count` images; the same for the same seed."""
     for number in range(views):
         torch.manual_seed(step_seed(seed, number))
-        yield draw_view(teacher.settings.augmentation, count, teacher.settings.smallest_crop, teacher.mean.device)
+        yield draw_view(teacher.settings.augmentation, count, teacher.settings.smallest_crop)
 
 
 def look_at_views(teacher: Classifier, images: np.ndarray | Tensor, views: int, seed: int) -> np.ndarray:

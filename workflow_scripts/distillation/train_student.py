@@ -6,7 +6,7 @@ import torch
 
 from workflow_scripts.classifiers.networks import load_classifier
 from workflow_scripts.classifiers.training import Target
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.distillation.runs import open_split, train_and_save
@@ -16,7 +16,7 @@ SMOOTHING = 0.1
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     design, files = snakemake.params.distillation, snakemake.input
     ensemble, view = snakemake.wildcards.student.split(".")
     split = open_split(files, device)

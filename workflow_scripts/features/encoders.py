@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import progress
@@ -91,11 +92,15 @@ def torchvision_encoder(
 
 def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:
     """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite."""
+
+    def look(rows: slice) -> np.ndarray:
+        part = np.ascontiguousarray(images[rows])
+        return encoder(torch.from_numpy(part).to(device)).float().cpu().numpy()
+
     parts = []
     with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
-        for start in range(0, len(images), batch):
-            part = np.ascontiguousarray(images[start : start + batch])
-            parts.append(encoder(torch.from_numpy(part).to(device)).float().cpu().numpy())
+        for part in in_batches(look, len(images), batch):
+            parts.append(part)
             bar.advance(len(part))
     features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
     if not np.isfinite(features).all():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.data.resolution import shrink
@@ -29,7 +29,7 @@ def main(snakemake: Any) -> None:
     if snakemake.wildcards.get("shard"):
         # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
         images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     if space["kind"] == "pixel":
         write_npy(snakemake.output[0], shrink(images, space["resolution"]))
         return

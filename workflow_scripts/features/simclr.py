@@ -15,6 +15,7 @@ from workflow_scripts.core.files import read_json
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.loop import Trainee, run_training
+from workflow_scripts.training.normalisation import channel_statistics
 from workflow_scripts.training.optimisers import eager
 from workflow_scripts.training.order import INITIAL_WEIGHTS, BatchOrder, step_seed
 from workflow_scripts.training.weights import load_weights, save_network
@@ -135,10 +136,9 @@ def train_encoder(
     """
     torch.manual_seed(step_seed(seed, INITIAL_WEIGHTS))
     encoder = Encoder(settings, images.shape[-1]).to(images.device)
-    # float64 sums of integers, so that the order in which a device adds does not matter.
-    values = images.double().div(255).flatten(0, 2)
-    encoder.mean.copy_(values.mean(0).view(-1, 1, 1))
-    encoder.std.copy_(values.std(0).clamp(min=1e-3).view(-1, 1, 1))
+    mean, deviation = channel_statistics(images)
+    encoder.mean.copy_(mean)
+    encoder.std.copy_(deviation)
     order = BatchOrder(len(images), settings.batch, seed)
     curve = run_training(EncoderTraining(encoder, images), order, checkpoints, images.device, on_step)
     return encoder.eval(), curve

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_json, read_npy, write_rows
 from workflow_scripts.core.job import run
 from workflow_scripts.features.presets import simclr_settings
@@ -17,7 +17,7 @@ SEED = 0
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     space = snakemake.params.space
     settings = simclr_settings(space["preset"], space["overrides"])
     digest = read_json(snakemake.input.manifest)["sha256"]

@@ -10,29 +10,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, set_trainable, to_uint8
 from workflow_scripts.generators.presets import BigGANSettings
+from workflow_scripts.generators.spectral import Conv2d, Embedding, Linear, spectral_norm
 from workflow_scripts.training.optimisers import eager
 from workflow_scripts.training.processes import global_randn, sum_over_processes, world_size
-
-
-def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-    nn.init.orthogonal_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return spectral_norm(layer, eps=1e-6)
-
-
-def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Module:
-    layer = nn.Linear(inputs, outputs, bias=bias)
-    nn.init.orthogonal_(layer.weight)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return spectral_norm(layer, eps=1e-6)
 
 
 def widths(settings: BigGANSettings, resolution: int) -> dict[int, int]:
@@ -44,18 +28,24 @@ def widths(settings: BigGANSettings, resolution: int) -> dict[int, int]:
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation whose batch statistics, in training, are those of the whole batch over all processes.
 
-    torch's SyncBatchNorm does the same on CUDA alone. Running statistics are plain means, for `_standing_statistics`,
-    where `shared` is off: there every process sees the whole batch.
+    torch's SyncBatchNorm does the same on CUDA alone. Running statistics are plain means, which only the averaged
+    network has: `standing` counts the batches that have gone into them while `_standing_statistics` takes them.
     """
 
-    shared = True
+    standing: int | None = None
 
     def __init__(self, channels: int, affine: bool = True) -> None:
         super().__init__(channels, eps=1e-4, momentum=None, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        if world_size() == 1 or not (self.training and self.shared):
-            return super().forward(x)
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if self.standing is not None:
+            self.standing += 1
+            mean, variance, share = self.running_mean, self.running_var, 1 / self.standing
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, True, share, self.eps)
+        if world_size() == 1:
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         moments = torch.stack([x.float().mean((0, 2, 3)), x.float().square().mean((0, 2, 3))])
         mean, square = (sum_over_processes(moments) / world_size())[:, :, None, None]
         normed = (x - mean) * torch.rsqrt(square - mean.square() + self.eps)
@@ -69,7 +59,7 @@ class ConditionalBatchNorm(nn.Module):
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
-        self.gain_and_bias = linear(condition, 2 * channels, bias=False)
+        self.gain_and_bias = Linear(condition, 2 * channels, bias=False)
         self.norm = BatchNorm(channels, affine=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -83,10 +73,10 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         narrow = max(1, channels // 8)
-        self.query = conv(channels, narrow, 1)
-        self.key = conv(channels, narrow, 1)
-        self.value = conv(channels, channels // 2, 1)
-        self.out = conv(channels // 2, channels, 1)
+        self.query = Conv2d(channels, narrow, 1)
+        self.key = Conv2d(channels, narrow, 1)
+        self.value = Conv2d(channels, channels // 2, 1)
+        self.out = Conv2d(channels // 2, channels, 1)
         self.gate = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +99,7 @@ class GeneratorBlock(nn.Module):
         # No biases: every path from here to the image leads through a batch normalisation, which takes them out again.
         channels, kernels = (inputs, hidden, hidden, hidden, outputs), (1, 3, 3, 1)
         self.convs = nn.ModuleList(
-            conv(*pair, kernel, bias=False) for pair, kernel in zip(pairwise(channels), kernels, strict=True)
+            Conv2d(*pair, kernel, bias=False) for pair, kernel in zip(pairwise(channels), kernels, strict=True)
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -135,7 +125,7 @@ class Generator(nn.Module):
         self.first = 4, channels[4]
         self.embedding = nn.Embedding(shape.classes, settings.class_embedding) if shape.classes else None
         condition = settings.latent + (settings.class_embedding if shape.classes else 0)
-        self.project = linear(condition, channels[4] * 4 * 4)
+        self.project = Linear(condition, channels[4] * 4 * 4)
         self.blocks = nn.ModuleList()
         for size, width in channels.items():
             if size == settings.attention_at:
@@ -146,10 +136,13 @@ class Generator(nn.Module):
                 up = i == settings.depth - 1
                 self.blocks.append(GeneratorBlock(width, wider if up else width, condition, settings.bottleneck, up))
         self.norm = BatchNorm(width)
-        self.to_image = conv(width, shape.channels, 3)
+        self.to_image = Conv2d(width, shape.channels, 3)
+        self.spectral = spectral_norm(self)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        kind = self.spectral()
         condition = z if self.embedding is None else torch.cat([z, self.condition_weight * self.embedding(labels)], 1)
+        condition = condition.to(kind)
         size, width = self.first
         x = self.project(condition).view(len(z), width, size, size)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -166,9 +159,14 @@ class DiscriminatorBlock(nn.Module):
         hidden = outputs // bottleneck
         self.downsample = downsample
         self.convs = nn.ModuleList(
-            [conv(inputs, hidden, 1), conv(hidden, hidden, 3), conv(hidden, hidden, 3), conv(hidden, outputs, 1)]
+            [
+                Conv2d(inputs, hidden, 1),
+                Conv2d(hidden, hidden, 3),
+                Conv2d(hidden, hidden, 3),
+                Conv2d(hidden, outputs, 1),
+            ]
         )
-        self.grow = conv(inputs, outputs - inputs, 1) if outputs > inputs else None
+        self.grow = Conv2d(inputs, outputs - inputs, 1) if outputs > inputs else None
 
     def forward(self, x: Tensor) -> Tensor:
         h = x
@@ -190,7 +188,7 @@ class Discriminator(nn.Module):
         super().__init__()
         channels = widths(settings, shape.resolution)
         width = channels[shape.resolution]
-        self.from_image = conv(shape.channels, width, 3)
+        self.from_image = Conv2d(shape.channels, width, 3)
         self.blocks = nn.ModuleList()
         for size in sorted(channels, reverse=True)[:-1]:
             if size == settings.attention_at:
@@ -199,11 +197,13 @@ class Discriminator(nn.Module):
                 outputs = channels[size // 2]
                 self.blocks.append(DiscriminatorBlock(width, outputs, settings.bottleneck, downsample=i == 0))
                 width = outputs
-        self.to_logit = linear(width, 1)
-        self.embedding = spectral_norm(nn.Embedding(shape.classes, width), eps=1e-6) if shape.classes else None
+        self.to_logit = Linear(width, 1)
+        self.embedding = Embedding(shape.classes, width) if shape.classes else None
         self.register_buffer("condition_weight", torch.ones(()))
+        self.spectral = spectral_norm(self)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.spectral()
         h = self.from_image(x.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             h = block(h)
@@ -306,7 +306,7 @@ class BigGAN(GenerativeModel):
         ema, batch = self.networks["ema"], self.settings.batch
         norms = [module for module in ema.modules() if isinstance(module, BatchNorm)]
         for norm in norms:
-            norm.shared = False
+            norm.standing = 0
             norm.reset_running_stats()
             norm.train()
         for _ in range(self.settings.standing_batches):
@@ -315,4 +315,6 @@ class BigGAN(GenerativeModel):
             with self.autocast():
                 ema(z, labels[chosen])
         for norm in norms:
+            norm.get_buffer("num_batches_tracked").fill_(self.settings.standing_batches)
+            norm.standing = None
             norm.eval()

@@ -28,8 +28,8 @@ def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:
         out_channels=shape.channels,
         block_out_channels=settings.widths,
         layers_per_block=settings.layers,
-        down_block_types=tuple("AttnDownBlock2D" if one else "DownBlock2D" for one in attentive),
-        up_block_types=tuple("AttnUpBlock2D" if one else "UpBlock2D" for one in reversed(attentive)),
+        down_block_types=tuple("AttnDownBlock2D" if attends else "DownBlock2D" for attends in attentive),
+        up_block_types=tuple("AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attentive)),
         add_attention=bool(settings.attention),
         norm_num_groups=settings.groups,
         dropout=settings.dropout,
@@ -110,10 +110,11 @@ class Diffusion(GenerativeModel):
         """Noise (B, C, H, W) to images in -1..1, step by step."""
         kind = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler}[self.settings.sampler]
         scheduler = kind.from_config(self.noising.config)
-        scheduler.set_timesteps(self.settings.sampling_steps, device=self.device)
-        for level in scheduler.timesteps:
+        # The scheduler's stay on the CPU: it looks at them, which would make a GPU wait.
+        scheduler.set_timesteps(self.settings.sampling_steps)
+        for level, shown in zip(scheduler.timesteps, scheduler.timesteps.to(self.device), strict=True):
             with self.autocast():
-                predicted = self._guided(self.networks["ema"], images, level, labels)
+                predicted = self._guided(self.networks["ema"], images, shown, labels)
             images = scheduler.step(predicted.float(), level, images).prev_sample
         return images
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_json, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.generators.evaluation import labels_as_in
@@ -14,7 +14,7 @@ from workflow_scripts.training.order import SAMPLES, step_seed
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     count, seed = snakemake.params.samples, int(snakemake.wildcards.seed)
     model = load_generator(snakemake.input.weights, snakemake.input.network, device)
     labels = None

@@ -1,5 +1,6 @@
 """How far a generator's samples are from its training set, while it trains."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -24,8 +25,11 @@ def distance_to_training_set(images: Tensor, labels: Tensor, model: GenerativeMo
     """Fréchet distance in pixels between the training images and samples of the averaged network."""
     every = max(1, len(images) // (10 * EVALUATED))
     samples = model.sample(EVALUATED, labels_as_in(labels, EVALUATED) if model.shape.classes else None, seed)
-    size = min(EVALUATED_AT, images.shape[1])
-    real, drawn = (
-        adaptive_avg_pool2d(from_uint8(part), size).flatten(1).cpu().numpy() for part in (images[::every], samples)
-    )
+    real, drawn = (_thumbnails(part, min(EVALUATED_AT, images.shape[1])) for part in (images[::every], samples))
     return frechet_distance(real, drawn, model.device)
+
+
+def _thumbnails(images: Tensor, size: int) -> np.ndarray:
+    """Float32 (N, size * size * C) of images uint8 (N, H, W, C); few at a time are numbers of four bytes."""
+    parts = [adaptive_avg_pool2d(from_uint8(part), size).flatten(1).cpu() for part in images.split(EVALUATED)]
+    return torch.cat(parts).numpy()

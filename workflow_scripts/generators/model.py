@@ -111,8 +111,9 @@ class GenerativeModel(ABC):
         ema = self.networks["ema"]
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1.0 - decay)
-            for mine, theirs in zip(ema.buffers(), source.buffers(), strict=True):
-                mine.copy_(theirs)
+            pairs = [pair for pair in zip(ema.buffers(), source.buffers(), strict=True) if pair[0].is_floating_point()]
+            if pairs:
+                torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:

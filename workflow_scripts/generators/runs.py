@@ -4,7 +4,9 @@ With several devices every process trains on its share of each batch; gradients 
 shared, so that the result is that of one device up to rounding. Results pass through the run's checkpoints.
 """
 
+import shutil
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from workflow_scripts.core.devices import be_deterministic
-from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.errors import InputError, Interrupted, is_out_of_gpu_memory
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
 from workflow_scripts.generators.presets import Settings
@@ -65,10 +67,7 @@ def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, 
 
 
 def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:
-    folder = run.checkpoints.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    meeting_point = folder / "processes"
-    meeting_point.unlink(missing_ok=True)
+    meeting_point = Path(tempfile.mkdtemp()) / "processes"  # on this machine: a shared file system may not lock it
     reasons = mp.get_context("spawn").SimpleQueue()
     context = mp.spawn(_process, (run, devices, meeting_point, reasons), nprocs=len(devices), join=False)
     # Every process stops at the same step once one of them has seen the signal.
@@ -82,7 +81,7 @@ def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:
         raise reasons.get() from None
     finally:
         signal.signal(signal.SIGTERM, before)
-        meeting_point.unlink(missing_ok=True)
+        shutil.rmtree(meeting_point.parent)
 
 
 def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_point: Path, reasons: Any) -> None:
@@ -94,8 +93,9 @@ def _process(index: int, run: TrainingRun, devices: list[torch.device], meeting_
     dist.init_process_group(backend, f"file://{meeting_point.resolve()}", rank=index, world_size=len(devices))
     try:
         _train_on(run, device)
-    except (InputError, Interrupted, torch.OutOfMemoryError) as error:
-        reasons.put(error)  # the job says what they say, and not that a process has failed
+    except Exception as error:
+        if isinstance(error, InputError | Interrupted) or is_out_of_gpu_memory(error):
+            reasons.put(error)  # the job says what they say, and not that a process has failed
         raise
     finally:
         dist.destroy_process_group()

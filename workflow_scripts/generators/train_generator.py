@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import devices_of_job
 from workflow_scripts.core.files import read_json, read_npy, write_npy, write_rows
-from workflow_scripts.core.gpus import requested_gpus
 from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.generators.families import save_generator
@@ -18,7 +17,7 @@ from workflow_scripts.training.checkpoints import Checkpoints
 
 
 def main(snakemake: Any) -> None:
-    devices = prepare_torch(snakemake.threads, requested_gpus(snakemake.resources))
+    devices = devices_of_job(snakemake)
     seed = int(snakemake.wildcards.seed)
     size = int(snakemake.wildcards.get("size", 0)) or None  # without a size the whole order is the subset
     chosen = snakemake.params.generator

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_json
 from workflow_scripts.core.job import run
@@ -42,7 +42,7 @@ def chosen_groups(
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     params, similarity = snakemake.params, read_json(snakemake.input.similarity)
     image_set = open_image_set(*(snakemake.input[key] for key in ("images", "labels", "manifest")))
     known, settings = image_set.manifest["classes"], params.settings

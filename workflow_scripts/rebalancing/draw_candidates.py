@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json
 from workflow_scripts.core.job import run
@@ -15,7 +15,7 @@ from workflow_scripts.training.order import SAMPLES, step_seed
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     wildcards, counts = snakemake.wildcards, read_json(snakemake.input.counts)
     model = load_generator(snakemake.input.weights, snakemake.input.network, device)
     if not model.shape.classes:

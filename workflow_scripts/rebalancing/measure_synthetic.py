@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_column, read_json, read_npy, write_csv
 from workflow_scripts.core.job import run
 from workflow_scripts.metrics.neighbours import nearest_neighbours
@@ -17,7 +17,7 @@ SHARE = 0.01  # of the test images would count as copies at the threshold
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, counts = snakemake.input, read_json(snakemake.input.counts)
     images, labels = read_npy(files.images), read_column(files.labels, "label")
     training, test = images[read_npy(files.subset)], read_npy(files.test)

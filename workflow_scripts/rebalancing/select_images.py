@@ -19,9 +19,9 @@ def main(snakemake: Any) -> None:
     else:
         from workflow_scripts.classifiers.networks import load_classifier
         from workflow_scripts.classifiers.training import predict
-        from workflow_scripts.core.devices import prepare_torch
+        from workflow_scripts.core.devices import device_of_job
 
-        [device] = prepare_torch(snakemake.threads)
+        device = device_of_job(snakemake)
         classifier = load_classifier(files.weights, files.network, device)
         probabilities = predict(classifier, candidates.images).softmax(1).cpu().numpy()
         intended = probabilities[np.arange(len(labels)), labels]

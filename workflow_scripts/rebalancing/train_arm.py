@@ -13,7 +13,7 @@ import torch
 from workflow_scripts.classifiers.networks import save_classifier
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import Remedy, build_classifier, train_classifier
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_column, read_json, read_npy, sha256, write_npy, write_rows
 from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
@@ -28,7 +28,7 @@ COLUMNS = ["step", "loss", "training_accuracy", "accuracy"]
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, counts, params = snakemake.input, read_json(snakemake.input.counts), snakemake.params
     output, seed = snakemake.output, int(snakemake.wildcards.seed)
     settings = classifier_settings(params.classifier["preset"], params.classifier["overrides"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.metrics.quality import compare, frechet_distance, vectors
@@ -19,7 +19,7 @@ from workflow_scripts.replication.search import find_both_ways, membership_rows,
 def main(snakemake: Any) -> None:
     files, results, k = snakemake.input, snakemake.output, snakemake.params.k
     size = int(snakemake.wildcards.size)
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     subset, held_out = np.sort(read_npy(files.order)[:size]), read_npy(files.held_out)
     scored = scored_images([*map(read_npy, files.orders)], [*map(read_npy, files.all_held_out)], size)
     shards = shards_by_space(files.shards, len(files.images))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.metrics.quality import compare_halves, frechet_distance, vectors
@@ -18,7 +18,7 @@ from workflow_scripts.replication.search import find_controls, merge, shards_by_
 
 def main(snakemake: Any) -> None:
     files, results, k = snakemake.input, snakemake.output, snakemake.params.k
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     subset = np.sort(read_npy(files.order)[: int(snakemake.wildcards.size)])
     held_out = read_npy(files.held_out)
     shards = shards_by_space(files.shards, len(files.images))

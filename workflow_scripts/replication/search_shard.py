@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.files import read_npy, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.replication.search import find_both_ways, find_controls, scored_images
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     files, k = snakemake.input, snakemake.params.k
     size, shard = int(snakemake.wildcards.size), (int(snakemake.wildcards.shard), snakemake.params.shards)
     subset = np.sort(read_npy(files.order)[:size])

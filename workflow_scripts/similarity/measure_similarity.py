@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import write_json
 from workflow_scripts.core.job import run
@@ -29,7 +29,7 @@ def as_json(similarity: ClassSimilarity) -> dict[str, Any]:
 
 
 def main(snakemake: Any) -> None:
-    [device] = prepare_torch(snakemake.threads)
+    device = device_of_job(snakemake)
     name, settings = snakemake.wildcards.dataset, snakemake.params.settings
     image_set = open_image_set(*(snakemake.input[key] for key in ("images", "labels", "manifest")))
     classes = image_set.manifest["classes"]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workflow_scripts.core.devices import training_kernels
 from workflow_scripts.core.errors import InputError, Interrupted
 from workflow_scripts.core.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints, all_finite, on_cpu
@@ -33,6 +34,7 @@ class Trainee(ABC):
     loss_names: Sequence[str]
     curve_points: int  # rows of the curve, at even intervals, the last after the last step
     evaluations: Sequence[Evaluation] = ()
+    deterministic: bool = True  # every operation has a deterministic kernel on a GPU, too
     remedy: str  # what to change if training diverges, with the config key
 
     @abstractmethod
@@ -89,7 +91,11 @@ def run_training(
             checkpoints.save(done, state)
 
     mine = slice(rank(), None, world_size())
-    with StopSignal(checkpoints.stop_at) as stop, progress(trainee.steps, "steps", first, "training") as bar:
+    with (
+        training_kernels(trainee.deterministic),
+        StopSignal(checkpoints.stop_at) as stop,
+        progress(trainee.steps, "steps", first, "training") as bar,
+    ):
         for step in range(first, trainee.steps):
             torch.manual_seed(step_seed(order.seed, step))
             numbers = range(step * trainee.batches_per_step, (step + 1) * trainee.batches_per_step)

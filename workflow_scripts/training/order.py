@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workflow_scripts.core.devices import to_device
+
 # Numbers that no training step has, for the other uses of a run's seed.
 INITIAL_WEIGHTS, SAMPLES = 2**32 - 1, 2**32 - 2
 
@@ -34,7 +36,7 @@ class BatchOrder:
         block, place = divmod(number, AT_ONCE)
         if self._uploaded is None or self._uploaded[0] != block:
             indices = torch.from_numpy(self.indices(block * AT_ONCE, AT_ONCE))
-            self._uploaded = block, indices.view(AT_ONCE, self.batch).to(device)
+            self._uploaded = block, to_device(indices.view(AT_ONCE, self.batch), device)
         return self._uploaded[1][place]
 
     def _permutation(self, epoch: int) -> np.ndarray:

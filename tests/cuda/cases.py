@@ -1,0 +1,131 @@
+"""Trainings on a pretended GPU: fresh and resumed, equal to the CPU's, within budgets of launches and without syncs.
+
+`python -m tests.cuda.cases CASE ...` prints a line for each.
+"""
+
+import sys
+import tempfile
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from tests.cuda import pretended  # before torch
+
+import numpy as np  # isort: skip
+import torch  # isort: skip
+
+from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
+from workflow_scripts.classifiers.training import ClassifierTraining, build_classifier, train_classifier
+from workflow_scripts.core.devices import prepare_torch
+from workflow_scripts.features.presets import SimCLRSettings
+from workflow_scripts.features.simclr import train_encoder
+from workflow_scripts.generators import evaluation
+from workflow_scripts.generators.families import build_model
+from workflow_scripts.generators.model import ImageShape
+from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
+from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.training.checkpoints import Checkpoints
+
+CPU = torch.device("cpu")
+RANDOM = np.random.default_rng(0)
+IMAGES, LABELS = RANDOM.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8), np.arange(24) % 3
+FAMILIES: dict[str, Settings] = {
+    "biggan": BigGANSettings(
+        steps=2, batch=8, width=4, depth=1, bottleneck=1, latent=4, attention_at=8, standing_batches=2
+    ),
+    "stylegan2": StyleGAN2Settings(
+        steps=2, batch=8, channels=64, widest=8, latent=4, mapping_depth=1, r1_every=2, path_length_every=2,
+        minibatch_std=2, augment="ada",
+    ),
+    "diffusion": DiffusionSettings(
+        steps=2, batch=8, widths=(8, 16), layers=1, groups=2, attention=(8,), sampling_steps=2
+    ),
+}  # fmt: skip
+# Launches of a step with the preset `small`, and of one at a rung of the ladder.
+BUDGETS = {"biggan": 2500, "stylegan2": 1200, "diffusion": 1500, "weak": 260, "stronger": 350}
+
+
+def generator(device: torch.device, family: str) -> dict[str, torch.Tensor]:
+    """Trained, and taken up again from its last checkpoint, as after several processes or an interruption."""
+    settings = replace(FAMILIES[family], keep="best", evaluations=1, conditional=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrainingRun(settings, IMAGES, LABELS, 3, 0, Checkpoints(Path(folder)))
+        train_run(run, [device])
+        model, record = train_run(run, [device])
+        torch.stack(record.snapshots).numpy()  # what train_generator.py writes
+    return {name: value.detach().cpu() for name, value in model.networks["ema"].named_parameters()}
+
+
+def classifier(device: torch.device, rung: str) -> dict[str, torch.Tensor]:
+    settings = ClassifierSettings(steps=4, batch=8, width=2, augmentation=rung)  # type: ignore[arg-type]
+    images, labels = torch.from_numpy(IMAGES).to(device), torch.from_numpy(LABELS).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            network = build_classifier(settings, images, 3, 0, device)
+            record = train_classifier(network, images, labels, 0, Checkpoints(Path(folder)), (images, labels))
+            torch.stack([labels.cpu(), *record.predictions]).numpy()  # what train_arm.py writes
+    return {name: value.detach().cpu() for name, value in network.named_parameters()}
+
+
+def simclr(device: torch.device, _: str) -> dict[str, torch.Tensor]:
+    images = torch.from_numpy(IMAGES).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            settings = SimCLRSettings(steps=3, batch=8, width=2, projection=4)
+            encoder, _ = train_encoder(images, settings, 0, Checkpoints(Path(folder)))
+    return {name: value.detach().cpu() for name, value in encoder.named_parameters()}
+
+
+def tally(step) -> tuple[int, int]:
+    """Launches and syncs of a second step: the first one fills what is kept."""
+    step()
+    pretended.TALLY.clear()
+    step()
+    return pretended.TALLY["launches"], pretended.TALLY["syncs"]
+
+
+def budget(device: torch.device, name: str) -> tuple[int, int]:
+    if name in PRESETS:
+        model = build_model(replace(PRESETS[name]["small"], batch=2), ImageShape(32, 3), device)
+        batch = torch.zeros(2, 3, 32, 32).to(device), torch.zeros(2, dtype=torch.int64).to(device)
+        return tally(lambda: model.step([batch] * model.batches_per_step))
+    settings = replace(classifier_settings("small", {}), batch=64, width=4, augmentation=name)  # type: ignore[arg-type]
+    images, labels = torch.from_numpy(IMAGES).to(device), torch.from_numpy(LABELS).to(device)
+    training = ClassifierTraining(build_classifier(settings, images, 3, 0, device), images, labels, None, "none", None)
+    chosen = (torch.arange(64) % 24).to(device)
+    return tally(lambda: training.step(0, [chosen]))
+
+
+CASES = {f"generator {family}": (generator, family) for family in FAMILIES}
+CASES |= {f"classifier {rung}": (classifier, rung) for rung in ("weak", "stronger")} | {"simclr": (simclr, "")}
+
+
+def main() -> None:
+    pretended.install()
+    evaluation.EVALUATED = 16
+    [gpu] = prepare_torch(1)
+    assert gpu.type == "cuda"
+    for name in sys.argv[1:]:
+        try:
+            if name.startswith("budget "):
+                kind = name.removeprefix("budget ")
+                launches, syncs = budget(gpu, kind)
+                assert launches <= BUDGETS[kind], f"{launches} launches, at most {BUDGETS[kind]} expected"
+                assert not syncs, f"{syncs} syncs"
+                print(name, "ok", launches, flush=True)
+                continue
+            work, kind = CASES[name]
+            on_gpu, on_cpu = (work(device, kind) for device in (gpu, CPU))
+            for key, value in on_gpu.items():
+                torch.testing.assert_close(value, on_cpu[key], rtol=1e-2, atol=1e-2)
+            print(name, "ok", flush=True)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            words = (str(error).splitlines() or [""])[0]
+            print(
+                name, "FAILED", type(error).__name__, words, f"{Path(where.filename).name}:{where.lineno}", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

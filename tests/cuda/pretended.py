@@ -1,0 +1,179 @@
+# ruff: noqa: E402 - a stub of the driver's library must be loaded before torch is imported
+"""A pretended GPU: tensors that say they are on cuda:0 and compute on the CPU.
+
+They follow a GPU's rules (autograd, autocast, `is_cuda` branches, errors of mixed devices, no NumPy) and count launches
+and syncs. `install()` holds to the end of the process. Needs PyTorch's CUDA build and g++. It cannot show kernels,
+fused attention, the compiler, NCCL or real memory.
+"""
+
+import concurrent.futures
+import ctypes
+import subprocess
+import tempfile
+from collections import Counter
+
+STUB = """extern "C" { signed char pretended = 0;  // what PyTorch's autograd engine asks of a driver
+signed char _ZN3c104cuda12device_countEv() { return pretended; }
+int cuDevicePrimaryCtxGetState(int, unsigned* f, int* a) { *f = *a = 0; return 0; } }"""
+with tempfile.TemporaryDirectory() as _folder:  # under the name of the driver's library
+    _compiler = ["g++", "-x", "c++", "-", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", f"{_folder}/stub.so"]
+    subprocess.run(_compiler, input=STUB, text=True, check=True)
+    _stub = ctypes.CDLL(f"{_folder}/stub.so", ctypes.RTLD_GLOBAL)
+import torch
+import torch.optim.optimizer as optimizers
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+aten, TALLY = torch.ops.aten, Counter()  # launches and syncs so far
+COPIES = {aten._to_copy.default, aten.copy_.default}
+FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
+SYNCS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
+
+
+class Cuda(Tensor):
+    @staticmethod
+    def __new__(cls, elem):
+        t = Tensor._make_wrapper_subclass(
+            cls,
+            elem.shape,
+            strides=elem.stride(),
+            dtype=elem.dtype,
+            storage_offset=elem.storage_offset(),
+            device=torch.device("cuda", 0),
+        )
+        t.elem = elem
+        return t
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return run(func, args, kwargs or {})
+
+    def numpy(self, *_, **__):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    __array__ = numpy
+
+    def tolist(self):
+        TALLY["syncs"] += 1
+        return self.elem.tolist()
+
+    def __deepcopy__(self, memo):
+        new = Cuda(self.elem.clone())
+        new = torch.nn.Parameter(new, self.requires_grad) if getattr(self, "_is_param", False) else new
+        vars(new).update({k: v for k, v in vars(self).items() if k not in ("elem", "_is_param")})
+        return memo.setdefault(id(self), new)
+
+
+def there(device):
+    return device is not None and torch.device(device).type == "cuda"
+
+
+def run(func, args, kwargs):
+    flat, name = tree_flatten((args, kwargs))[0], func._schema.name.split("::")[1]
+    cudas = [x for x in flat if isinstance(x, Cuda)]
+    plain = [x for x in flat if isinstance(x, Tensor) and not isinstance(x, Cuda) and x.ndim]
+    on_gpu = there(kwargs["device"]) if kwargs.get("device") is not None else bool(cudas)
+    if any(isinstance(x, Generator) and x.on_gpu != on_gpu for x in flat):
+        raise RuntimeError(f"{func}: a generator of the other device")
+    if name in ("index", "index_put_", "_unsafe_index") and isinstance(args[0], Cuda):
+        plain = [x for x in plain if x is not args[0] and x.dtype != torch.int64]
+    if cudas and plain and func not in COPIES:
+        raise RuntimeError(f"{func}: expected all tensors on one device, found cuda:0 and cpu")
+    moved = func in COPIES and (bool(plain) or not on_gpu)
+    returns = func._schema.returns
+    is_view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
+    TALLY.update(
+        launches=int(not is_view and name not in FREE),
+        syncs=int(name in SYNCS or (moved and not kwargs.get("non_blocking"))),
+    )
+    if name == "as_strided_":  # strides of axes of one element
+        return args[0]
+
+    def inner(x):
+        return x.elem if isinstance(x, Cuda) else torch.device("cpu") if isinstance(x, torch.device) else x
+
+    out = INSTEAD.get(func, func)(*tree_map(inner, args), **tree_map(inner, kwargs))
+    if func._schema.returns and func._schema.returns[0].alias_info and func._schema.returns[0].alias_info.is_write:
+        given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+        into = [given[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+        return into[0] if len(func._schema.returns) == 1 else tuple(into)
+    return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) else x, out) if on_gpu else out
+
+
+INSTEAD = {
+    aten.cudnn_batch_norm.default: lambda *a: (*aten.native_batch_norm(*a), torch.empty(0, dtype=torch.uint8)),
+    aten.cudnn_batch_norm_backward.default: lambda x, g, w, m, v, sm, sv, eps, _: aten.native_batch_norm_backward(
+        g, x, w, m, v, sm, sv, True, eps, [True] * 3
+    ),
+}
+
+
+class Mode(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        flat = tree_flatten((args, kwargs))[0]
+        ours = any(isinstance(x, (Cuda, Generator)) or (isinstance(x, torch.device) and x.type == "cuda") for x in flat)
+        return run(func, args, kwargs or {}) if ours else func(*args, **(kwargs or {}))
+
+
+class Generator(torch.Generator):
+    def __new__(cls, device="cpu"):
+        generator = super().__new__(cls)
+        generator.on_gpu = there(device)
+        return generator
+
+    def __init__(self, device="cpu"):
+        pass
+
+
+def attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+    return (q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)).softmax(-1).to(v.dtype) @ v
+
+
+def install():
+    torch._C._ensureCUDADeviceGuardSet()
+    ctypes.c_byte.in_dll(_stub, "pretended").value = 127
+    cuda, save, load, tensor, apply = torch.cuda, torch.save, torch.load, torch.tensor, torch.nn.Module._apply
+    Tensor.pin_memory, cuda.get_device_capability = lambda self, *_: self, lambda *_: (9, 0)
+    for name in ("_lazy_init", "synchronize", "manual_seed_all"):
+        setattr(cuda, name, lambda *_, _name=name: None)
+    cuda.is_available, cuda.device_count, cuda.get_device_name = lambda: True, lambda: 1, lambda *_: "pretended"
+    cuda.is_bf16_supported, cuda.is_current_stream_capturing = lambda *_, **__: True, lambda: False
+    torch.Generator, torch.nn.functional.scaled_dot_product_attention = Generator, attention
+    torch.inference_mode = lambda mode=True: torch.set_grad_enabled(not mode and torch.is_grad_enabled())
+    optimizers._foreach_supported_types.append(Cuda)
+
+    def down(state):
+        return tree_map(lambda x: x.elem if isinstance(x, Cuda) else x, state)
+
+    def up(state, device):
+        return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) and there(device) else x, state)
+
+    torch.save = lambda state, *a, **k: save(down(state), *a, **k)
+    torch.load = lambda f, map_location=None, **k: up(load(f, map_location="cpu", **k), map_location)
+    torch.tensor = lambda data, *, device=None, **k: tensor(data, **k).to(device or "cpu")
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+
+    def keep_notes(self, fn, recurse=True):  # a parameter that moves stays the same object
+        noted = {n: vars(p) for n, p in self._parameters.items() if p is not None}
+        done = apply(self, fn, recurse)
+        for n, notes in noted.items():
+            vars(self._parameters[n]).update({k: v for k, v in notes.items() if k not in ("elem", "_is_param")})
+        return done
+
+    torch.nn.Module._apply = keep_notes
+    submit = concurrent.futures.ThreadPoolExecutor.submit
+
+    def in_mode(fn, *a, **k):
+        with Mode():
+            return fn(*a, **k)
+
+    concurrent.futures.ThreadPoolExecutor.submit = lambda self, fn, *a, **k: submit(self, in_mode, fn, *a, **k)
+    torch.autograd.set_multithreading_enabled(False)
+    Mode().__enter__()
