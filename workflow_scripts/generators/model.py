@@ -113,7 +113,7 @@ class GenerativeModel(ABC):
             torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1.0 - decay)
             pairs = [pair for pair in zip(ema.buffers(), source.buffers(), strict=True) if pair[0].is_floating_point()]
             if pairs:
-                torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+                torch._foreach_copy_([mine for mine, _ in pairs], [theirs for _, theirs in pairs])
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:

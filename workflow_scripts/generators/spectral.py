@@ -62,12 +62,12 @@ class SpectralNorm(nn.Module):
             for layers, originals, stack, column, right, sigma in parts:
                 matrices = cast(Tensor, _Divide.apply(stack, column, right, sigma, kind))
                 for layer, original, matrix in zip(layers, originals, matrices.unbind(), strict=True):
-                    layer.normalised = _like(matrix, original)  # type: ignore[assignment]
+                    layer.normalised = _like(matrix, original)
             biases = [layer.get_parameter("bias") for layer in self.shifted]
             if kind != torch.float32 and biases:
-                parts = torch.cat(biases).to(kind).split([len(bias) for bias in biases])
-                for layer, part in zip(self.shifted, parts, strict=True):
-                    layer.shift = part  # type: ignore[assignment]
+                shifts = torch.cat([*biases]).to(kind).split([len(bias) for bias in biases])
+                for layer, shift in zip(self.shifted, shifts, strict=True):
+                    layer.shift = shift
         return kind
 
     def _vectors(self, side: str, numbers: Tensor | None = None) -> list[Tensor]:
@@ -109,7 +109,7 @@ class _Divide(torch.autograd.Function):
         return torch.div(weights, sigma, out=torch.empty_like(weights, dtype=kind))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weights, left, right, sigma = ctx.saved_tensors
         gradient = gradient.float()
         along = torch.bmm(gradient.flatten(1)[:, None], weights.flatten(1)[:, :, None])
@@ -139,7 +139,7 @@ class Conv2d(nn.Conv2d):
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, self.normalised, _bias(self), padding=self.padding)  # type: ignore[arg-type]
+        return nn.functional.conv2d(x, self.normalised, _bias(self), padding=self.padding)
 
 
 class Linear(nn.Linear):
