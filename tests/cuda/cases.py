@@ -9,7 +9,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from tests.cuda import pretended  # before torch
+import tests.cuda.pretended as pretended  # before torch
 
 import numpy as np  # isort: skip
 import torch  # isort: skip
