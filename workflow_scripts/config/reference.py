@@ -75,8 +75,9 @@ def _sections() -> Iterator[str]:
 
     spaces = _alternatives("spaces")
     yield (
-        "## `spaces`\n\nWhere distances between images are measured, by name. `pixel`, `simclr`, `inception` and "
-        "`pixel+inception` are there without being defined; under the same name their settings can be changed.\n"
+        "## `spaces`\n\nWhere distances between images are measured, by name. `pixel`, `perceptual`, `simclr`, "
+        "`inception` and `pixel+inception` are there without being defined; under the same name their settings can be "
+        "changed.\n"
     )
     for tag, node in spaces.items():
         yield from _section(f"### `kind: {tag}`", node["description"], node)

@@ -55,7 +55,8 @@ class Replication(Model):
     spaces: Annotated[list[SpaceName], Field(min_length=1)] = Field(
         ["pixel"],
         examples=[["pixel", "simclr"]],
-        description="where distances are measured: pixel, simclr, inception, pixel+inception, or names under `spaces`",
+        description="where distances are measured: pixel, perceptual, simclr, inception, pixel+inception, or "
+        "names under `spaces`",
     )
     thresholds: Annotated[list[Threshold], Field(min_length=1)] = Field(  # type: ignore[valid-type]
         [{"calibrated": 0.01}, {"rms": 0.1415}],

