@@ -51,6 +51,7 @@ RUNS = [
     for seed in REPLICATION["seeds"]
 ]
 FIRST_SEED = REPLICATION["seeds"][0]
+LEADING_RUNS = [run for run in RUNS if run["space"] == REPLICATION["spaces"][0]]
 FIRST_RUNS = [run for run in RUNS if run["seed"] == FIRST_SEED]
 NEIGHBOURS = REPLICATION["neighbours"]
 SHARDS = REPLICATION["shards"]

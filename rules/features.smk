@@ -74,3 +74,16 @@ use rule extract_features as extract_sample_features with:
         "<logs>/extract_sample_features/{space}/<run>.log",
     benchmark:
         "<benchmarks>/extract_sample_features/{space}/<run>.tsv"
+
+
+use rule extract_features as extract_snapshot_features with:
+    input:
+        unpack(weights_of),
+        unpack(joint_parts(snapshot_vectors)),
+        images="results/generators/<run>/snapshots.npy",
+    output:
+        "results/features/{space}/<run>.snapshots.npy",
+    log:
+        "<logs>/extract_snapshot_features/{space}/<run>.log",
+    benchmark:
+        "<benchmarks>/extract_snapshot_features/{space}/<run>.tsv"

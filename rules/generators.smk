@@ -20,6 +20,7 @@ rule train_generator:
         **on_gpu(minutes=720),
     params:
         generator=lookup(dpath="generators/{generator}", within=config),
+        snapshot_samples=lookup(dpath="replication/snapshot_samples", within=config),
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a resumed job starts from.
         checkpoints=f"results/checkpoints/{RUN}",
     script:

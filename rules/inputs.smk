@@ -105,6 +105,20 @@ def of_subsets(path):
     return collect(path, size=SIZES, seed=FIRST_SEED, allow_missing=True)
 
 
+def snapshot_vectors(wildcards, space=None):
+    """The vectors of the samples that a training kept, all its moments one after the other."""
+    space = space or wildcards.space
+    run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
+    if are_packed(space):
+        return f"results/generators/{run}/snapshots.npy"
+    return f"results/features/{space}/{run}.snapshots.npy"
+
+
+def leading_snapshots(wildcards):
+    """Those vectors in the space that leads figures and laws."""
+    return snapshot_vectors(wildcards, EACH_SPACE[0])
+
+
 def in_each_space(vectors):
     """Input function: those vectors in every space of the study, in their order."""
 

@@ -23,10 +23,40 @@ rule fit_decay:
         "../workflow_scripts/laws/fit_decay.py"
 
 
+rule fit_stopping:
+    input:
+        moments=collect(f"results/moments/{RUN}.csv", run=LEADING_RUNS),
+    output:
+        table="results/laws/stopping.csv",
+        onsets="results/laws/onsets.csv",
+        laws="results/laws/stopping.json",
+        svg=report(
+            "results/figures/stopping.svg",
+            caption="../report/stopping.rst",
+            category="Replication",
+            labels={"figure": "copies over training"},
+        ),
+        png="results/figures/stopping.png",
+        csv="results/figures/stopping.csv",
+    log:
+        "results/logs/fit_stopping.log",
+    benchmark:
+        "results/benchmarks/fit_stopping.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        runs=LEADING_RUNS,
+        wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
+    script:
+        "../workflow_scripts/laws/fit_stopping.py"
+
+
 rule estimate_one_shot:
     input:
         table=rules.collect_replication.output.table,
         curve=rules.estimate_curve.output[0],
+        stopping=rules.fit_stopping.output.laws,
         published=local(ROOT / "resources/published/feng2021_replication.csv"),
     output:
         **figure("one_shot/{dataset}", "Replication", "smallest safe size"),
@@ -70,7 +100,9 @@ rule fit_published:
 
 rule replication:
     input:
-        branch(bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output]),
+        branch(
+            bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output, *rules.fit_stopping.output]
+        ),
         collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=REPLICATION["datasets"]),
         each("results/figures/{kind}/{space}.svg", RUNS, kind=["quality", "memorisation"]),
         each("results/figures/gallery/{space}/{generator}/{dataset}.svg", RUNS),

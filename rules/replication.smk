@@ -55,11 +55,15 @@ rule compare_samples:
         orders=ORDERS,
         all_held_out=ALL_HELD_OUT,
         samples=in_each_space(sample_vectors),
+        snapshots=leading_snapshots,
+        network=rules.train_generator.output.network,
         shards=in_spaces("results/neighbours/{space}/<run>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:
         neighbours=in_spaces("results/neighbours/{space}/<run>.parquet"),
         membership=in_spaces("results/membership/{space}/<run>.parquet"),
         quality=in_spaces("results/quality/{space}/<run>.json"),
+        snapshots="results/snapshots/<run>.parquet",
+        moments="results/snapshots/<run>.csv",
     log:
         "<logs>/compare_samples/<run>.log",
     benchmark:
@@ -99,8 +103,11 @@ rule measure_replication:
         controls=rules.find_control_neighbours.output.neighbours,
         membership=rules.compare_samples.output.membership,
         labels=rules.pack_images.output.labels,
+        snapshots=rules.compare_samples.output.snapshots,
+        moments=rules.compare_samples.output.moments,
     output:
-        in_spaces("results/replication/{space}/<run>.json"),
+        measured=in_spaces("results/replication/{space}/<run>.json"),
+        moments="results/moments/<run>.csv",
     log:
         "<logs>/measure_replication/<run>.log",
     benchmark:

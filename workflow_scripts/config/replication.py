@@ -52,6 +52,9 @@ class Replication(Model):
         [0], examples=[[0, 1]], description="each seed draws its own subsets and trains its own generators"
     )
     samples: int = Field(1024, ge=1, le=MOST, description="images drawn from each generator")
+    snapshot_samples: int = Field(
+        256, ge=16, le=MOST, description="images drawn at each of eight moments of training, to see when copying begins"
+    )
     spaces: Annotated[list[SpaceName], Field(min_length=1)] = Field(
         ["pixel"],
         examples=[["pixel", "simclr"]],

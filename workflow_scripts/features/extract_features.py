@@ -1,6 +1,6 @@
 """Compute the features of an image set, of a part of it, or of samples in one space.
 
-Rules: extract_features, extract_feature_shard, extract_sample_features.
+Rules: extract_features, extract_feature_shard, extract_sample_features, extract_snapshot_features.
 """
 
 from typing import Any
@@ -26,6 +26,7 @@ def main(snakemake: Any) -> None:
         write_npy(snakemake.output[0], np.concatenate([part for path in shards if len(part := read_npy(path))]))
         return
     images = read_npy(snakemake.input.images)
+    images = images.reshape(-1, *images.shape[-3:])  # of snapshots all moments, one after the other
     if snakemake.wildcards.get("shard"):
         # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
         images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]

@@ -11,6 +11,8 @@ from workflow_scripts.core import figures
 from workflow_scripts.core.files import read_csv, read_npy
 from workflow_scripts.core.job import run
 
+SHOWN = 16  # samples of a moment
+
 
 def draw_curves(curves: dict[int, list[pd.DataFrame]]) -> Figure:
     """A row of panels, one for each loss: its mean over intervals of training against images seen, a line for each run.
@@ -42,7 +44,7 @@ def draw_snapshots(snapshots: dict[int, np.ndarray]) -> Figure:
     grid = figure.subplots(len(snapshots), moments, squeeze=False)
     for row, (size, pictures) in zip(grid, snapshots.items(), strict=True):
         for moment, (axes, images) in enumerate(zip(row, pictures, strict=True)):
-            figures.show_image(axes, figures.mosaic(images[:16], columns=4))
+            figures.show_image(axes, figures.mosaic(images[:: max(1, len(images) // SHOWN)][:SHOWN], columns=4))
             if axes.get_subplotspec().is_first_row():
                 axes.set_title(f"{(moment + 1) / moments:.0%} of training", fontsize=8)
         row[0].set_ylabel(f"{size:,} images", fontsize=8)
@@ -62,7 +64,12 @@ def main(snakemake: Any) -> None:
     figures.save_figure(draw_curves(curves), snakemake.output.curves, losses, description)
     snapshots = {size: read_npy(path) for size, path in zip(sizes, snakemake.input.snapshots, strict=True)}
     shown = pd.DataFrame(
-        {"training_set": size, "moment": moment + 1, "of_moments": len(moments), "samples_shown": min(16, len(images))}
+        {
+            "training_set": size,
+            "moment": moment + 1,
+            "of_moments": len(moments),
+            "samples_shown": min(SHOWN, len(images)),
+        }
         for size, moments in snapshots.items()
         for moment, images in enumerate(moments)
     )

@@ -10,6 +10,8 @@ from typing import Literal
 from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, Whole
 
 LARGEST = 256  # px, the side of the largest images
+SNAPSHOTS = 8  # moments of training at which samples are kept
+SNAPSHOT_SAMPLES = 16  # of each moment, where they are only looked at
 Conflict = tuple[tuple[str, ...], str]  # the settings that contradict each other, the one to change first; how
 
 

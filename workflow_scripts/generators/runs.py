@@ -20,7 +20,7 @@ from workflow_scripts.core.devices import be_deterministic
 from workflow_scripts.core.errors import InputError, Interrupted, is_out_of_gpu_memory
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import GenerativeModel, ImageShape
-from workflow_scripts.generators.presets import Settings
+from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, Settings
 from workflow_scripts.generators.training import TrainingRecord, train
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.order import INITIAL_WEIGHTS, step_seed
@@ -28,7 +28,8 @@ from workflow_scripts.training.order import INITIAL_WEIGHTS, step_seed
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own."""
+    """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own;
+    snapshot_samples: see `GeneratorTraining`."""
 
     settings: Settings
     images: np.ndarray
@@ -36,6 +37,7 @@ class TrainingRun:
     classes: int
     seed: int
     checkpoints: Checkpoints
+    snapshot_samples: int = SNAPSHOT_SAMPLES
 
     @property
     def shape(self) -> ImageShape:
@@ -63,7 +65,8 @@ def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, 
     torch.manual_seed(step_seed(run.seed, INITIAL_WEIGHTS))
     model = build_model(run.settings, run.shape, device)
     images, labels = torch.from_numpy(run.images).to(device), torch.from_numpy(run.labels).to(device)
-    return model, train(model, images, labels, run.seed, run.checkpoints)
+    record = train(model, images, labels, run.seed, run.checkpoints, snapshot_samples=run.snapshot_samples)
+    return model, record
 
 
 def _train_in_processes(run: TrainingRun, devices: list[torch.device]) -> None:

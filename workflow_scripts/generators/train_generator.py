@@ -11,7 +11,7 @@ from workflow_scripts.core.files import read_json, read_npy, write_npy, write_ro
 from workflow_scripts.core.job import run
 from workflow_scripts.data.image_set import open_image_set
 from workflow_scripts.generators.families import save_generator
-from workflow_scripts.generators.presets import settings_for
+from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
 from workflow_scripts.training.checkpoints import Checkpoints
 
@@ -25,6 +25,7 @@ def main(snakemake: Any) -> None:
     image_set = open_image_set(snakemake.input.images, snakemake.input.labels, snakemake.input.manifest)
     indices = np.sort(read_npy(snakemake.input.order)[:size])
     labels = image_set.labels[indices].astype(np.int64)
+    snapshot_samples = snakemake.params.get("snapshot_samples", SNAPSHOT_SAMPLES)
     classes = len(image_set.manifest["classes"]) if getattr(settings, "conditional", False) else 0
 
     training = TrainingRun(
@@ -40,7 +41,9 @@ def main(snakemake: Any) -> None:
             seed=seed,
             images=read_json(snakemake.input.manifest)["sha256"],
             subset=indices.tolist(),
+            snapshot_samples=snapshot_samples,
         ),
+        snapshot_samples=snapshot_samples,
     )
     model, record = train_run(training, devices)
 

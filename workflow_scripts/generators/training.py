@@ -4,18 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workflow_scripts.core.devices import warn_of_emulation
-from workflow_scripts.generators.evaluation import distance_to_training_set
+from workflow_scripts.generators.evaluation import distance_to_training_set, labels_as_in
 from workflow_scripts.generators.model import GenerativeModel, from_uint8
+from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, SNAPSHOTS
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.loop import Trainee, run_training
 from workflow_scripts.training.order import BatchOrder
-
-SNAPSHOTS = 8  # sample grids over training
-SNAPSHOT_IMAGES = 16
 
 
 @dataclass
@@ -23,7 +20,7 @@ class TrainingRecord:
     """What training leaves beside the weights.
 
     curve: rows (points, 1 + losses): images seen, then the mean of each loss since the row before.
-    snapshots: uint8 (S, SNAPSHOT_IMAGES, H, W, C) of the averaged network at `snapshot_images` images seen.
+    snapshots: uint8 (S, samples, H, W, C) of the averaged network at `snapshot_images` images seen.
     evaluations: rows (images seen, Fréchet distance to the training set), if the best weights are kept; best: those.
     All tensors are on the CPU.
     """
@@ -41,17 +38,28 @@ class TrainingRecord:
 
 
 class GeneratorTraining(Trainee):
-    """A `GenerativeModel` as the loop's trainee. images: uint8 (N, H, W, C) and labels: int64 (N,), on its device."""
+    """A `GenerativeModel` as the loop's trainee. images: uint8 (N, H, W, C) and labels: int64 (N,), on its device.
+
+    snapshot_samples: drawn at each of SNAPSHOTS moments, always from the same noise.
+    """
 
     curve_points = 100
     remedy = "Lower the learning rates or use precision float32 (config key generators.<name>.overrides)"
 
-    def __init__(self, model: GenerativeModel, images: Tensor, labels: Tensor, seed: int) -> None:
+    def __init__(
+        self,
+        model: GenerativeModel,
+        images: Tensor,
+        labels: Tensor,
+        seed: int,
+        snapshot_samples: int = SNAPSHOT_SAMPLES,
+    ) -> None:
         self.model, self.images, self.labels, self.seed = model, images, labels, seed
         self.steps, self.batch = model.settings.steps, model.settings.batch
         self.batches_per_step, self.loss_names = model.batches_per_step, model.loss_names
         self.record = TrainingRecord()
-        self.shown = torch.arange(SNAPSHOT_IMAGES, device=model.device) % max(model.shape.classes, 1)
+        self.snapshot_samples = snapshot_samples
+        self.snapshot_labels = labels_as_in(labels, snapshot_samples) if model.shape.classes else None
         self.evaluations = [(SNAPSHOTS, self.take_snapshot)]
         if model.settings.keep == "best":
             self.evaluations.append((model.settings.evaluations, self.keep_if_best))
@@ -63,7 +71,7 @@ class GeneratorTraining(Trainee):
         return [done * self.batch, *losses]
 
     def take_snapshot(self, done: int) -> None:
-        self.record.snapshots.append(self.model.sample(SNAPSHOT_IMAGES, self.shown, self.seed).cpu())
+        self.record.snapshots.append(self.model.sample(self.snapshot_samples, self.snapshot_labels, self.seed).cpu())
         self.record.snapshot_images.append(done * self.batch)
 
     def keep_if_best(self, done: int) -> None:
@@ -88,13 +96,14 @@ def train(
     seed: int,
     checkpoints: Checkpoints,
     on_step: Callable[[int], None] | None = None,
+    snapshot_samples: int = SNAPSHOT_SAMPLES,
 ) -> TrainingRecord:
     """Train `model` for its configured number of steps, or continue from the newest checkpoint; see `run_training`.
 
     images: uint8 (N, H, W, C) and labels: int64 (N,), both on the model's device, where they stay.
     """
     warn_of_emulation(model.settings.precision, model.device)
-    training = GeneratorTraining(model, images, labels, seed)
+    training = GeneratorTraining(model, images, labels, seed, snapshot_samples)
     order = BatchOrder(len(images), model.settings.batch, seed)
     training.record.curve = run_training(training, order, checkpoints, model.device, on_step)
     if training.record.best:

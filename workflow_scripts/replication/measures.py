@@ -141,6 +141,36 @@ def measure(
     }
 
 
+def copies_over_training(
+    moments: pd.DataFrame, snapshots: pd.DataFrame, controls: pd.DataFrame, threshold: Mapping[str, float]
+) -> pd.DataFrame:
+    """Copies among the samples that were kept at moments of a training, a row for each: when does copying begin?
+
+    moments: step and frechet, a row for each moment; snapshots: as search.snapshot_rows gives them; controls: of the
+    same space; threshold: that of the finished generator. Columns step, samples, replicas, percentage with low and
+    high, background_percentage and excess_percentage with low and high (beyond what held-out images show), frechet.
+    """
+    control = by_rank(controls[controls["kind"] == "held_out"], 1)["distance"].to_numpy()
+    own = by_rank(controls[controls["kind"] == "training"], 1)["distance"].to_numpy()
+    rows = []
+    for number, part in snapshots.groupby("moment"):
+        copied = replication(part["distance"].to_numpy(), part["index"].to_numpy(), control, own, threshold)
+        rows.append(
+            {
+                "step": moments["step"].iloc[number],
+                "samples": copied.replicas.of,
+                "replicas": copied.replicas.count,
+                "percentage": copied.replicas.percentage,
+                "low": copied.low,
+                "high": copied.high,
+                "background_percentage": copied.background.percentage,
+                **{f"excess_{key}": value for key, value in asdict(copied.excess).items()},
+                "frechet": moments["frechet"].iloc[number],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def rate(hits: np.ndarray) -> Rate:
     """Count the true among hits, bool (m,)."""
     count, of = int(np.count_nonzero(hits)), len(hits)

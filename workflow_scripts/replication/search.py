@@ -100,6 +100,19 @@ def membership_rows(rows: pd.DataFrame, members: np.ndarray, held_out: np.ndarra
     )
 
 
+def snapshot_rows(images: np.ndarray, snapshots: np.ndarray, members: np.ndarray, device: torch.device) -> pd.DataFrame:
+    """The nearest training image of each sample of each moment of a training: moment (from 0), sample, index, distance.
+
+    snapshots (moments, samples, ...), in the space of images (N, ...); members (n,): the training images, rising.
+    """
+    moments, samples = snapshots.shape[:2]
+    queries = np.arange(moments * samples)
+    flat = snapshots.reshape(len(queries), *images.shape[1:])
+    rows = find_neighbours(flat, queries, images[members], members, 1, device)
+    places = {"moment": rows["query"] // samples, "sample": rows["query"] % samples}
+    return pd.DataFrame({**places, "index": rows["index"], "distance": rows["distance"]})
+
+
 def shards_by_space(paths: Sequence[str], spaces: int) -> list[Sequence[str]]:
     """The files of the shards of each space in turn, as many for each; none where nothing was searched in shards."""
     each = len(paths) // spaces

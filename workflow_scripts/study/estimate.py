@@ -13,7 +13,7 @@ from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import EVALUATIONS
 from workflow_scripts.engine.plan import Job
 from workflow_scripts.features.presets import simclr_settings
-from workflow_scripts.generators.presets import settings_for
+from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, SNAPSHOTS, settings_for
 from workflow_scripts.metrics.dimension import curve_sizes
 from workflow_scripts.study.rates import IMAGES, Rates, classifiers_of
 from workflow_scripts.study.schedule import duration, schedule
@@ -78,7 +78,8 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
     if "dataset" in params:  # packs it
         return images.count * images.seconds_an_image
     if "generator" in params:
-        return settings_for(**params["generator"]).steps * rates.step[named["generator"]]
+        name, snapshots = named["generator"], SNAPSHOTS * params.get("snapshot_samples", SNAPSHOT_SAMPLES)
+        return settings_for(**params["generator"]).steps * rates.step[name] + snapshots * rates.sample[name]
     if "samples" in params:
         return params["samples"] * rates.sample[named["generator"]]
     if any("/candidates/" in output for output in job.outputs):

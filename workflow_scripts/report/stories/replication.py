@@ -36,6 +36,14 @@ def replication(study: Study) -> Story:
         ),
         more=(
             Part("The smallest safe set, and how well it was predicted", choices=(Choice("data set", shots),)),
+            Part(
+                "When to stop: copies over training",
+                choices=(Choice("figure", (figure(study, "stopping", "stopping"),)),),
+                tables=(
+                    csv_table(study, "laws/onsets.csv", "When copying began"),
+                    csv_table(study, "laws/stopping.csv", "Copies and quality at moments of training"),
+                ),
+            ),
             Part("Complexity: the intrinsic dimension", choices=(Choice("figure", dimensions),)),
             Part(
                 "Verdicts, copies and membership over seeds, each beside chance",
