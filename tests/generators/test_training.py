@@ -18,7 +18,7 @@ from workflow_scripts.generators.biggan import BigGAN
 from workflow_scripts.generators.evaluation import distance_to_training_set, labels_as_in
 from workflow_scripts.generators.families import load_generator, save_generator
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import BigGANSettings, DiffusionSettings
+from workflow_scripts.generators.presets import SNAPSHOTS, BigGANSettings, DiffusionSettings
 from workflow_scripts.generators.training import train
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.loop import due
@@ -161,14 +161,16 @@ def interrupt_at(step: int):
 @pytest.mark.parametrize("killed_after", [1, 5, 11])
 def test_resumed_training_gives_the_same_bytes(images: torch.Tensor, tmp_path: Path, killed_after: int) -> None:
     whole = tiny_model()
-    expected = train(whole, images, LABELS, 3, Checkpoints(tmp_path / "whole"))
+    expected = train(whole, images, LABELS, 3, Checkpoints(tmp_path / "whole"), snapshot_samples=20)
+    assert [len(samples) for samples in expected.snapshots] == [20] * SNAPSHOTS
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_model(), images, LABELS, 3, Checkpoints(tmp_path / "cut", 0.0), interrupt_at(killed_after))
+        cut = Checkpoints(tmp_path / "cut", 0.0)
+        train(tiny_model(), images, LABELS, 3, cut, interrupt_at(killed_after), snapshot_samples=20)
     torch.manual_seed(99)  # a resumed process has other random state and other initial weights
     resumed = BigGAN(TINY, ImageShape(8, 1), CPU)
     torch.rand(7)
-    record = train(resumed, images, LABELS, 3, Checkpoints(tmp_path / "cut"))
+    record = train(resumed, images, LABELS, 3, Checkpoints(tmp_path / "cut"), snapshot_samples=20)
 
     for name, network in whole.networks.items():
         for key, value in network.state_dict().items():

@@ -1,6 +1,7 @@
 """Measures of replication on planted replicas and on samples without any."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -9,6 +10,7 @@ from workflow_scripts.replication.measures import (
     Rate,
     calibrated_threshold,
     compare_rates,
+    copies_over_training,
     data_copying,
     data_copying_control,
     is_authentic,
@@ -208,3 +210,24 @@ def test_quantiles():
     assert quantiles(np.arange(101.0))["0.25"] == 25
     assert list(quantiles(np.arange(5.0))) == ["0", "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99", "1"]
     assert quantiles(np.zeros(0)) == {}
+
+
+def test_copies_over_training_are_counted_at_the_threshold_of_the_finished_generator():
+    control = np.linspace(0.1, 0.2, 100)
+    rows = pd.DataFrame({"query": np.arange(100), "rank": 1, "index": 0, "distance": control, "kind": "held_out"})
+    own = pd.DataFrame({"query": [0, 1], "rank": 1, "index": [1, 0], "distance": 0.3, "kind": "training"})
+    snapshots = pd.DataFrame(
+        {
+            "moment": np.repeat([0, 1], 50),
+            "sample": np.tile(np.arange(50), 2),
+            "index": 0,
+            "distance": np.concatenate([np.full(50, 0.4), np.where(np.arange(50) < 20, 0.01, 0.4)]),
+        }
+    )
+    moments = pd.DataFrame({"step": [100, 200], "frechet": [2.0, 1.0]})
+    table = copies_over_training(moments, snapshots, pd.concat([rows, own]), {"calibrated": 0.01})
+    assert table["step"].tolist() == [100, 200]
+    assert table["replicas"].tolist() == [0, 20]
+    assert table["percentage"].tolist() == [0, 40]
+    assert table["excess_percentage"].tolist() == [-1, 39]
+    assert table["frechet"].tolist() == [2, 1]

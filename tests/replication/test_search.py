@@ -13,6 +13,7 @@ from workflow_scripts.replication.search import (
     membership_rows,
     merge,
     scored_images,
+    snapshot_rows,
 )
 
 CPU = torch.device("cpu")
@@ -86,3 +87,13 @@ def test_membership_is_asked_of_the_images_of_every_seed():
     assert table.index[table["member"]].tolist() == [0, 1]
     assert table.index[table["held_out"]].tolist() == [3, 4]
     assert (table["distance"] * 255).round(6).tolist() == [10, 0, 10, 20, 30]
+
+
+def test_samples_of_each_moment_find_their_training_image():
+    images = np.arange(6, dtype=np.uint8)[:, None] * 10
+    snapshots = np.array([[[9], [50]], [[21], [20]], [[30], [30]]], dtype=np.uint8)
+    rows = snapshot_rows(images, snapshots, np.array([1, 2, 5]), CPU)
+    assert rows["moment"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert rows["sample"].tolist() == [0, 1] * 3
+    assert rows["index"].tolist() == [1, 5, 2, 2, 2, 2]
+    assert (rows["distance"] * 255).round(6).tolist() == [1, 0, 1, 0, 10, 10]
