@@ -164,8 +164,8 @@ def test_resumed_training_gives_the_same_bytes(images: torch.Tensor, tmp_path: P
     expected = train(whole, images, LABELS, 3, Checkpoints(tmp_path / "whole"), snapshot_samples=20)
     assert [len(samples) for samples in expected.snapshots] == [20] * SNAPSHOTS
 
+    cut = Checkpoints(tmp_path / "cut", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        cut = Checkpoints(tmp_path / "cut", 0.0)
         train(tiny_model(), images, LABELS, 3, cut, interrupt_at(killed_after), snapshot_samples=20)
     torch.manual_seed(99)  # a resumed process has other random state and other initial weights
     resumed = BigGAN(TINY, ImageShape(8, 1), CPU)
