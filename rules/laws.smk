@@ -25,26 +25,18 @@ rule fit_decay:
 
 rule fit_stopping:
     input:
-        moments=collect(f"results/moments/{RUN}.csv", run=LEADING_RUNS),
+        moments=each(f"results/moments/{RUN}.csv", LEADING_RUNS),
     output:
+        **figure("stopping", "Replication", "copies over training"),
         table="results/laws/stopping.csv",
         onsets="results/laws/onsets.csv",
         laws="results/laws/stopping.json",
-        svg=report(
-            "results/figures/stopping.svg",
-            caption="../report/stopping.rst",
-            category="Replication",
-            labels={"figure": "copies over training"},
-        ),
-        png="results/figures/stopping.png",
-        csv="results/figures/stopping.csv",
     log:
-        "results/logs/fit_stopping.log",
+        "<logs>/fit_stopping.log",
     benchmark:
-        "results/benchmarks/fit_stopping.tsv"
+        "<benchmarks>/fit_stopping.tsv"
     resources:
         mem_mb=2000,
-        runtime=30,
     params:
         runs=LEADING_RUNS,
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
