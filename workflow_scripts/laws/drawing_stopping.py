@@ -39,7 +39,7 @@ def draw_stopping(stops: Mapping[Pair, Stop], wanted: float) -> Figure:
                 middle = stop.law.steps(size)[1]
                 if middle <= stop.table["step"].max():
                     axes.plot(middle, lowest, "^", color=colours[size], markersize=8, clip_on=False, zorder=4)
-        level = wanted + float(stop.table["background_percentage"].mean())
+        level = wanted + float(stop.table["background_percentage"].fillna(0.0).mean())
         axes.axhline(level, color=figures.CONTROL, linestyle=":", linewidth=1.1)
         axes.set_title(f"{generator}, {dataset}" if len(datasets) > 1 else generator)
         axes.set_xlabel("steps of training")

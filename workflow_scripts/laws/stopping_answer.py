@@ -113,6 +113,8 @@ def _cost(stop: Stop, size: float, step: float) -> str:
         first = int(stop.runs[0].step[0])
         return f"To be safe it would have to stop before step {first:,}, the first that was looked at."
     moment, there, end = quality
+    if np.isnan(there):
+        return f"Stopped at step {moment:,} it is safe."
     return (
         f"Stopped at step {moment:,} it is safe, at a Fréchet distance of {there:.3g} to held-out images instead of "
         f"{end:.3g} at the end."

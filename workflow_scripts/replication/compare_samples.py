@@ -49,7 +49,8 @@ def main(snakemake: Any) -> None:
     images, samples = read_npy(files.images[0]), read_npy(files.snapshots)
     moments = samples.reshape(len(network["snapshot_images"]), -1, *images.shape[1:])
     write_parquet(results.snapshots, snapshot_rows(images, moments, subset, device))
-    distances = [frechet_distance(vectors(images[held_out]), vectors(moment), device) for moment in moments]
+    real = vectors(images[held_out])
+    distances = [frechet_distance(real, vectors(part), device) if len(real) > 1 else None for part in moments]
     steps = np.array(network["snapshot_images"]) // network["settings"]["batch"]
     write_csv(results.moments, pd.DataFrame({"step": steps, "frechet": distances}))
 
