@@ -21,6 +21,7 @@ rule pack_images:
         runtime=240,
     params:
         dataset=lookup(dpath="datasets/{dataset}", within=config),
+        listing=listing_of,
     script:
         "../workflow_scripts/data/pack_images.py"
 

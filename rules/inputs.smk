@@ -64,6 +64,14 @@ def source_files(wildcards):
     }
 
 
+def listing_of(wildcards):
+    """Fingerprints of the folders that a data set is read from, so that it is packed again after a change in them."""
+    dataset = config["datasets"][wildcards.dataset]
+    keys = DATASETS[dataset["source"]].files if not dataset.get("download") else ()
+    folders = [dataset[key] for key in keys if dataset[key] and "://" not in dataset[key]]
+    return [listing_fingerprint(folder, dataset.get("follow_links", False)) for folder in folders]
+
+
 def weights_of(wildcards):
     """The files that hold the weights of a space's encoder, if it has any that the workflow knows of."""
     space = config["spaces"][wildcards.space]
