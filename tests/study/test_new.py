@@ -108,6 +108,20 @@ def test_rare_classes_are_left_out_of_rebalancing_and_held_out_images_follow_the
     assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.01}
 
 
+def test_a_contact_sheet_shows_what_packing_makes(tmp_path: Path) -> None:
+    """Black drawings in the alpha channel are seen on it, since the background is chosen for them."""
+    for i in range(30):
+        pixels = np.zeros((40, 40, 4), np.uint8)
+        pixels[10:30, i : i + 10, 3] = 255
+        (tmp_path / "icons").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"icons/{i}.png")
+    assert proposed(tmp_path / "icons", tmp_path)["datasets"]["mine"]["background"] == "white"
+    sheet = np.asarray(Image.open(tmp_path / "config/mine.png"))
+    assert sheet.shape == (3 * 166 + 6, 4 * 166 + 6, 3)
+    cells = [sheet[y : y + 160, x : x + 160] for y in (6, 172, 338) for x in (6, 172, 338, 504)]
+    assert all({0, 255} <= set(np.unique(cell)) for cell in cells)
+
+
 def test_a_12_bit_folder_is_scaled_by_its_bits(tmp_path: Path) -> None:
     for i in range(30):
         pixels = np.random.default_rng(i).integers(0, 3900, (20, 20), dtype=np.uint16)

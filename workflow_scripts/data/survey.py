@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.decoding import BACKGROUNDS, LARGEST, is_transparent
+from workflow_scripts.data.decoding import BACKGROUNDS, LARGEST, Shape, fit_image, is_transparent
 from workflow_scripts.data.source import Source
 
 LOOKED_AT = 256  # images, at even places, that decide on the background
@@ -67,6 +68,16 @@ def extremes_of(image: Image.Image) -> tuple[float, float] | None:
     values = np.asarray(image)
     values = values[..., :3] if values.ndim == 3 else values
     return (float(np.nanmin(values)), float(np.nanmax(values))) if values.size else None
+
+
+def packed_images(source: Source, places: np.ndarray, shape: Shape, threads: int = 1) -> np.ndarray:
+    """The images at some places as packing makes them, uint8 (n, R, R, C), without those that cannot be read."""
+    by_type = replace(shape, range=None) if source.block is not None else shape  # arrays scale themselves
+    images = _read_each(source, places, lambda image: fit_image(image, by_type), threads)
+    readable = [image for image in images if image is not None]
+    return (
+        np.stack(readable) if readable else np.empty((0, shape.resolution, shape.resolution, shape.channels), np.uint8)
+    )
 
 
 def _read_each(source: Source, places: np.ndarray, look: Callable[[Image.Image], Any], threads: int) -> list[Any]:

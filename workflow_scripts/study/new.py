@@ -10,8 +10,9 @@ from pathlib import Path
 
 from workflow_scripts.config.types import NAME
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import write_text
+from workflow_scripts.core.files import atomic_path, write_text
 from workflow_scripts.data.source import printable
+from workflow_scripts.study.contact_sheet import contact_sheet
 from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.proposal import Machine, Proposal, propose, this_machine
 
@@ -35,6 +36,8 @@ def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Pa
     seen = inspect(root, machine.cores)
     proposal = propose(seen, name, machine)
     write_text(path, proposal.text)
+    with atomic_path(path.with_suffix(".png")) as sheet:
+        contact_sheet(proposal.config["datasets"][name]).save(sheet, "PNG")
     return path, seen, proposal
 
 
@@ -46,7 +49,18 @@ def main() -> None:
         )
     except InputError as error:
         sys.exit(f"make new: {error}")
-    print("\n".join([*seen.lines(), "", f"Wrote {path}, chosen for {machine}.", "Timing this machine ..."]), flush=True)
+    print(
+        "\n".join(
+            [
+                *seen.lines(),
+                "",
+                f"Wrote {path}, chosen for {machine}.",
+                f"What packing makes of twelve images: {path.with_suffix('.png')}",
+                "Timing this machine ...",
+            ]
+        ),
+        flush=True,
+    )
 
     from workflow_scripts.study.costs import Images, cost_lines  # seconds to import, and not needed for the refusals
 

@@ -210,7 +210,9 @@ def _replication(name: str, sizes: list[int], held_out: int) -> str:
         "  generators: [biggan]",
         "  seeds: [0, 1] # repetitions; more give narrower intervals",
         "  samples: 1024",
-        "  spaces: [pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too",
+        "  spaces: [pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too"
+        if calibrated
+        else "  spaces: [pixel] # perceptual beside it needs a calibrated threshold, and more held-out images for it",
         "  thresholds: # when a sample counts as a copy; the first one leads",
     ]
     if calibrated:
