@@ -113,9 +113,12 @@ def test_a_contact_sheet_shows_what_packing_makes(tmp_path: Path) -> None:
     for i in range(30):
         pixels = np.zeros((40, 40, 4), np.uint8)
         pixels[10:30, i : i + 10, 3] = 255
+        pixels[0, 0] = (9, 9, 9, 255)
         (tmp_path / "icons").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / f"icons/{i}.png")
-    assert proposed(tmp_path / "icons", tmp_path)["datasets"]["mine"]["background"] == "white"
+    dataset = proposed(tmp_path / "icons", tmp_path)["datasets"]["mine"]
+    assert (dataset["background"], dataset["range"]) == ("white", "type")
+    assert inspect(tmp_path / "icons", 1).repeated == {}
     sheet = np.asarray(Image.open(tmp_path / "config/mine.png"))
     assert sheet.shape == (3 * 166 + 6, 4 * 166 + 6, 3)
     cells = [sheet[y : y + 160, x : x + 160] for y in (6, 172, 338) for x in (6, 172, 338, 504)]

@@ -24,6 +24,7 @@ from workflow_scripts.data.survey import background_of, extremes_of
 
 MOST = 20_000  # images that are looked at; of more, a sample at even places
 SIDE = 64  # px that an image is decoded to for it
+GREY = 128  # level behind transparent parts, where dark and bright ones are seen
 
 
 @dataclass
@@ -190,13 +191,14 @@ def _look(source: Source, i: int) -> _Seen | str:
             size, grey, transparent, wide = image.size, is_grey(image), is_transparent(image), is_deep(image)
             limits = (extremes_of(image) or (0.0, 0.0)) if wide else None
             spread = None if limits is None else (limits[0], max(limits[1], limits[0] + 1e-6))
-            pixels = fit_image(image, Shape(SIDE, 3, "pad", range=spread))
+            pixels = fit_image(image, Shape(SIDE, 3, "pad", GREY if transparent else 0, spread))
     except MemoryError:
         raise
     except Exception as cause:  # a decoder raises whatever it trips over
         return str(cause) or type(cause).__name__
     coloured = not grey and bool((pixels != pixels[..., :1]).any())
-    limits = limits or (float(pixels.min()), float(pixels.max()))
+    if limits is None:  # what is seen through transparent parts is not the image's
+        limits = (0.0, 255.0) if transparent else (float(pixels.min()), float(pixels.max()))
     digest = hashlib.blake2b(pixels, digest_size=16, key=repr((size, limits)).encode()).digest()
     return _Seen(label, size, grey, coloured, transparent, wide, limits, digest)
 
