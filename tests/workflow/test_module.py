@@ -32,8 +32,10 @@ rule count_images:
 
 def outer_workflow(folder: Path, names: str = "", prefix: str = "") -> Path:
     """A workflow in `folder` that takes Copycat's rules under `names`, and needs one file of theirs."""
-    given = f'prefix: "{prefix}"' if prefix else ""
-    (folder / "Snakefile").write_text(OUTER.format(names=names, prefix=given, folder=f"{prefix}/" if prefix else ""))
+    directive = f'prefix: "{prefix}"' if prefix else ""
+    (folder / "Snakefile").write_text(
+        OUTER.format(names=names, prefix=directive, folder=f"{prefix}/" if prefix else "")
+    )
     study = {"threshold": 0.5, "copycat": yaml.safe_load(SMOKE.read_text())}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder

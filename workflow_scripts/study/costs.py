@@ -39,7 +39,8 @@ def cost_lines(
     for target, (question, section) in QUESTIONS.items():
         lines += ["", question]
         if config[section]["datasets"]:
-            cost = estimate(plan(path, [target], Path.cwd(), machine.cores), config, images, rates, machine.cores)
+            jobs = plan(path, [target], Path.cwd(), machine.cores)
+            cost = estimate(jobs, config, images, rates, machine.cores, Path.cwd())
             lines += [f"  {engine} {target} --configfile {path}", f"  {cost}"]
         else:
             reason = (left_out or {}).get(target, f"{path} has no section `{section}`")

@@ -7,6 +7,7 @@ imports torch, its files what it leaves. So a new rule is counted without being 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.classifiers.presets import classifier_settings
@@ -15,6 +16,7 @@ from workflow_scripts.engine.plan import Job
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, SNAPSHOTS, settings_for
 from workflow_scripts.metrics.dimension import curve_sizes
+from workflow_scripts.study.past import expected, taken
 from workflow_scripts.study.rates import IMAGES, Rates, classifiers_of
 from workflow_scripts.study.schedule import duration, schedule
 
@@ -51,10 +53,16 @@ class Images:
     seconds_an_image: float
 
 
-def estimate(jobs: Sequence[Job], config: dict[str, Any], images: Images, rates: Rates, cores: int) -> Estimate:
-    """The cost of the jobs that are still to be done, as many at once as the cores and their order allow."""
+def estimate(
+    jobs: Sequence[Job], config: dict[str, Any], images: Images, rates: Rates, cores: int, folder: Path
+) -> Estimate:
+    """The cost of the jobs that are still to be done, as many at once as the cores and their order allow.
+
+    Where jobs of the same kind have finished in `folder`, their time counts, not the rates.
+    """
     todo = [i for i, job in enumerate(jobs) if job.needed]
-    seconds = {i: start(jobs[i], rates) + work(jobs[i], config, images, rates) for i in todo}
+    past = taken(jobs, folder)
+    seconds = {i: expected(jobs[i], past) or start(jobs[i], rates) + work(jobs[i], config, images, rates) for i in todo}
     total, at_once = schedule(jobs, seconds, cores)
     off = math.hypot(OFF_BY, 2 * rates.error)
     disk = sum(written_mb(jobs[i], config, images) for i in todo)
@@ -72,28 +80,29 @@ def start(job: Job, rates: Rates) -> float:
 
 def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> float:
     """Seconds of a job's own work, by what its parameters say; 0 for what takes less than its start."""
-    params, named = job.params, job.wildcards
+    params, wildcards = job.params, job.wildcards
     held_out = max(int(dataset["held_out"]) for dataset in config["datasets"].values())
     networks = sum(output.endswith("weights.safetensors") for output in job.outputs)
     if "dataset" in params:  # packs it
         return images.count * images.seconds_an_image
     if "generator" in params:
-        name, snapshots = named["generator"], SNAPSHOTS * params.get("snapshot_samples", SNAPSHOT_SAMPLES)
+        name, snapshots = wildcards["generator"], SNAPSHOTS * params.get("snapshot_samples", SNAPSHOT_SAMPLES)
         return settings_for(**params["generator"]).steps * rates.step[name] + snapshots * rates.sample[name]
     if "samples" in params:
-        return params["samples"] * rates.sample[named["generator"]]
+        return params["samples"] * rates.sample[wildcards["generator"]]
     if any("/candidates/" in output for output in job.outputs):
-        return candidates(config, images) * rates.sample[named["generator"]]
+        return candidates(config, images) * rates.sample[wildcards["generator"]]
     if networks and "space" in params:
         return (
-            simclr_settings(params["space"]["preset"], params["space"]["overrides"]).steps * rates.step[named["space"]]
+            simclr_settings(params["space"]["preset"], params["space"]["overrides"]).steps
+            * rates.step[wildcards["space"]]
         )
     if networks and "classifier" in params:
         return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
     if networks and "distillation" in params:
         student = params["distillation"]["student"]
         settings = classifier_settings(student["preset"], student["overrides"])
-        rungs = named["student"].split(".")[0]
+        rungs = wildcards["student"].split(".")[0]
         taught = 0 if rungs in ("alone", "smoothed") else rungs.count("+") + 1
         teaching = taught * settings.steps * settings.batch * rates.look["teacher"]
         return _training("student", student, held_out, rates) + teaching
@@ -102,16 +111,16 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         role = "teacher" if any("/teachers/" in folder for folder in folders) else "student"
         shown = (config["distillation"]["training"] or images.count) + (2 + len(params["rungs"])) * held_out
         return len(folders) * shown * rates.look[role]
-    settings = params.get("settings") or {}
-    if "neighbours" in settings:  # intrinsic dimension
+    measured = params.get("settings") or {}
+    if "neighbours" in measured:  # intrinsic dimension
         sizes = (
-            [int(named["size"])]
-            if "size" in named
-            else curve_sizes(images.count - held_out, settings["neighbours"][1], [])
+            [int(wildcards["size"])]
+            if "size" in wildcards
+            else curve_sizes(images.count - held_out, measured["neighbours"][1], [])
         )
         return sum(rates.dimension * (size / IMAGES) ** rates.dimension_growth for size in sizes)
-    if "exact_pairs" in settings:
-        pairs = min(settings["exact_pairs"], images.count * (images.count - 1) // 2)
+    if "exact_pairs" in measured:
+        pairs = min(measured["exact_pairs"], images.count * (images.count - 1) // 2)
         return rates.start + pairs * rates.pair / max(job.threads, 1)  # it compiles first
     return 1.5 * rates.compare * sum("/quality/" in output for output in job.outputs if output.endswith(".json"))
 
@@ -140,8 +149,8 @@ def candidates(config: dict[str, Any], images: Images) -> int:
 
 def written_mb(job: Job, config: dict[str, Any], images: Images) -> float:
     """Megabytes of a job's files that stay: images and what goes with each; 0.3 for weights, figures and tables."""
-    about = next(iter(config["datasets"].values()))
-    pixels = about["resolution"] ** 2 * (1 if about["color"] == "grey" else 3)
+    dataset = next(iter(config["datasets"].values()))
+    pixels = dataset["resolution"] ** 2 * (1 if dataset["color"] == "grey" else 3)
     count = 0.0
     if "dataset" in job.params:
         count = images.count

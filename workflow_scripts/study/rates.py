@@ -70,8 +70,9 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
     """Rates for a validated config whose studies use one data set of so many classes, with a job's one thread."""
     [device] = prepare_torch(1)
     rates = Rates(_seconds_of_start("torch, pandas, pyarrow.parquet"), _seconds_of_start("pandas, scipy.stats"))
-    about = config["datasets"][dataset]
-    shape = (IMAGES, about["resolution"], about["resolution"], 1 if about["color"] == "grey" else 3)
+    settings_of_set = config["datasets"][dataset]
+    side = settings_of_set["resolution"]
+    shape = (IMAGES, side, side, 1 if settings_of_set["color"] == "grey" else 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     images = torch.from_numpy(pixels).to(device)
     labels = torch.arange(IMAGES, device=device) % max(classes, 1)
@@ -94,8 +95,8 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
                     lambda done: train_encoder(images, encoder, 0, no_checkpoints, done), rates, device  # noqa: B023
                 )  # fmt: skip
                 no_checkpoints.remove()
-        for name, about in classifiers_of(config).items():
-            classifier = replace(classifier_settings(about["preset"], about["overrides"]), steps=STEPS)
+        for name, entry in classifiers_of(config).items():
+            classifier = replace(classifier_settings(entry["preset"], entry["overrides"]), steps=STEPS)
             network = build_classifier(classifier, images, classes, 0, device)
             rates.step[name] = _of_loop(
                 lambda done: train_classifier(network, images, labels, 0, no_checkpoints, on_step=done), rates, device  # noqa: B023
@@ -130,12 +131,12 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
 
 def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The classifiers of a config, by the names under which their rates stand."""
-    found = {}
+    classifiers = {}
     if config["rebalancing"]["datasets"]:
-        found["arm"] = config["rebalancing"]["classifier"]
+        classifiers["arm"] = config["rebalancing"]["classifier"]
     if config["distillation"]["datasets"]:
-        found |= {role: config["distillation"][role] for role in ("teacher", "student")}
-    return found
+        classifiers |= {role: config["distillation"][role] for role in ("teacher", "student")}
+    return classifiers
 
 
 def _seconds_of_start(libraries: str) -> float:

@@ -3,13 +3,12 @@
 Reads the plan, the run times of finished jobs and the logs of running ones; takes no lock and changes nothing.
 """
 
-import csv
 import os
 import re
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,11 @@ import psutil
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine.plan import Job, plan
+from workflow_scripts.study.past import expected, taken
 from workflow_scripts.study.schedule import duration, schedule
 
 # As `job.Progress` writes it.
 LEFT = re.compile(r"(\d+) of (\d+) (\w+), (\S+) a second, (\d+) s left")
-# What names the kind of work within a rule, so that a rate of one is not taken for another.
-KINDS = ("generator", "space")
 NAMED = 6  # rules that are listed by name
 
 
@@ -35,30 +33,6 @@ class Running:
     left: float | None
 
 
-def taken(jobs: Iterable[Job], folder: Path) -> dict[tuple[str, ...], list[float]]:
-    """Seconds that finished jobs took, by rule and by rule and kind of work."""
-    found: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for job in jobs:
-        if job.needed or job.benchmark is None or not (folder / job.benchmark).exists():
-            continue
-        with open(folder / job.benchmark, encoding="utf-8") as handle:
-            row = next(csv.DictReader(handle, delimiter="\t"), None)
-        if row is not None:
-            for key in {kind_of(job), kind_of(job)[:1]}:
-                found[key].append(float(row["s"]))
-    return found
-
-
-def kind_of(job: Job) -> tuple[str, ...]:
-    return (job.rule, *(job.wildcards[name] for name in KINDS if name in job.wildcards))
-
-
-def expected(job: Job, known: dict[tuple[str, ...], list[float]]) -> float | None:
-    """Mean seconds of finished jobs of this kind, or else of this rule; None if there are none."""
-    seconds = known.get(kind_of(job)) or known.get(kind_of(job)[:1])
-    return sum(seconds) / len(seconds) if seconds else None
-
-
 def look_at(job: Job, folder: Path, known: dict[tuple[str, ...], list[float]], now: float) -> Running:
     """A running job, by its log: the last line of progress, less the time since."""
     log = folder / job.log if job.log else None
@@ -69,21 +43,16 @@ def look_at(job: Job, folder: Path, known: dict[tuple[str, ...], list[float]], n
             since = now - log.stat().st_mtime
             return Running(job, f"{done} of {total} {unit}, {rate} a second", max(0.0, float(left) - since))
     usual = expected(job, known)
-    begun = min((path.stat().st_mtime for path in (log,) if path is not None and path.exists()), default=now)
+    begun = log.stat().st_mtime if log is not None and log.exists() else now
     return Running(job, "", None if usual is None else max(0.0, usual - (now - begun)))
 
 
 def is_going_on(folder: Path) -> bool:
-    """Whether a Snakemake process of another one works in the folder."""
+    """Whether another process runs Snakemake in the folder."""
     for process in psutil.process_iter(["cmdline", "cwd"]):
-        about = process.info
-        words = [Path(word).name for word in about["cmdline"] or ()][:3]
-        if (
-            "snakemake" in words
-            and about["cwd"]
-            and Path(about["cwd"]) == folder.resolve()
-            and process.pid != os.getpid()
-        ):
+        command, place = process.info["cmdline"] or (), process.info["cwd"]
+        is_snakemake = "snakemake" in [Path(word).name for word in command][:3]
+        if is_snakemake and place and Path(place) == folder.resolve() and process.pid != os.getpid():
             return True
     return False
 
@@ -98,9 +67,9 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
     if not left:
         return [*lines, "nothing is left to do"]
     word = "running: " if active else "stopped: "
-    for one in running.values():
-        told = [one.said, f"{duration(one.left)} left" if one.left is not None and active else ""]
-        lines.append(f"{word} {describe(one.job)}" + "".join(f", {part}" for part in told if part))
+    for state in running.values():
+        told = [state.said, f"{duration(state.left)} left" if state.left is not None and active else ""]
+        lines.append(f"{word} {describe(state.job)}" + "".join(f", {part}" for part in told if part))
     if not active:
         lines.append("no run is going on in this folder" + (": some jobs were interrupted" if running else ""))
     waiting = Counter(jobs[i].rule for i in left if i not in running)
@@ -135,15 +104,15 @@ def describe(job: Job) -> str:
 
 
 def main() -> None:
-    given = os.environ.get("CONFIG", "")
+    config = os.environ.get("CONFIG", "")
     folder = Path(os.environ.get("FOLDER") or ".")
     cores = len(os.sched_getaffinity(0))
     try:
-        if given and not Path(given).is_file():
-            raise InputError(f"CONFIG: there is no file {given}")
+        if config and not Path(config).is_file():
+            raise InputError(f"CONFIG: there is no file {config}")
         if not folder.is_dir():
             raise InputError(f"FOLDER: there is no folder {folder}")
-        jobs = plan(Path(given) if given else None, [], folder, cores)
+        jobs = plan(Path(config) if config else None, [], folder, cores)
     except InputError as error:
         sys.exit(f"make status: {error}")
     print("\n".join(report(jobs, folder, cores, is_going_on(folder), time.time())))

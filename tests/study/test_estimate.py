@@ -1,0 +1,28 @@
+"""What a study will cost, by what has finished and else by rates."""
+
+from pathlib import Path
+
+from workflow_scripts.engine.plan import Job
+from workflow_scripts.study.estimate import Images, estimate
+from workflow_scripts.study.rates import Rates
+
+CONFIG = {"datasets": {"drawn": {"held_out": 10, "resolution": 16, "color": "grey"}}}
+
+
+def job(generator: str, needed: bool) -> Job:
+    return Job(
+        rule="plot_training", wildcards={"generator": generator}, outputs=("curves.svg",), log=None,
+        benchmark=f"{generator}.tsv", threads=1, mem_mb=0, needed=needed, started=False, needs=(),
+    )  # fmt: skip
+
+
+def test_a_job_is_expected_to_take_what_finished_ones_of_its_kind_took(tmp_path: Path) -> None:
+    (tmp_path / "gan.tsv").write_text("s\th:m:s\n100.0\t0:01:40\n")
+    (tmp_path / "other.tsv").write_text("s\th:m:s\n20.0\t0:00:20\n")
+    jobs = [job("gan", False), job("other", False), job("gan", True)]
+    rates = Rates(start=2.0, light=1.0)
+    images = Images(10, 1, 0.0)
+    assert estimate(jobs, CONFIG, images, rates, 2, tmp_path).seconds == 100
+    assert estimate([*jobs[:2], job("third", True)], CONFIG, images, rates, 2, tmp_path).seconds == 60
+    by_rates = estimate([job("third", True)], CONFIG, images, rates, 2, tmp_path).seconds
+    assert 2 <= by_rates < 5  # its start alone
