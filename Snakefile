@@ -3,6 +3,7 @@
 `snakemake` runs the study of config.yaml; `snakemake --configfile config/other.yaml` another one.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from workflow_scripts.containers.image import require_image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine import workflow as engine
+from workflow_scripts.engine.pace import Pace
 
 # A study file stands for itself: config.yaml is read only if no --configfile is given, so that no part of the default
 # study is mixed into another one. What a study leaves out has a default (docs/config.md).
@@ -56,9 +58,18 @@ rule all:
         rules.summarise.output,
 
 
+PACE = []  # what the run says while it goes on; the hooks below share it
+
+
 # As a module, Copycat leaves these to the workflow around it.
 onstart:
     engine.lift_default_start_limit(workflow)
+    usual = (
+        {} if engine.names_configs(workflow) else json.loads((ROOT / "resources/default_study.json").read_text())
+    )
+    PACE.append(Pace(engine.waiting_jobs(workflow), engine.cores(workflow), usual))
+    logger.addHandler(PACE[0])
+    PACE[0].start()
     if INSIDE:
         try:
             require_image(ROOT)
@@ -67,8 +78,10 @@ onstart:
 
 
 onsuccess:
+    PACE[0].stop()
     ENDING.answer()
 
 
 onerror:
+    PACE[0].stop()
     ENDING.explain()

@@ -4,6 +4,7 @@ Tried with Snakemake 9.27.1 (envs/lock.txt); tests/engine/test_workflow.py fails
 other place with such uses is engine/plan.py, which reads a plan without running it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,16 @@ def stages(workflow: Any, purposes: Mapping[str, str]) -> list[dict[str, Any]]:
     for rule in workflow.rules:
         rules.get(stage_of(rule), []).append(rule.name)
     return [{"name": name, "purpose": purposes[name].splitlines()[0], "rules": rules[name]} for name in purposes]
+
+
+def waiting_jobs(workflow: Any) -> Counter[str]:
+    """The jobs of this run by rule, when it starts: for the time that is left."""
+    return Counter(job.rule.name for job in workflow.dag.needrun_jobs() if job.output)
+
+
+def cores(workflow: Any) -> int:
+    """The cores that jobs share on this machine; of a cluster the jobs that run at once."""
+    return int(workflow.resource_settings.cores or workflow.resource_settings.nodes or 1)
 
 
 def lift_default_start_limit(workflow: Any) -> None:
