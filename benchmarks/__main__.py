@@ -39,15 +39,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20, help="when to stop; rows that are left say so")
     parser.add_argument("--small", action="store_true", help="try the script itself with little of everything")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(os.cpu_count() or 1)
-    bench = Bench(torch.device(given.device), given.small, time.monotonic() + 60 * given.minutes)
+    bench = Bench(torch.device(options.device), options.small, time.monotonic() + 60 * options.minutes)
     print(HEAD.format(machine=machine(), torch=torch.__version__, threads=torch.get_num_threads()))
-    if given.small:
+    if options.small:
         print(SMALL)
     print(describe(bench.ceiling), flush=True)
-    for name in given.names or BENCHMARKS:
+    for name in options.names or BENCHMARKS:
         try:
             print(importlib.import_module(f"benchmarks.{name}").measure(bench), flush=True)
         except Exception as error:  # a peer that cannot be imported

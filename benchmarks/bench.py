@@ -72,9 +72,9 @@ class Bench:
         why = "no time was left"
         try:
             with _limit(self.until - began):
-                found = work()
+                result = work()
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            return [found] if isinstance(found, str) else found
+            return [result] if isinstance(result, str) else result
         except TimeIsUp:
             pass
         except Exception as error:

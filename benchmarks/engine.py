@@ -53,10 +53,10 @@ class Cost:
 
 def costs(results: Path) -> tuple[dict[str, Cost], float]:
     """The cost of every rule of a finished run, and the seconds from the start of its first job to its last file."""
-    found: dict[str, Cost] = defaultdict(Cost)
+    by_rule: dict[str, Cost] = defaultdict(Cost)
     first, last = float("inf"), max(page.stat().st_mtime for page in results.glob("*.html"))
     for path in (results / "benchmarks").rglob("*.tsv"):
-        cost = found[path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")]
+        cost = by_rule[path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")]
         with open(path, encoding="utf-8") as lines:
             taken = float(next(csv.DictReader(lines, delimiter="\t"))["s"])
         cost.jobs, cost.whole = cost.jobs + 1, cost.whole + taken
@@ -65,12 +65,12 @@ def costs(results: Path) -> tuple[dict[str, Cost], float]:
     for path in (results / "provenance").rglob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         job = json.dumps(record["wildcards"], sort_keys=True)
-        if record["rule"] in found and job not in (cost := found[record["rule"]]).recorded:
+        if record["rule"] in by_rule and job not in (cost := by_rule[record["rule"]]).recorded:
             cost.recorded.add(job)  # every output of a job has a record
             cost.threads = record["threads"]
             cost.work += record["seconds"]["wall"]
             cost.processor += record["seconds"]["processor"]
-    return found, last - first
+    return by_rule, last - first
 
 
 def nothing_to_do() -> float:

@@ -146,11 +146,11 @@ def measure(bench: Bench) -> str:
     )  # fmt: skip
 
 
-def draw(found: dict[str, list[tuple[int, float, float]]], steps: dict[str, dict[tuple[int, int], float]]) -> None:
+def draw(points: dict[str, list[tuple[int, float, float]]], steps: dict[str, dict[tuple[int, int], float]]) -> None:
     """What was measured, as FIGURE; a work that failed is not in it."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     seconds, memory, training = figure.subplots(1, 3)
-    for (work, results), marker in zip(found.items(), "osD^v", strict=False):
+    for (work, results), marker in zip(points.items(), "osD^v", strict=False):
         sizes, taken, peaks = zip(*results, strict=True)
         seconds.plot(sizes, taken, marker=marker, label=work)
         memory.plot(sizes, peaks, marker=marker)

@@ -81,8 +81,8 @@ def _svg(tex: str) -> str:
         figure = plt.figure(figsize=(0.01, 0.01))
         figure.text(0, 0, f"${tex}$", fontsize=13)
         text = io.StringIO()
-        about = {"Date": None, "Creator": None}
-        figure.savefig(text, format="svg", bbox_inches="tight", pad_inches=0.02, transparent=True, metadata=about)
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(text, format="svg", bbox_inches="tight", pad_inches=0.02, transparent=True, metadata=metadata)
         plt.close(figure)
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text.getvalue(), flags=re.DOTALL)
     svg = " ".join(svg[svg.index("<svg") :].split())

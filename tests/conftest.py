@@ -131,11 +131,11 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same_artifacts(one: Path, other: Path) -> None:
+def assert_same_artifacts(run: Path, other: Path) -> None:
     """Two runs of the same study have the same artifacts, to the byte."""
-    found, expected = digests(one), digests(other)
-    assert len(found) > 100
-    assert found == expected
+    artifacts, expected = digests(run), digests(other)
+    assert len(artifacts) > 100
+    assert artifacts == expected
 
 
 def replication_study() -> dict[str, Any]:

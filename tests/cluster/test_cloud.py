@@ -75,8 +75,8 @@ def test_images_from_a_bucket_and_results_in_one(server: str, tmp_path: Path) ->
     wanted = ["results/complexity/mine/size-20/seed-0.json", "results/data/mine/manifest.json"]
     done = run(tmp_path, server, "default", config, *storage, "--", *wanted)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    found = {one["Key"] for one in client(server).list_objects_v2(Bucket="study")["Contents"]}
-    assert {f"one/{name}" for name in wanted} <= found
+    stored = {item["Key"] for item in client(server).list_objects_v2(Bucket="study")["Contents"]}
+    assert {f"one/{name}" for name in wanted} <= stored
     packed = tmp_path / "packed.npy"
     client(server).download_file("study", "one/results/data/mine/images.npy", str(packed))
     np.testing.assert_array_equal(np.load(packed), images)
@@ -89,5 +89,5 @@ def test_only_the_profile_differs_on_kubernetes(server: str, tmp_path: Path) -> 
     plan = run(tmp_path, server, "kubernetes", SMOKE, "--dry-run")
     assert plan.returncode == 0, plan.stdout[-4000:] + plan.stderr[-4000:]
     here = run_snakemake(tmp_path, "--dry-run")
-    counts = [[line for line in one.stdout.splitlines() if line.startswith("total ")] for one in (plan, here)]
+    counts = [[line for line in done.stdout.splitlines() if line.startswith("total ")] for done in (plan, here)]
     assert counts[0] == counts[1] != []

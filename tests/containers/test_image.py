@@ -46,17 +46,17 @@ def test_a_missing_apptainer_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         check_apptainer()
 
 
-@pytest.mark.parametrize("found", ["apptainer version 1.1.9", "apptainer version 0.9"])
-def test_an_old_apptainer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str) -> None:
-    program(tmp_path, found)
+@pytest.mark.parametrize("printed", ["apptainer version 1.1.9", "apptainer version 0.9"])
+def test_an_old_apptainer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str) -> None:
+    program(tmp_path, printed)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(InputError, match=f"found {found}, need 1.2 or newer"):
+    with pytest.raises(InputError, match=f"found {printed}, need 1.2 or newer"):
         check_apptainer()
 
 
-@pytest.mark.parametrize("found", ["apptainer version 1.2.0", "apptainer version 1.4.5-2", "apptainer version 2.0"])
-def test_a_new_apptainer_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str) -> None:
-    program(tmp_path, found)
+@pytest.mark.parametrize("printed", ["apptainer version 1.2.0", "apptainer version 1.4.5-2", "apptainer version 2.0"])
+def test_a_new_apptainer_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str) -> None:
+    program(tmp_path, printed)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     check_apptainer()
 
@@ -103,9 +103,9 @@ def test_the_environment_outranks_the_hosts_pip_configuration(tmp_path: Path, mo
     (tmp_path / "pip.conf").write_text("[global]\ntimeout = 10\nretries = 3\n[install]\nretries = 4\nuser = yes\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_TIMEOUT", "20")
-    found = image.host_pip_settings()
-    assert (found["timeout"], found["retries"]) == ("20", "4")
-    assert "user" not in found
+    result = image.host_pip_settings()
+    assert (result["timeout"], result["retries"]) == ("20", "4")
+    assert "user" not in result
 
 
 def test_this_environment_is_the_locks_and_a_wrong_one_is_told() -> None:

@@ -77,8 +77,8 @@ def test_jobs_at_once_get_different_devices_and_the_next_one_waits(environment: 
     late = Job(1, environment)
     assert late.says() == "waiting for 1 of the GPUs 0,1,2, which other jobs hold"
     jobs[1].end()
-    [given] = late.devices()
-    assert late.says() == f"took GPU {given} of 0,1,2"
+    [variables] = late.devices()
+    assert late.says() == f"took GPU {variables} of 0,1,2"
     for job in (jobs[0], jobs[2], late):
         job.end()
 

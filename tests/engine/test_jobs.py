@@ -28,12 +28,12 @@ def test_any_folder_name_can_be_mounted() -> None:
 
 def test_chosen_variables_pass_and_a_second_call_changes_nothing(tmp_path: Path) -> None:
     environment = {"HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1,2", "APPTAINERENV_SLURM_JOB_ID": "of a parent"}
-    given = prepare_jobs_inside("--nv", [tmp_path], tmp_path / "work", environment)
-    assert given.startswith("--nv --cleanenv --env ")
-    assert f"source={tmp_path}," in given
+    arguments = prepare_jobs_inside("--nv", [tmp_path], tmp_path / "work", environment)
+    assert arguments.startswith("--nv --cleanenv --env ")
+    assert f"source={tmp_path}," in arguments
     assert environment["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
     assert "APPTAINERENV_SLURM_JOB_ID" not in environment
-    assert prepare_jobs_inside(given, [tmp_path], tmp_path / "work", environment) == given
+    assert prepare_jobs_inside(arguments, [tmp_path], tmp_path / "work", environment) == arguments
 
 
 def test_every_variable_of_a_job_goes_inside_too() -> None:

@@ -31,14 +31,14 @@ def dangers(source: str) -> Iterator[str]:
             names.append(node.module or "")
         yield from (name for name in names if name.split(".")[0] in FORBIDDEN)
     for name, call in calls(tree):
-        given = {one.arg: ast.unparse(one.value) for one in call.keywords}
-        if name == "torch.load" and given.get("weights_only") != "True":
+        value = {one.arg: ast.unparse(one.value) for one in call.keywords}
+        if name == "torch.load" and value.get("weights_only") != "True":
             yield ast.unparse(call)
-        if name in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
+        if name in ("np.load", "numpy.load") and value.get("allow_pickle") != "False":
             yield ast.unparse(call)
         if name in RUNNING:
             yield ast.unparse(call)
-        if "shell" in given and name.startswith("subprocess."):
+        if "shell" in value and name.startswith("subprocess."):
             yield ast.unparse(call)
 
 

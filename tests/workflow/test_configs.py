@@ -21,7 +21,7 @@ def planned(folder: Path, config: Path) -> tuple[dict[str, int], str]:
 def test_the_large_replication_studies_are_planned_without_their_data(name: str, tmp_path: Path) -> None:
     config = ROOT / f"config/{name}.yaml"
     study = yaml.safe_load(config.read_text())["replication"]
-    subsets = sum(len(one["sizes"]) for one in study["datasets"].values()) * len(study.get("seeds", [0]))
+    subsets = sum(len(path["sizes"]) for path in study["datasets"].values()) * len(study.get("seeds", [0]))
     jobs, _ = planned(tmp_path, config)
     assert jobs["train_generator"] == subsets * len(study["generators"])
     assert jobs["compare_samples"] == jobs["train_generator"]

@@ -20,8 +20,8 @@ def main(snakemake: Any) -> None:
     images = shrink(read_npy(snakemake.input.images)[indices], settings["resolution"])
     first, last = settings["neighbours"]
     dimension = estimate_dimension(images, first, last, settings["resamples"], seed, device, settings["resampling"])
-    about = {"images": size, "duplicates": size - dimension.distinct, "resolution": images.shape[1]}
-    write_json(snakemake.output[0], {**asdict(dimension), **about})
+    setting = {"images": size, "duplicates": size - dimension.distinct, "resolution": images.shape[1]}
+    write_json(snakemake.output[0], {**asdict(dimension), **setting})
 
 
 run(main, snakemake)

@@ -34,7 +34,7 @@ class Schema:
         """The node behind references; with a value, the alternative that the value chooses."""
         while (optional := "$ref" in node.get("anyOf", [{}])[0]) or "$ref" in node:
             reference = node["anyOf"][0]["$ref"] if optional else node["$ref"]
-            beside = {key: one for key, one in node.items() if key not in ("$ref", "anyOf")}
+            beside = {key: child for key, child in node.items() if key not in ("$ref", "anyOf")}
             node = self.root["$defs"][reference.rsplit("/", 1)[1]] | beside
         if value is not None and "anyOf" in node:
             return self.resolve(node["anyOf"][0])
@@ -66,12 +66,12 @@ class Schema:
 
     def places(self, node: Node | None = None, place: str = "") -> Iterator[tuple[str, str]]:
         """(place, key) of every key; a place is a path that ends in a full stop, NAME standing for the user's names."""
-        found = self.resolve(self.root if node is None else node)
-        for one in (self.resolve(alternative) for alternative in found.get("oneOf", [found])):
-            for key, child in one.get("properties", {}).items():
+        top = self.resolve(self.root if node is None else node)
+        for kind in (self.resolve(alternative) for alternative in top.get("oneOf", [top])):
+            for key, child in kind.get("properties", {}).items():
                 yield place, key
                 yield from self.places(child, f"{place}{key}.")
-            if "properties" not in one and (named := self.child(one, "NAME")):
+            if "properties" not in kind and (named := self.child(kind, "NAME")):
                 yield from self.places(named, f"{place}NAME.")
 
     def words(self, node: Node) -> str:
@@ -115,23 +115,23 @@ def describe(error: Any, at: Location, schema: Schema, config: Any) -> str:
 
     at: the error's place in the user's own keys; config: what the user gave as a whole.
     """
-    kind, given = error["type"], error["input"]
+    kind, value = error["type"], error["input"]
     if at[-1:] == ("[key]",):
         pattern = next(iter(schema.at(at[:-2], config).get("patternProperties", {})), "")
         return f"{path(at[:-1])}: this name given, expected {schema.patterns.get(pattern, 'text, not empty')}"
     node = schema.at(at, config)
     expected = schema.words(node)
     if kind == "extra_forbidden":
-        return f"{path(at)}: {quoted(given)} given, but there is no such key{_right_key(at, schema, config)}"
+        return f"{path(at)}: {quoted(value)} given, but there is no such key{_right_key(at, schema, config)}"
     if kind == "missing":
-        about = f" ({node['description']})" if "description" in node else ""
-        return f"{path(at)}: missing, expected {expected}{about}"
+        meaning = f" ({node['description']})" if "description" in node else ""
+        return f"{path(at)}: missing, expected {expected}{meaning}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         key, known = node["discriminator"]["propertyName"], list(node["discriminator"]["mapping"])
-        what, tag = (f"{quoted(given[key])} given", given[key]) if key in given else ("missing", None)
+        what, tag = (f"{quoted(value[key])} given", value[key]) if key in value else ("missing", None)
         return f"{path((*at, key))}: {what}, expected one of {', '.join(known)}{did_you_mean(tag, known)}"
-    hint = did_you_mean(given, node["enum"]) if "enum" in node else _as_number(given, node)
-    return f"{path(at)}: {quoted(given)} given, expected {expected or error['msg']}{hint}"
+    hint = did_you_mean(value, node["enum"]) if "enum" in node else _as_number(value, node)
+    return f"{path(at)}: {quoted(value)} given, expected {expected or error['msg']}{hint}"
 
 
 def path(at: Location) -> str:
@@ -155,16 +155,16 @@ def repeated(where: str, values: Iterable[Any], quote: Callable[[Any], str] = qu
             yield f"{where}: {value} is listed {count} times, expected once"
 
 
-def did_you_mean(given: Any, known: Iterable[Any]) -> str:
+def did_you_mean(value: Any, known: Iterable[Any]) -> str:
     """`; did you mean "rgb"?`, or nothing if nothing is near."""
-    close = difflib.get_close_matches(given.lower(), map(str, known), n=1) if isinstance(given, str) else []
+    close = difflib.get_close_matches(value.lower(), map(str, known), n=1) if isinstance(value, str) else []
     return f"; did you mean {quoted(close[0])}?" if close else ""
 
 
-def did_you_mean_or_list(given: Any, known: Iterable[Any]) -> str:
+def did_you_mean_or_list(value: Any, known: Iterable[Any]) -> str:
     """The same, but the known ones are listed if nothing is near."""
     listed = list(known)
-    return did_you_mean(given, listed) or f"; known are {', '.join(map(str, listed)) or 'none'}"
+    return did_you_mean(value, listed) or f"; known are {', '.join(map(str, listed)) or 'none'}"
 
 
 def _right_key(at: Location, schema: Schema, config: Any) -> str:
@@ -179,11 +179,11 @@ def _right_key(at: Location, schema: Schema, config: Any) -> str:
     return near or did_you_mean_or_list(at[-1], known)
 
 
-def _as_number(given: Any, node: Node) -> str:
+def _as_number(value: Any, node: Node) -> str:
     """How to write a number that YAML takes for text, such as 1e-3."""
-    kinds = {one.get("type") for one in (node, *node.get("anyOf", []))}
+    kinds = {kind.get("type") for kind in (node, *node.get("anyOf", []))}
     try:
-        number = float(given) if isinstance(given, str) and kinds & {"integer", "number"} else math.nan
+        number = float(value) if isinstance(value, str) and kinds & {"integer", "number"} else math.nan
     except ValueError:
         return ""
     if not math.isfinite(number):

@@ -58,16 +58,18 @@ def _sections() -> Iterator[str]:
     yield from _section("## `datasets`", f"Image sets by name. {common['description']}", common)
     yield _yaml({"datasets": {"my-images": example(sources["imagefolder"])}})
     for tag, node in sources.items():
-        own = {key: one for key, one in node["properties"].items() if key not in common["properties"]}
+        own = {key: child for key, child in node["properties"].items() if key not in common["properties"]}
         yield from _section(f"### `source: {tag}`", node["description"], {**node, "properties": own})
         shown = example(node, {key for key in node["properties"] if key in own or key in node["required"]})
         yield _yaml({"datasets": {"my-images": shown}})
 
-    about = "Generators by name: a family, one of its presets, and what is changed in it."
+    introduction = "Generators by name: a family, one of its presets, and what is changed in it."
     families = _alternatives("generators")
     first = next(iter(families.values()))
     family = {"enum": list(families), "description": first["properties"]["family"]["description"]}
-    yield from _section("## `generators`", about, {**first, "properties": first["properties"] | {"family": family}})
+    yield from _section(
+        "## `generators`", introduction, {**first, "properties": first["properties"] | {"family": family}}
+    )
     for tag, node in families.items():
         yield f"### `family: {tag}`\n\n{node['description']} Keys of `overrides`, and what the presets have:\n"
         yield _settings_table(presets, presets.PRESETS[tag], schema().resolve(node["properties"]["overrides"]))
@@ -86,13 +88,13 @@ def _sections() -> Iterator[str]:
             yield _settings_table(encoder_presets, encoder_presets.PRESETS, overrides)
         yield _yaml({"spaces": {"my-space": example(node)}})
 
-    for key, found in root["properties"].items():
+    for key, section in root["properties"].items():
         if key in NAMED:
             continue
-        node = schema().resolve(found)
+        node = schema().resolve(section)
         yield from _section(f"## `{key}`", node["description"], node)
-        for inner, one in node["properties"].items():
-            yield from _nested(f"{key}.{inner}", schema().resolve(one))
+        for inner, child in node["properties"].items():
+            yield from _nested(f"{key}.{inner}", schema().resolve(child))
         yield _yaml({key: example(node)})
 
 
@@ -113,8 +115,8 @@ def _nested(place: str, node: Node) -> Iterator[str]:
         yield _settings_table(classifier_presets, classifier_presets.PRESETS, node)
     elif "properties" in node:
         yield from _section(f"### `{place}`", node["description"], node)
-        for inner, one in node["properties"].items():
-            yield from _nested(f"{place}.{inner}", schema().resolve(one))
+        for inner, child in node["properties"].items():
+            yield from _nested(f"{place}.{inner}", schema().resolve(child))
 
 
 def _alternatives(section: str) -> dict[str, Node]:
@@ -125,16 +127,21 @@ def _alternatives(section: str) -> dict[str, Node]:
     return {tags[reference]: node for reference, node in nodes.items()}
 
 
-def _section(heading: str, about: str, node: Node) -> Iterator[str]:
+def _section(heading: str, introduction: str, node: Node) -> Iterator[str]:
     yield f"{heading}\n"
-    if about:
-        yield f"{about}\n"
+    if introduction:
+        yield f"{introduction}\n"
     required = node.get("required", [])
     yield _table(
         ["key", "value", "default", "meaning"],
         [
-            [f"`{key}`", schema().words(one), _default(one, key in required), schema().resolve(one)["description"]]
-            for key, one in node["properties"].items()
+            [
+                f"`{key}`",
+                schema().words(child),
+                _default(child, key in required),
+                schema().resolve(child)["description"],
+            ]
+            for key, child in node["properties"].items()
         ],
     )
 
@@ -145,11 +152,11 @@ def _settings_table(module: ModuleType, chosen: Mapping[str, Any], overrides: No
     rows = [
         [
             f"`{key}`",
-            schema().words(one),
+            schema().words(setting),
             *(_code(getattr(preset, key)) for preset in chosen.values()),
             meanings.get(key, ""),
         ]
-        for key, one in overrides["properties"].items()
+        for key, setting in overrides["properties"].items()
     ]
     return _table(["key", "value", *chosen, "meaning"], rows)
 
@@ -179,8 +186,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def example(node: Node, keys: Container[str] | None = None) -> dict[str, Any]:
     """Keys of a mapping, or all of them, with values that are allowed: the models' examples, else the defaults."""
     return {
-        key: one["examples"][0] if "examples" in one else one["default"] if "default" in one else one["const"]
-        for key, one in node["properties"].items()
+        key: child["examples"][0] if "examples" in child else child["default"] if "default" in child else child["const"]
+        for key, child in node["properties"].items()
         if keys is None or key in keys
     }
 

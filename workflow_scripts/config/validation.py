@@ -61,7 +61,7 @@ def require_each_key_once(file: str | os.PathLike[str]) -> None:
     while nodes:
         node, at = nodes.pop()
         if isinstance(node, yaml.SequenceNode):
-            nodes += [(one, f"{at}[{i}].") for i, one in enumerate(node.value)]
+            nodes += [(item, f"{at}[{i}].") for i, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
             continue
         lines: dict[str, int] = {}
@@ -76,17 +76,17 @@ def require_each_key_once(file: str | os.PathLike[str]) -> None:
             nodes.append((value, f"{at}{name}."))
 
 
-def read_command_line(value: Any, given: Any, node: Node | None = None) -> Any:
+def read_command_line(value: Any, arguments: Any, node: Node | None = None) -> Any:
     """The config with what `--config` gave read as YAML: within mappings and lists Snakemake leaves numbers as text.
 
-    value: the config, into which `given`, the values of the command line, are merged; node: of the schema. Only what
+    value: the config, with `arguments`, the values of the command line, merged into it; node: of the schema. Only what
     the schema wants as a number, a truth value or null is read, so that a name or a path of digits stays text.
     """
     node = schema().resolve(schema().root if node is None else node, value if isinstance(value, dict | list) else None)
-    if isinstance(value, dict) and isinstance(given, Mapping):
+    if isinstance(value, dict) and isinstance(arguments, Mapping):
         read = {
             key: read_command_line(value[key], item, schema().child(node, key))
-            for key, item in given.items()
+            for key, item in arguments.items()
             if key in value
         }
         return value | read

@@ -27,10 +27,10 @@ def main(job: Any) -> None:
     with FileLock(image.with_suffix(".lock")):  # several runs in folders of their own may want it at once
         if not image.exists():
             build(ROOT, image, os.environ.get("COPYCAT_IMAGE_BASE"))
-    found = labels(image)
-    if found["lock.sha256"] != sha256(ROOT / LOCK):
-        raise RuntimeError(f"{image}: its label is not the lock's hash: {found}")
-    logger.info("%s: %d MB, %s", image, image.stat().st_size // 1_000_000, found["versions"])
+    written = labels(image)
+    if written["lock.sha256"] != sha256(ROOT / LOCK):
+        raise RuntimeError(f"{image}: its label is not the lock's hash: {written}")
+    logger.info("%s: %d MB, %s", image, image.stat().st_size // 1_000_000, written["versions"])
 
 
 if __name__ == "__main__":

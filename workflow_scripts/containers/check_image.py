@@ -32,11 +32,11 @@ def wrong_versions(locked: dict[str, str]) -> list[str]:
     wrong = []
     for name, pin in locked.items():
         try:
-            found = version(name)
+            installed = version(name)
         except PackageNotFoundError:
-            found = "no version"
-        if found.partition("+")[0] != pin.partition("+")[0]:
-            wrong.append(f"{name}: {pin} is locked, {found} is installed")
+            installed = "no version"
+        if installed.partition("+")[0] != pin.partition("+")[0]:
+            wrong.append(f"{name}: {pin} is locked, {installed} is installed")
     return wrong
 
 

@@ -70,24 +70,24 @@ def check_apptainer() -> None:
     if not shutil.which("apptainer"):
         raise InputError(f"apptainer: no such program on the path. {advice}")
     done = subprocess.run(["apptainer", "--version"], capture_output=True, text=True)
-    found = re.search(r"(\d+)\.(\d+)", done.stdout)
-    if done.returncode or not found:
+    number = re.search(r"(\d+)\.(\d+)", done.stdout)
+    if done.returncode or not number:
         raise InputError(f"apptainer --version fails: {(done.stderr or done.stdout).strip()}. {advice}")
-    if tuple(map(int, found.groups())) < OLDEST_APPTAINER:
+    if tuple(map(int, number.groups())) < OLDEST_APPTAINER:
         raise InputError(f"apptainer: found {done.stdout.strip()}, need {needed} or newer. {advice}")
 
 
 def host_pip_settings() -> dict[str, str]:
     """Where the host's pip takes packages from, by `pip config list`; the parts of a list are divided by spaces."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     # pip lists its sections from the most general to the environment's variables; the later one wins.
     sections = {"global": 0, "install": 1, ":env:": 2}
     lines = re.findall(r"^(global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout.replace("\\n", " "), re.MULTILINE)
     for _section, option, value in sorted(lines, key=lambda line: sections[line[0]]):
         if option in (*INDEXES, *FOLDERS, *FILES, *PLAIN):
-            found[option] = value
-    return found
+            settings[option] = value
+    return settings
 
 
 def stage_pip_settings(settings: Mapping[str, str], stage: Path, inside: str = "/mnt") -> list[str]:
@@ -202,5 +202,5 @@ def labels(image: Path, names: Sequence[str] = ("lock.sha256", "versions")) -> d
     from spython.main import Client
 
     with _apptainer_as_singularity():
-        found = Client.inspect(str(image))["attributes"]["labels"]
-    return {name: found[name] for name in names if name in found}
+        attached = Client.inspect(str(image))["attributes"]["labels"]
+    return {name: attached[name] for name in names if name in attached}

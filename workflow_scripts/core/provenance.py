@@ -74,7 +74,7 @@ def record_outputs(job: Any, inputs: Mapping[str, str | None], seconds: Mapping[
     artifacts = {path: record for path in map(str, job.output) if (record := record_of(path)) and Path(path).is_file()}
     if not artifacts:
         return
-    about = {
+    job_record = {
         "rule": job.rule,
         "wildcards": dict(job.wildcards),
         "params": _plain(dict(job.params)),
@@ -89,13 +89,13 @@ def record_outputs(job: Any, inputs: Mapping[str, str | None], seconds: Mapping[
     }
     for path, record in artifacts.items():
         size = Path(path).stat().st_size
-        write_json(record, {"artifact": Path(path).name, "bytes": size, "sha256": sha256(path), **about})
+        write_json(record, {"artifact": Path(path).name, "bytes": size, "sha256": sha256(path), **job_record})
 
 
 def versions() -> dict[str, str]:
     """Python's version, and those of the packages in PACKAGES that are imported by now."""
-    found = {name: version(name) for name, module in PACKAGES.items() if module in sys.modules}
-    return {"python": platform.python_version(), **found}
+    packages = {name: version(name) for name, module in PACKAGES.items() if module in sys.modules}
+    return {"python": platform.python_version(), **packages}
 
 
 def hardware() -> dict[str, Any]:
@@ -131,16 +131,16 @@ def _artifact_of(record: Path) -> Path:
 
 
 def _digest_in(record: Path) -> str:
-    found = read_json(record)
-    if not isinstance(found, dict) or not isinstance(found.get("sha256"), str):
+    content = read_json(record)
+    if not isinstance(content, dict) or not isinstance(content.get("sha256"), str):
         raise InputError(f"{record}: not a record of an artifact. {remake(_artifact_of(record))}")
-    return found["sha256"]
+    return content["sha256"]
 
 
 def _plain(value: Any) -> Any:
     """`value` with everything that JSON does not have as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -40,15 +40,15 @@ def outside(paths: Sequence[str | os.PathLike[str]], folder: Path) -> list[Path]
     A file is replaced by the folder that holds it, a missing path by its nearest existing parent; where a link leads to
     is bound too.
     """
-    found = set()
-    for given in paths:
-        path = folder / given
+    places = set()
+    for named in paths:
+        path = folder / named
         for place in (Path(os.path.abspath(path)), path.resolve()):
             while not place.is_dir():
                 place = place.parent
-            found.add(place)
+            places.add(place)
     # The root is the container's own: a path that has no existing parent below it is reported by the job that reads it.
-    wanted = {place for place in found if place != Path("/") and not place.is_relative_to(folder)}
+    wanted = {place for place in places if place != Path("/") and not place.is_relative_to(folder)}
     return sorted(place for place in wanted if not any(parent in wanted for parent in place.parents))
 
 
@@ -78,7 +78,9 @@ def prepare_jobs_inside(
     torch_home = torch_cache(environment)
     environment["APPTAINERENV_TORCH_HOME"] = str(torch_home)
     wanted = ["--cleanenv", THREADS, *map(mount, outside([*paths, "results", torch_home], folder))]
-    return " ".join([*([arguments] if arguments else []), *(one for one in wanted if one not in arguments)])
+    return " ".join(
+        [*([arguments] if arguments else []), *(argument for argument in wanted if argument not in arguments)]
+    )
 
 
 def torch_cache(environment: Mapping[str, str]) -> Path:

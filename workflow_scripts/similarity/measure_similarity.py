@@ -46,8 +46,8 @@ def main(snakemake: Any) -> None:
         device=device,
     )
     resolution = min(settings["resolution"], image_set.images.shape[1])
-    about = {"dataset": name, "measure": settings["measure"], "resolution": resolution, "definition": DEFINITION}
-    write_json(snakemake.output[0], about | as_json(similarity))
+    head = {"dataset": name, "measure": settings["measure"], "resolution": resolution, "definition": DEFINITION}
+    write_json(snakemake.output[0], head | as_json(similarity))
 
 
 run(main, snakemake)
