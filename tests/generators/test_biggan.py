@@ -213,6 +213,7 @@ def test_accumulation_and_conditioning_take_a_step() -> None:
     assert model.sample(3, torch.tensor([0, 1, 1]), 0).shape == (3, 16, 16, 3)
 
 
+@pytest.mark.slow
 def test_it_copies_eight_images(tmp_path: Path) -> None:
     ones, half, middle = (torch.tensor(p).repeat_interleave(2) for p in ((1, 1, 1, 1), (-1, -1, 1, 1), (-1, 1, 1, -1)))
     patterns = torch.stack([torch.outer(r, c) for r in (ones, half, middle) for c in (ones, half, middle)])[:8]

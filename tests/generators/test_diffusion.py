@@ -106,6 +106,7 @@ def test_resumed_training_gives_the_same_bytes_and_a_saved_model_the_same_sample
     assert torch.equal(load_generator(*files, CPU).sample(6, given, 1), whole.sample(6, given, 1))
 
 
+@pytest.mark.slow
 def test_it_copies_eight_images(tmp_path: Path) -> None:
     """Eight patterns of blocks: after training, most samples lie near one of them, and all of them are reached."""
     blocks = torch.randint(0, 2, (8, 4, 4), generator=torch.Generator().manual_seed(0)) * 200 + 28

@@ -383,6 +383,7 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
         torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-4, msg=key)
 
 
+@pytest.mark.slow
 def test_it_copies_eight_images(tmp_path: Path) -> None:
     ones, half, middle = (torch.tensor(p).repeat_interleave(2) for p in ((1, 1, 1, 1), (-1, -1, 1, 1), (-1, 1, 1, -1)))
     patterns = torch.stack([torch.outer(r, c) for r in (ones, half, middle) for c in (ones, half, middle)])[:8]

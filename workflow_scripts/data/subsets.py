@@ -38,17 +38,17 @@ def draw_order(
     def arranged(indices: np.ndarray) -> np.ndarray:
         return _interleave_classes(indices, labels[indices], random) if kind == "balanced" else indices
 
-    own = eligible is not None and eligible.any()
-    grouped = groups is not None and len(np.unique(groups)) < len(groups)
-    if not own and not grouped:
+    own = eligible if eligible is not None and eligible.any() else None
+    shared = groups if groups is not None and len(np.unique(groups)) < len(groups) else None
+    if own is None and shared is None:
         order = arranged(shuffled)
         return order[held_out:], np.sort(order[:held_out])
-    if own:
-        barred = shuffled[eligible[shuffled]]
+    if own is not None:
+        barred = shuffled[own[shuffled]]
         taken = arranged(barred)[:held_out]
-    else:
+    elif shared is not None:
         order = arranged(shuffled)
-        taken = barred = order[_by_first_place(groups[order])][:held_out]
+        taken = barred = order[_by_first_place(shared[order])][:held_out]
     left = np.ones(len(labels), dtype=bool)
     left[barred] = False
     if groups is not None:

@@ -32,17 +32,17 @@ def choose_students(taught: np.ndarray, untaught: np.ndarray) -> StudentChoice:
     chosen by the other seeds on every other image, and compared in this seed on the images between. So neither lucky
     trainings nor lucky images flatter the chosen. The interval counts both seeds and images as samples.
     """
-    best = _best(taught[:, :, ::2], untaught[:, :, ::2])
+    best, best_untaught = _best(taught[:, :, ::2], untaught[:, :, ::2])
     seeds = taught.shape[1]
     if seeds < FEWEST_SEEDS:
-        return StudentChoice(*best, NOTHING, True)
+        return StudentChoice(best, best_untaught, NOTHING, True)
     differences, choices = [], []
     for seed in range(seeds):
         others = np.arange(seeds) != seed
         ours, control = _best(taught[:, others, ::2], untaught[:, others, ::2])
         differences.append(taught[ours, seed, 1::2].astype(float) - untaught[control, seed, 1::2])
         choices.append(ours)
-    return StudentChoice(*best, crossed_mean(np.array(differences)), len(set(choices)) == 1)
+    return StudentChoice(best, best_untaught, crossed_mean(np.array(differences)), len(set(choices)) == 1)
 
 
 def crossed_mean(values: np.ndarray) -> Estimate:

@@ -14,7 +14,7 @@ from workflow_scripts.distillation.estimates import flatten
 def main(snakemake: Any) -> None:
     files, params = snakemake.input, snakemake.params
     labels, seeds = read_column(files.labels, "label"), len(files.validation)
-    students = {name: [] for name in params.students}
+    students: dict[str, list[np.ndarray]] = {name: [] for name in params.students}
     paths = iter(files.logits)  # by seed, then by student
     for rows in files.validation:
         for name in students:
@@ -24,8 +24,8 @@ def main(snakemake: Any) -> None:
     untaught = [name for name in hits if name not in taught]
     choice = choose_students(*(np.stack([hits[name] for name in kind]) for kind in (taught, untaught)))
     best, control = taught[choice.taught], untaught[choice.untaught]
-    words = (student_in_words(name, params.ensembles) for name in (best, control))
-    sentence = choice_sentence(choice, *words, seeds)
+    in_words, control_in_words = (student_in_words(name, params.ensembles) for name in (best, control))
+    sentence = choice_sentence(choice, in_words, control_in_words, seeds)
     result = {
         "answer": sentence,
         "best_student": best,

@@ -45,10 +45,12 @@ def main(snakemake: Any) -> None:
             maps = {name: look_at_all(network, images, method)[1] for name, network in own.items()}
             moved = {name: look_at_all(network, images, method)[1] for name, network in apart.items()}
             for kind, chosen in pairs.items():
-                shown = moved if kind == "same body" else maps
+                attention = moved if kind == "same body" else maps
                 overlaps = [
                     pairwise_means(
-                        count_overlaps([shown[name] for name in pair], images.shape[1:3], params.threshold).corrected
+                        count_overlaps(
+                            [attention[name] for name in pair], images.shape[1:3], params.threshold
+                        ).corrected
                     )[0, 1]
                     for pair in chosen
                 ]
@@ -56,15 +58,16 @@ def main(snakemake: Any) -> None:
                     records.append({"method": method, "pairs": kind, "seed": seed, "iou_corrected": np.mean(overlaps)})
     table = pd.DataFrame(records)
     by_seed = table.pivot(index="seed", columns=["method", "pairs"], values="iou_corrected")
-    rows = []
-    for (method, kind), values in by_seed.items():
+    means = []
+    for column, values in by_seed.items():
+        map_kind, pair_kind = column  # type: ignore[misc]
         effect = over_seeds(values.to_numpy(), np.zeros(len(values)))
         mean = {"iou_corrected": values.mean(), "low": effect.low, "high": effect.high}
-        rows.append({"method": method, "pairs": kind, "seed": None} | mean)
-    shown = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
-    summed = by_seed["class_sum"]
-    start = over_seeds((summed["same start"] - summed["same body"]).to_numpy(), np.zeros(len(summed)))
-    sentence = maps_sentence(summed.mean().to_dict(), start)
+        means.append({"method": map_kind, "pairs": pair_kind, "seed": None} | mean)
+    shown = pd.concat([table, pd.DataFrame(means)], ignore_index=True)
+    summed = {kind: by_seed["class_sum", kind].to_numpy() for kind in pairs if ("class_sum", kind) in by_seed.columns}
+    start = over_seeds(summed["same start"] - summed["same body"], np.zeros(len(by_seed)))
+    sentence = maps_sentence({kind: float(np.nanmean(values)) for kind, values in summed.items()}, start)
     write_text(snakemake.output.answer, f"- {sentence}\n")
     figures.save_figure(draw_methods(shown), snakemake.output.svg, shown, sentence)
 

@@ -27,7 +27,11 @@ VIEW_STYLES = (
     figures.Style("#0072B2", "o"), figures.Style("#D55E00", "s"), figures.Style("#009E73", "^"),
     figures.Style("#CC79A7", "D"),
 )  # fmt: skip
-METHODS = {"class_sum": "sum over classes\n(as published)", "predicted": "predicted\nclass", "grad_cam": "Grad-CAM"}
+METHODS: dict[Literal["class_sum", "predicted", "grad_cam"], str] = {
+    "class_sum": "sum over classes\n(as published)",
+    "predicted": "predicted\nclass",
+    "grad_cam": "Grad-CAM",
+}
 PAIRS = {
     "same start": "same initial weights",
     "same body": "the same, heads started apart",

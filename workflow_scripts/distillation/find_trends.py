@@ -43,7 +43,11 @@ def main(snakemake: Any) -> None:
     for measure in [*RESPONSES, "iou_corrected", "kl"]:
         effects = factor_effects(students, measure)
         rows += [
-            {"measure": measure, "factor": factor, **vars(over_seeds(effects[factor], effects["dataset"]))}
+            {
+                "measure": measure,
+                "factor": factor,
+                **vars(over_seeds(effects[factor].to_numpy(), effects["dataset"].to_numpy())),
+            }
             for factor in FACTORS
         ]
     write_csv(snakemake.output.factors, pd.DataFrame(rows))

@@ -39,15 +39,19 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> Information:
     sums = table.sum(axis=1), table.sum(axis=0)
     expected = expected_information(*sums)
     sparse = table.size * IMAGES_PER_CELL > count
-    parts = [float(_x_log_x(part).sum()) for part in (*sums, table)]
-    plug_in, value = map(float, _adjusted(*parts, count, expected))
+    by_row, by_column, by_cell = (_x_log_x(part).sum() for part in (*sums, table))
+    plug_in, value = map(float, _adjusted(by_row, by_column, by_cell, count, expected))
     if np.isnan(value):
         return Information(plug_in, NOTHING, sparse)
     # Without one image of a cell, for each cell that has any.
     i, j = np.nonzero(table)
-    cells = sums[0][i], sums[1][j], table[i, j]
-    without = [part + _x_log_x(cell - 1) - _x_log_x(cell) for part, cell in zip(parts, cells, strict=True)]
-    others = _adjusted(*without, count - 1, expected)[1]
+    others = _adjusted(
+        by_row + _without_one(sums[0][i]),
+        by_column + _without_one(sums[1][j]),
+        by_cell + _without_one(table[i, j]),
+        count - 1,
+        expected,
+    )[1]
     weights = table[i, j] / count
     spread = np.sqrt((count - 1) * float(weights @ (others - weights @ others) ** 2))
     half = float(ndtri((1 + LEVEL) / 2)) * spread
@@ -82,6 +86,11 @@ def _adjusted(
     most = np.log(count) - (rows + columns) / (2 * count)
     adjustable = most > expected
     return plug_in, np.where(adjustable, (plug_in - expected) / np.where(adjustable, most - expected, 1.0), np.nan)
+
+
+def _without_one(counts: np.ndarray) -> np.ndarray:
+    """How c ln c changes if one of c goes."""
+    return _x_log_x(counts - 1) - _x_log_x(counts)
 
 
 def _x_log_x(counts: np.ndarray) -> np.ndarray:

@@ -108,8 +108,8 @@ def law_table(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
             curves.append(("law", law_line(fit), np.nan))
         if reference is not None:
             at = _grid(fit)
-            ends = np.full((2, len(at)), np.nan)
-            curves.append((reference.name, (at, reference.curves[generator, dataset](at), *ends), np.nan))
+            none = np.full(len(at), np.nan)
+            curves.append((reference.name, (at, reference.curves[generator, dataset](at), none, none), np.nan))
         for kind, values, left in curves:
             part = pd.DataFrame(dict(zip(COLUMNS[3:], values, strict=True)))
             parts.append(part.assign(generator=generator, dataset=dataset, kind=kind, residual=left))

@@ -26,14 +26,15 @@ def draw_stopping(stops: Mapping[Pair, Stop], wanted: float) -> Figure:
     for (generator, dataset), stop in stops.items():
         axes = grid[datasets.index(dataset), generators.index(generator)]
         figures.percentage_axis(axes, lowest, LABEL if axes.get_subplotspec().is_first_col() else "")
-        for (size, seed), part in stop.table.groupby(["size", "seed"]):
+        for _, part in stop.table.groupby(["size", "seed"]):
+            size, seed = float(part["size"].iloc[0]), part["seed"].iloc[0]
             shown = part.assign(**{key: part[key].clip(lower=lowest) for key in ("percentage", "low")})
             label = f"{size:,}" if seed == stop.table["seed"].min() else None
             axes.plot(shown["step"], shown["percentage"], color=colours[size], label=label, linewidth=1.3)
             for hollow in (False, True):
                 points = shown[(part["percentage"] < lowest) == hollow]
-                columns = (points[key].to_numpy(float) for key in ("step", "percentage", "low", "high"))
-                figures.points_with_bars(axes, *columns, figures.Style(colours[size], "o"), hollow=hollow)
+                x, y, low, high = (points[key].to_numpy(float) for key in ("step", "percentage", "low", "high"))
+                figures.points_with_bars(axes, x, y, low, high, figures.Style(colours[size], "o"), hollow=hollow)
         if not stop.law.reason:
             for size in stop.sizes:
                 middle = stop.law.steps(size)[1]

@@ -199,9 +199,11 @@ def trainings_of(table: pd.DataFrame) -> list[Training]:
     """The runs of one generator on one data set in such a table."""
     return [
         Training(
-            float(size),
-            int(seed),
-            *(part[key].to_numpy(float) for key in ("step", "replicas", "samples")),
+            float(part["size"].iloc[0]),
+            int(part["seed"].iloc[0]),
+            part["step"].to_numpy(float),
+            part["replicas"].to_numpy(float),
+            part["samples"].to_numpy(float),
             float(part["background_percentage"].fillna(0.0).mean()) / 100,
         )
         for (size, seed), part in table.groupby(["size", "seed"])

@@ -153,11 +153,12 @@ def copies_over_training(
     control = by_rank(controls[controls["kind"] == "held_out"], 1)["distance"].to_numpy()
     own = by_rank(controls[controls["kind"] == "training"], 1)["distance"].to_numpy()
     rows = []
-    for number, part in snapshots.groupby("moment"):
+    for _, part in snapshots.groupby("moment"):
+        moment = moments.iloc[int(part["moment"].iloc[0])]
         copied = replication(part["distance"].to_numpy(), part["index"].to_numpy(), control, own, threshold)
         rows.append(
             {
-                "step": moments["step"].iloc[number],
+                "step": int(moment["step"]),
                 "samples": copied.replicas.of,
                 "replicas": copied.replicas.count,
                 "percentage": copied.replicas.percentage,
@@ -165,7 +166,7 @@ def copies_over_training(
                 "high": copied.high,
                 "background_percentage": copied.background.percentage,
                 **{f"excess_{key}": value for key, value in asdict(copied.excess).items()},
-                "frechet": moments["frechet"].iloc[number],
+                "frechet": float(moment["frechet"]),
             }
         )
     return pd.DataFrame(rows)

@@ -73,11 +73,11 @@ class Inspection:
         lines.append(f"colours: {', '.join(filter(None, kinds))}{content}")
         if self.transparent:
             lines.append(f"transparency: {self.transparent:,}; most of them show on {self.background}")
-        for kind, (low, high) in self.limits.items():
+        for kind, (darkest, brightest) in self.limits.items():
             if kind == "wide":
-                lines.append(f"values: wider than bytes, from {low:g} to {high:g}")
-            elif high - low < 128:
-                lines.append(f"values: only from {low:g} to {high:g} of 0 to 255")
+                lines.append(f"values: wider than bytes, from {darkest:g} to {brightest:g}")
+            elif brightest - darkest < 128:
+                lines.append(f"values: only from {darkest:g} to {brightest:g} of 0 to 255")
         if self.classes:
             named = sorted(self.classes.items(), key=lambda item: item[1])
             few, many = named[0], named[-1]
@@ -199,7 +199,7 @@ def _look(source: Source, i: int) -> _Seen | str:
     coloured = not grey and bool((pixels != pixels[..., :1]).any())
     if limits is None:  # what is seen through transparent parts is not the image's
         limits = (0.0, 255.0) if transparent else (float(pixels.min()), float(pixels.max()))
-    digest = hashlib.blake2b(pixels, digest_size=16, key=repr((size, limits)).encode()).digest()
+    digest = hashlib.blake2b(pixels.data, digest_size=16, key=repr((size, limits)).encode()).digest()
     return _Seen(label, size, grey, coloured, transparent, wide, limits, digest)
 
 
