@@ -79,7 +79,7 @@ def test_runs_without_an_onset_are_told_what_they_lack() -> None:
 def test_the_answer_names_the_size_the_steps_and_what_stopping_costs() -> None:
     stops = stop_all(study(1.0), 1.0)
     [line] = answers(stops, 1.0)["sprites"]
-    assert "with 32 images, more than 1 % of samples are copies" in line
+    assert "with 23 images, more than 1 % of samples are copies" in line
     assert "of 800 steps" in line
     assert "Fréchet distance" in line
     assert "instead of 1 at the end" in line

@@ -21,7 +21,7 @@ Interval = tuple[float, float]
 
 LEAST_SIZES = 3  # at which copying begins within the training
 EXPONENTS = np.linspace(-2.0, 4.0, 121)
-SCATTERS = np.linspace(0.1, 1.5, 24)  # a flat prior; runs whose onsets agree better are not known
+SCATTERS = np.linspace(0.05, 0.8, 16)  # of ln onset, a flat prior
 MIDDLES = 121
 BEYOND = 2.0  # how far beyond the moments an onset is looked for, in ln step
 CHANCES = np.linspace(0.0, 1.0, 5)

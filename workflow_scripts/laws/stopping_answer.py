@@ -28,9 +28,12 @@ class Stop:
 
     @property
     def asked(self) -> float | None:
-        """The size to speak of: the largest at which copying begins within the training. None without a law."""
-        seen = [run.size for run, onset in zip(self.runs, self.onsets, strict=True) if onset.within]
-        return None if self.law.reason else max(seen)
+        """The size to speak of: the largest at which copying begins within the training, as seen and by the law. None
+        without a law."""
+        if self.law.reason:
+            return None
+        seen = {run.size for run, onset in zip(self.runs, self.onsets, strict=True) if onset.within}
+        return max({size for size in seen if self.law.steps(size)[1] < self.runs[0].step[-1]} or seen)
 
     def quality(self, size: float, step: float) -> tuple[int, float, float] | None:
         """The last moment up to a step, the Fréchet distance there and at the end, means over seeds; None if there is
