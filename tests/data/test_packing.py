@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -278,10 +279,11 @@ def test_memory_is_bounded_by_blocks(tmp_path: Path) -> None:
 def test_an_image_set_whose_files_do_not_fit_is_refused(tmp_path: Path) -> None:
     packed = pack(array_set("a", np.zeros((4, 8, 8), np.uint8), None), GREY, tmp_path / "images.npy")
     files = tmp_path / "images.npy", tmp_path / "labels.parquet", tmp_path / "manifest.json"
-    write_parquet(files[1], packed.table())
+    table = pd.DataFrame({"label": packed.labels})
+    write_parquet(files[1], table)
     write_json(files[2], {"count": 4, "resolution": 8, "channels": 1, "classes": []})
     assert open_image_set(*files).images.shape == (4, 8, 8, 1)
-    write_parquet(files[1], packed.table()[:3])
+    write_parquet(files[1], table[:3])
     with pytest.raises(InputError, match=r"labels\.parquet: holds 3 labels for 4 images"):
         open_image_set(*files)
     write_npy(files[0], np.zeros((4, 9, 9, 1), np.uint8))

@@ -90,7 +90,7 @@ def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: 
     """
     shape = images.shape
     last = images.ndim == 4 and shape[3] in CHANNELS
-    first = images.ndim == 4 and not last and shape[1] in CHANNELS
+    first = images.ndim == 4 and not last and shape[1] in CHANNELS and shape[1] < min(shape[2:])
     if images.dtype.kind not in "buif" or (images.ndim != 3 and not last and not first) or not min(shape):
         raise InputError(
             f"{name}: holds {images.dtype} of shape {shape}, expected images (N, H, W), (N, H, W, C) or (N, C, H, W) "

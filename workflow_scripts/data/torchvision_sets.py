@@ -11,7 +11,18 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.source import Source
 
-GIVEN = {"self", "root", "train", "split", "image_set", "classes", "transform", "target_transform", "transforms"}
+GIVEN = {
+    "self",
+    "root",
+    "download",
+    "train",
+    "split",
+    "image_set",
+    "classes",
+    "transform",
+    "target_transform",
+    "transforms",
+}
 
 
 def torchvision_set(name: str, root: str, splits: list[str], download: bool) -> Source:
