@@ -6,7 +6,7 @@ be had their heads started apart, and pairs that share nothing (the teachers of 
 
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,7 @@ def main(snakemake: Any) -> None:
     by_seed = table.pivot(index="seed", columns=["method", "pairs"], values="iou_corrected")
     means = []
     for column, values in by_seed.items():
-        map_kind, pair_kind = column  # type: ignore[misc]
+        map_kind, pair_kind = cast(tuple[str, str], column)
         effect = over_seeds(values.to_numpy(), np.zeros(len(values)))
         mean = {"iou_corrected": values.mean(), "low": effect.low, "high": effect.high}
         means.append({"method": map_kind, "pairs": pair_kind, "seed": None} | mean)
