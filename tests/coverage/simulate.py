@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy.stats import binom
 
 from workflow_scripts.core.intervals import wilson
 
 COVERAGE = (0.92, 0.98)  # of a nominal 95 % interval
+FALSE_ALARMS = 0.01  # of quick runs, which try many claims on few studies each
 LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be wrong in at most 5 % of studies
 CHUNK = 8  # repeats that a process does at a time
 
@@ -70,6 +72,14 @@ class Result:
         if self.simulation.kind == "interval":
             return high >= COVERAGE[0] and low <= COVERAGE[1]
         return low <= LARGEST_ERROR
+
+    def refuted(self, claims: int) -> bool:
+        """Whether so few studies already refute the claim, though `claims` of them were tried at once (Bonferroni)."""
+        level = FALSE_ALARMS / claims
+        if self.simulation.kind == "interval":
+            too_low = binom.cdf(self.true, self.answered, COVERAGE[0])
+            return bool(min(too_low, binom.sf(self.true - 1, self.answered, COVERAGE[1])) < level)
+        return bool(binom.sf(self.true - 1, self.answered, LARGEST_ERROR) < level)
 
 
 def simulate(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.coverage.simulate import Simulation, simulate, table
+from tests.coverage.simulate import Result, Simulation, simulate, table
 
 
 def _mean(half_width: float) -> Simulation:
@@ -53,3 +53,11 @@ def test_a_run_that_must_end_soon_still_gives_every_result() -> None:
     results = list(simulate([_mean(1.96), _mean(1.3)], 1, seconds=0.0))
     assert len(results) == 2
     assert all(result.answered == 0 for result in results)
+
+
+def test_few_studies_of_many_claims_refute_only_what_is_far_off() -> None:
+    claim = _mean(1.96)
+    assert not Result(claim, true=19, false=5).refuted(300)  # 1 of 300 does so by chance
+    assert Result(claim, true=19, false=5).refuted(1)
+    assert Result(claim, true=12, false=12).refuted(300)
+    assert not Result(claim).refuted(300)
