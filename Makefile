@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new estimate status image bench test test-all test-faults coverage docs lint format lock schema clean
+.PHONY: help install demo new estimate status image bench test test-all test-faults coverage results docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ test-faults: $(INSTALLED) ## kill forty jobs at random moments and compare; keep
 # ROOMS=: those of tests/coverage to run (none: all); QUICK=1: two minutes, and docs/coverage.md stays as it is.
 coverage: $(INSTALLED) ## simulate every interval and p-value with known truth; writes docs/coverage.md (hours)
 	$(BIN)/python -m tests.coverage $(if $(QUICK),--quick) $(ROOMS)
+
+# After `make demo`: the numbers in README, tutorials and FAQ are those of that run, and of no other.
+results: $(INSTALLED) ## put the results of `make demo` into docs/results.json and the pages that quote them
+	$(BIN)/python docs/results.py collect
+	$(BIN)/python docs/results.py fill
 
 docs: $(INSTALLED) ## build the site of the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
+from docs.results import PAGES, fill, read, unbacked
 from tests.conftest import ROOT, not_here
 
 # What a page loads by itself; links that a reader may follow are none of these.
@@ -106,3 +107,18 @@ def test_the_notebook_draws_the_figures(smoke_run: Path, tmp_path: Path) -> None
     NotebookClient(notebook, resources={"metadata": {"path": tmp_path / "notebooks"}}, timeout=120).execute()
     outputs = [[output.output_type for output in cell.outputs] for cell in code]
     assert outputs == [[], *[["display_data"]] * 5]  # the figures, and no warning
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_numbers_in_prose_are_those_of_the_results_file(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert fill(text, read()) == text  # else: make results
+    assert list(unbacked(text)) == []
+
+
+def test_a_number_that_no_result_backs_is_found() -> None:
+    page = (
+        "Copies fell to <!--r key-->3.6 %<!--/r--> of 1,024, by 12.5 % (3.1 to 20.4), a gain of +4.2; 95 % intervals."
+    )
+    assert list(unbacked(page)) == ["12.5 %", "(3.1 to 20.4)", "+4.2"]
+    assert "<!--r key-->4.0 %<!--/r-->" in fill(page, {"key": "4.0 %"})
