@@ -1,8 +1,8 @@
 """The results that the pages quote: taken from one run of the default study, and put into the pages between markers.
 
-`python docs/results.py collect` reads `results/` after `make demo` and writes docs/results.json; `python docs/results.py fill` puts
-its values into every page. `make results` does both. A value stands between `<!--r KEY-->` and `<!--/r-->`, which readers of
-the page do not see.
+`python docs/results.py collect` reads `results/` after `make demo` and writes docs/results.json; `... fill` puts its
+values into every page. `make results` does both. A value stands between `<!--r KEY-->` and `<!--/r-->`, which readers
+of the page do not see.
 """
 
 import json
