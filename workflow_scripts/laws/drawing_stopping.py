@@ -29,7 +29,7 @@ def draw_stopping(stops: Mapping[Pair, Stop], wanted: float) -> Figure:
         for _, part in stop.table.groupby(["size", "seed"]):
             size, seed = float(part["size"].iloc[0]), part["seed"].iloc[0]
             shown = part.assign(**{key: part[key].clip(lower=lowest) for key in ("percentage", "low")})
-            label = f"{size:,}" if seed == stop.table["seed"].min() else None
+            label = f"{size:,.0f}" if seed == stop.table["seed"].min() else None
             axes.plot(shown["step"], shown["percentage"], color=colours[size], label=label, linewidth=1.3)
             for hollow in (False, True):
                 points = shown[(part["percentage"] < lowest) == hollow]
