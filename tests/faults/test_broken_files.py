@@ -156,6 +156,8 @@ def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path
         damages = {damage.__name__: damage for damage in EVERY} | OTHER.get(path.suffix, {})
         for name, damage in damages.items():
             broken = damage(content)
+            if path.suffix == ".csv" and content.count(b"\n") == 1 and broken == content:
+                continue  # of a table without rows nothing is cut
             assert broken != content
             here.write_bytes(broken)
             with pytest.raises(InputError, match=r"damaged or changed") as caught:

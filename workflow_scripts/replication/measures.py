@@ -226,7 +226,7 @@ def replication(
     if kind == "calibrated" and replicas.of:
         counts = counts_at_quantile(samples, held_out, number, least=0.0)
         low, high = counts_interval(counts, replicas.of)
-        ends = 100 * low, 100 * high
+        ends = min(100 * low, replicas.percentage), max(100 * high, replicas.percentage)  # it holds what was counted
         excess = Difference(excess.percentage, ends[0] - 100 * number, ends[1] - 100 * number)
     return Replication(
         threshold=limit,
