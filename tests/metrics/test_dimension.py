@@ -99,6 +99,13 @@ def test_the_interval_is_about_the_value_of_the_whole_set(points: np.ndarray) ->
     assert published.high < found.whole_set  # that of smaller sets
 
 
+def test_a_dozen_images_have_a_dimension_and_no_interval() -> None:
+    few = estimate_dimension(np.random.default_rng(0).normal(size=(12, 4)), 5, 5, resamples=20, seed=0)
+    assert few.dimension == few.whole_set > 0
+    assert few.low is few.high is None
+    assert "at least 16 distinct images, there are 12" in few.reason
+
+
 def test_resampling_is_seeded() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4))
     assert estimate_dimension(rows, 5, 8, 10, seed=1) == estimate_dimension(rows, 5, 8, 10, seed=1)

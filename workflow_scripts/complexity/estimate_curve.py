@@ -17,7 +17,7 @@ from workflow_scripts.metrics.dimension import curve_sizes, estimate_dimension
 def fitted_line(points: list[dict[str, Any]]) -> dict[str, list[float]]:
     """The line in ln size with its 95 % band, at sizes between the measured ones; empty below two sizes."""
     measured = ("size", "dimension", "low", "high")
-    known = np.array([[point[key] for key in measured] for point in points if point["dimension"] is not None], float)
+    known = np.array([[point[key] for key in measured] for point in points if point["low"] is not None], float)
     if len(known) < 2:
         return {}
     curve = fit_dimension_curve(*known.T)

@@ -59,7 +59,7 @@ class PairEstimate:
 
 def curve_of(points: list[dict[str, Any]]) -> DimensionCurve | None:
     """The growth of the dimension with size from what estimate_curve wrote; None if fewer than two sizes have one."""
-    known = [point for point in points if point["dimension"] is not None]
+    known = [point for point in points if point["low"] is not None]
     if len(known) < 2:
         return None
     columns = (np.array([point[key] for point in known], dtype=float) for key in ("size", "dimension", "low", "high"))

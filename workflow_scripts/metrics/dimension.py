@@ -28,6 +28,8 @@ from workflow_scripts.metrics.neighbours import nearest_neighbours
 LARGEST_SCALE = 100  # neighbours
 Resampling = Literal["subsets", "bootstrap"]
 
+FEWEST_FOR_INTERVAL = 16  # distinct images: in simulations of two far-apart clusters, 8 cover 0.31 and 32 cover 0.91
+
 SCALES = 12  # numbers of neighbours from 3 to the largest, evenly on a logarithmic axis
 
 # For the growth of the dimension with size:
@@ -40,7 +42,8 @@ class Dimension:
     """Intrinsic dimension of a set of images.
 
     dimension: of the whole set with its 95 % interval `low` to `high`; by `bootstrap` the mean over resamples with
-    their 2.5 % and 97.5 % quantiles. None, with the `reason`, if the set is too small for the neighbours asked for.
+    their 2.5 % and 97.5 % quantiles. None, with the `reason`, if the set is too small for the neighbours asked for, or
+    for an interval.
     whole_set: the estimate without resampling, also for every k (`per_k`), for single k of a wide range (`by_scale`:
     the more neighbours, the coarser the view), with the inverses averaged instead (`mackay_ghahramani`), and by TwoNN
     (`two_nn`). distinct: distinct images measured; resamples: those that were large enough.
@@ -179,6 +182,9 @@ def estimate_dimension(
     if resampling == "bootstrap":
         low, high = np.quantile(estimates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Dimension(float(np.mean(estimates)), float(low), float(high), **whole)
+    if count < FEWEST_FOR_INTERVAL:
+        reason = f"an interval needs at least {FEWEST_FOR_INTERVAL} distinct images, there are {count}"
+        return Dimension(whole["whole_set"], None, None, **whole, reason=reason)
     se = np.std(estimates, ddof=1) * np.sqrt(part / (count - part))
     half = float(special.stdtrit(count - 1, (1 + LEVEL) / 2) * se)
     return Dimension(whole["whole_set"], max(whole["whole_set"] - half, 0.0), whole["whole_set"] + half, **whole)
