@@ -57,10 +57,10 @@ def read() -> dict[str, str]:
 def collect(results: Path) -> dict[str, str]:
     """The values from the folder of a finished default study."""
     [similarity] = (results / "similarity").glob("*.json")
-    measured = json.loads(similarity.read_text(encoding="utf-8"))["measures"]["flat"]
+    measured = json.loads(similarity.read_text(encoding="utf-8"))["flat"]["between_sub"]
     return {
         **_run(results),
-        "answer.replication": _answer(results / "one_shot"),
+        "answer.replication": _answer(results / "one_shot", until="Predicted from"),
         "answer.rebalancing": _answer(results / "advice"),
         "answer.distillation": _answer(results / "distillation", "trends.md"),
         "answer.maps": _answer(results / "attention_maps"),
@@ -85,10 +85,12 @@ def _run(results: Path) -> dict[str, str]:
     }
 
 
-def _answer(folder: Path, name: str = "*.md") -> str:
-    """The first line of the only answer in a folder."""
+def _answer(folder: Path, name: str = "*.md", until: str = "") -> str:
+    """The lines of the only answer in a folder before the one that begins with `until`; without it the first."""
     [path] = folder.glob(name)
-    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("- ")
+    lines = [line.removeprefix("- ") for line in path.read_text(encoding="utf-8").splitlines()]
+    count = next((i for i, line in enumerate(lines) if line.startswith(until) and i), 1)
+    return " ".join(lines[:count])
 
 
 def _copies(table: pd.DataFrame) -> str:
