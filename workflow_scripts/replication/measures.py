@@ -225,9 +225,11 @@ def replication(
     counts, ends = np.array([float(replicas.count)]), (replicas.low, replicas.high)
     if kind == "calibrated" and replicas.of:
         counts = counts_at_quantile(samples, held_out, number, least=0.0)
-        low, high = counts_interval(counts, replicas.of)
-        ends = min(100 * low, replicas.percentage), max(100 * high, replicas.percentage)  # it holds what was counted
-        excess = Difference(excess.percentage, ends[0] - 100 * number, ends[1] - 100 * number)
+        low, high = (100 * end for end in counts_interval(counts, replicas.of))
+        counted = 100 * replicas.count / replicas.of
+        low, high = min(low, counted), max(high, counted)  # it holds what was counted
+        ends = low, high
+        excess = Difference(excess.percentage, low - 100 * number, high - 100 * number)
     return Replication(
         threshold=limit,
         replicas=replicas,
