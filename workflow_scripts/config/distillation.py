@@ -95,7 +95,7 @@ def check(distillation: Sound) -> Iterator[str]:
     """Contradictions within the section."""
     yield from _crops(distillation)
     for key in ("datasets", "views", "seeds", "ensembles"):
-        yield from _names(distillation, key)
+        yield from repeated(f"distillation.{key}", distillation.get(key, ()))
     yield from _ensembles(distillation)
     for role in ("teacher", "student"):
         yield from _attention_of_role(distillation, role)
@@ -109,11 +109,6 @@ def check(distillation: Sound) -> Iterator[str]:
 def _crops(distillation: Sound) -> Iterator[str]:
     if distillation["crops"] == "shared" and distillation["protocol"] == "stored":
         yield "distillation.crops: shared given, expected own, since the teachers' views are stored (protocol: stored)"
-
-
-@where_sound
-def _names(distillation: Sound, key: str) -> Iterator[str]:
-    yield from repeated(f"distillation.{key}", distillation[key])
 
 
 @where_sound

@@ -93,13 +93,8 @@ class Rebalancing(Model):
 def check(rebalancing: Sound) -> Iterator[str]:
     """Contradictions within the section."""
     for key in ("datasets", "generators", "seeds"):
-        yield from _names(rebalancing, key)
+        yield from repeated(f"rebalancing.{key}", rebalancing.get(key, ()))
     yield from _imbalance(rebalancing)
-
-
-@where_sound
-def _names(rebalancing: Sound, key: str) -> Iterator[str]:
-    yield from repeated(f"rebalancing.{key}", rebalancing[key])
 
 
 @where_sound

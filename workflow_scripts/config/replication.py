@@ -87,15 +87,10 @@ def sound_thresholds(replication: Sound) -> list[dict[str, float]]:
 def check(replication: Sound) -> Iterator[str]:
     """Contradictions within the section."""
     for key in ("generators", "seeds", "spaces"):
-        yield from _names(replication, key)
+        yield from repeated(f"replication.{key}", replication.get(key, ()))
     yield from _thresholds(replication)
     for name in replication.get("datasets", ()):
         yield from _sizes(replication, name)
-
-
-@where_sound
-def _names(replication: Sound, key: str) -> Iterator[str]:
-    yield from repeated(f"replication.{key}", replication[key])
 
 
 @where_sound

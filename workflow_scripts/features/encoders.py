@@ -10,46 +10,32 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import progress
+from workflow_scripts.features.pretrained import PretrainedEncoder
 from workflow_scripts.training.weights import first_line, read_weights
 
 BATCH = 128
 
 
-class ClassifierFeatures(nn.Module):
-    """A torchvision classifier up to its last linear layer: what goes into that layer is the feature vector.
-
-    The whole image is scaled to `resolution` px (no crop: its border counts, too), grey is repeated to RGB, and values
-    are standardised by mean and std, (3,) each, of 0..1.
-    """
-
-    mean: Tensor
-    std: Tensor
+class ClassifierFeatures(PretrainedEncoder):
+    """A torchvision classifier up to its last linear layer: what goes into that layer is the feature vector."""
 
     def __init__(self, network: nn.Module, resolution: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.network, self.resolution = network.eval(), resolution
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self._seen: Tensor | None = None
+        super().__init__(network, resolution, mean, std)
+        self._features: Tensor | None = None
         last_linear(network).register_forward_pre_hook(self._keep)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen = inputs[0]
+        self._features = inputs[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images.permute(0, 3, 1, 2).float() / 255
-        x = x.expand(-1, 3, -1, -1)
-        if x.shape[-1] != self.resolution:
-            x = interpolate(x, (self.resolution, self.resolution), mode="bilinear", antialias=True)
-        self.network((x - self.mean) / self.std)
-        assert self._seen is not None
-        return self._seen.flatten(1)
+        super().forward(images)
+        assert self._features is not None
+        return self._features.flatten(1)
 
 
 def last_linear(network: nn.Module) -> nn.Linear:
