@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
+from typing_extensions import Doc
 
 from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, WeightsFile
 
@@ -20,26 +21,24 @@ Rung = Literal["none", "weak", "strong", "stronger"]
 class ClassifierSettings:
     """A classifier, trained by stochastic gradient descent for a fixed number of steps."""
 
-    architecture: Annotated[str, MinLen(1)] = "resnet8"  # resnet8, 14, 20, ..., vit, or one of torchvision.models
-    width: Count = 16  # channels of the first stage of a small ResNet; an eighth of the size of a ViT's tokens
-    stem: Literal["auto", "small", "full"] = (
-        "auto"  # of torchvision's ResNets; small keeps the resolution, as auto does below 96 px
-    )
-    steps: Count  # updates
-    batch: Count  # images an update sees
-    learning_rate: Positive = 0.1  # the highest
-    momentum: Fraction = 0.9
-    nesterov: bool = True  # Nesterov's momentum
-    weight_decay: NotNegative = 5e-4  # L2, of all weights
-    schedule: Literal["cosine", "steps"] = "cosine"  # how the learning rate falls
-    milestones: tuple[Share, ...] = ()  # shares of the steps at which `steps` divides it by ten
-    warm_up: Share = 0.05  # share of the steps in which it rises from zero
-    label_smoothing: Share = 0.0  # share of the target that all classes have in common
-    augmentation: Rung = "weak"  # what training images go through: a rung of the ladder
-    smallest_crop: Share = 0.2  # smallest share of the area that a crop shows
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
-    compile: bool = False  # torch.compile the network; needs a C++ compiler
-    weights: WeightsFile | None = None  # file of initial weights, .pth or .safetensors, of one of torchvision.models
+    architecture: Annotated[str, MinLen(1), Doc("resnet8, 14, 20, ..., vit, or one of torchvision.models")] = "resnet8"
+    width: Annotated[Count, Doc("channels of a small ResNet's first stage; an eighth of those of a ViT's tokens")] = 16
+    stem: Annotated[Literal["auto", "small", "full"], Doc("of a torchvision ResNet; auto: small below 96 px")] = "auto"
+    steps: Annotated[Count, Doc("updates")]
+    batch: Annotated[Count, Doc("images an update sees")]
+    learning_rate: Annotated[Positive, Doc("the highest")] = 0.1
+    momentum: Annotated[Fraction, Doc("of the descent")] = 0.9
+    nesterov: Annotated[bool, Doc("whether it is Nesterov's")] = True
+    weight_decay: Annotated[NotNegative, Doc("L2, of all weights")] = 5e-4
+    schedule: Annotated[Literal["cosine", "steps"], Doc("how the learning rate falls")] = "cosine"
+    milestones: Annotated[tuple[Share, ...], Doc("shares of the steps at which `steps` divides it by ten")] = ()
+    warm_up: Annotated[Share, Doc("share of the steps in which it rises from zero")] = 0.05
+    label_smoothing: Annotated[Share, Doc("share of the target that all classes have in common")] = 0.0
+    augmentation: Annotated[Rung, Doc("what training images go through: a rung of the ladder")] = "weak"
+    smallest_crop: Annotated[Share, Doc("smallest share of the area that a crop shows")] = 0.2
+    precision: Annotated[Literal["float32", "bfloat16"], Doc("bfloat16: autocast; weights stay float32")] = "float32"
+    compile: Annotated[bool, Doc("torch.compile the network; needs a C++ compiler")] = False
+    weights: Annotated[WeightsFile | None, Doc("file of a torchvision network's initial weights")] = None
 
 
 PRESETS = {

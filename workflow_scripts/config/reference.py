@@ -1,12 +1,9 @@
 """Write schemas/config.schema.json and docs/config.md, the config's reference, from the config's models."""
 
 import argparse
-import inspect
 import json
-import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -72,7 +69,7 @@ def _sections() -> Iterator[str]:
     )
     for tag, node in families.items():
         yield f"### `family: {tag}`\n\n{node['description']} Keys of `overrides`, and what the presets have:\n"
-        yield _settings_table(presets, presets.PRESETS[tag], schema().resolve(node["properties"]["overrides"]))
+        yield _settings_table(presets.PRESETS[tag], schema().resolve(node["properties"]["overrides"]))
         yield _yaml({"generators": {"my-gan": example(node)}})
 
     spaces = _alternatives("spaces")
@@ -85,7 +82,7 @@ def _sections() -> Iterator[str]:
         yield from _section(f"### `kind: {tag}`", node["description"], node)
         if "overrides" in node["properties"]:
             overrides = schema().resolve(node["properties"]["overrides"])
-            yield _settings_table(encoder_presets, encoder_presets.PRESETS, overrides)
+            yield _settings_table(encoder_presets.PRESETS, overrides)
         yield _yaml({"spaces": {"my-space": example(node)}})
 
     for key, section in root["properties"].items():
@@ -112,7 +109,7 @@ def _nested(place: str, node: Node) -> Iterator[str]:
         yield from _section(f"### {where}", item["description"], item)
     elif "properties" in node and place.endswith(".overrides"):
         yield f"### `{place}`\n\nSettings of the presets:\n"
-        yield _settings_table(classifier_presets, classifier_presets.PRESETS, node)
+        yield _settings_table(classifier_presets.PRESETS, node)
     elif "properties" in node:
         yield from _section(f"### `{place}`", node["description"], node)
         for inner, child in node["properties"].items():
@@ -146,24 +143,18 @@ def _section(heading: str, introduction: str, node: Node) -> Iterator[str]:
     )
 
 
-def _settings_table(module: ModuleType, chosen: Mapping[str, Any], overrides: Node) -> str:
+def _settings_table(chosen: Mapping[str, Any], overrides: Node) -> str:
     """The settings of one kind: range, the value in each preset, meaning."""
-    meanings = _meanings(module)
     rows = [
         [
             f"`{key}`",
             schema().words(setting),
             *(_code(getattr(preset, key)) for preset in chosen.values()),
-            meanings.get(key, ""),
+            setting.get("description", ""),
         ]
         for key, setting in overrides["properties"].items()
     ]
     return _table(["key", "value", *chosen, "meaning"], rows)
-
-
-def _meanings(module: ModuleType) -> dict[str, str]:
-    """Setting to its meaning: the comment on its line in a module of presets."""
-    return dict(re.findall(r"^    (\w+): [^#\n]*(?:\(\n[^#\n]*)?# *(.+)$", inspect.getsource(module), re.MULTILINE))
 
 
 def _default(node: Node, required: bool) -> str:

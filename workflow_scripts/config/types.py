@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, with_config
-from typing_extensions import TypedDict
+from typing_extensions import Doc, TypedDict
 
 from workflow_scripts.core.settings import WeightsFile
 
@@ -55,6 +55,10 @@ def _as_in_yaml(hint: Any) -> Any:
     """The type of a setting as a config gives it: a tuple as the list that YAML has, a file as its path."""
     if hint == WeightsFile:
         return FilePath
+    if get_origin(hint) is Annotated:
+        kind, *limits = get_args(hint)
+        meaning = [Field(description=limit.documentation) if isinstance(limit, Doc) else limit for limit in limits]
+        return Annotated[_as_in_yaml(kind), *meaning]
     if get_origin(hint) is tuple:
         return Annotated[hint, Strict(False)]
     if type(None) in get_args(hint):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from annotated_types import Ge, Gt
+from typing_extensions import Doc
 
 from workflow_scripts.core.settings import Count, NotNegative, Positive
 
@@ -14,16 +15,16 @@ AtLeastTwo = Annotated[int, Ge(2)]
 class SimCLRSettings:
     """SimCLR (Chen et al. 2020): an encoder that knows an image again after cropping and changes of light."""
 
-    steps: Count  # updates
-    batch: AtLeastTwo  # images an update sees, each in two views
-    width: Count  # channels of the small residual network's first stage; four times as many features
-    depth: Annotated[int, Ge(8)] = 8  # layers of the small residual network: 8, 14, 20, ...
-    projection: Count = 64  # size of the vectors that the loss compares
-    temperature: Positive = 0.2  # of the loss
-    learning_rate: Positive = 1e-3  # Adam's, falling to zero along a cosine
-    weight_decay: NotNegative = 1e-4  # AdamW's
-    smallest_crop: Annotated[float, Gt(0)] = 0.3  # smallest share of an image that a view shows
-    jitter: NotNegative = 0.4  # largest relative change of brightness and of contrast
+    steps: Annotated[Count, Doc("updates")]
+    batch: Annotated[AtLeastTwo, Doc("images an update sees, each in two views")]
+    width: Annotated[Count, Doc("channels of the small residual network's first stage; four times as many features")]
+    depth: Annotated[Annotated[int, Ge(8)], Doc("layers of the small residual network: 8, 14, 20, ...")] = 8
+    projection: Annotated[Count, Doc("size of the vectors that the loss compares")] = 64
+    temperature: Annotated[Positive, Doc("of the loss")] = 0.2
+    learning_rate: Annotated[Positive, Doc("Adam's, falling to zero along a cosine")] = 1e-3
+    weight_decay: Annotated[NotNegative, Doc("AdamW's")] = 1e-4
+    smallest_crop: Annotated[Annotated[float, Gt(0)], Doc("smallest share of an image that a view shows")] = 0.3
+    jitter: Annotated[NotNegative, Doc("largest relative change of brightness and of contrast")] = 0.4
 
 
 PRESETS = {

@@ -5,7 +5,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from typing_extensions import Doc
 
 from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, Whole
 
@@ -19,14 +21,14 @@ Conflict = tuple[tuple[str, ...], str]  # the settings that contradict each othe
 class TrainingSettings:
     """What all families share."""
 
-    steps: Count  # updates of the generator
-    batch: Count  # images an update sees, over all devices and micro-batches
-    accumulate: Count = 1  # micro-batches that a batch is split into, to fit the memory
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
-    compile: bool = False  # torch.compile the networks; needs a C++ compiler
-    ema_half_life: Positive = 10_000.0  # images after which the averaged weights have moved half-way
-    keep: Literal["last", "best"] = "last"  # best: the averaged weights whose samples were nearest to the training set
-    evaluations: Count = 20  # times, at even intervals, that this Fréchet distance (of pixels) is measured for `best`
+    steps: Annotated[Count, Doc("updates of the generator")]
+    batch: Annotated[Count, Doc("images an update sees, over all devices and micro-batches")]
+    accumulate: Annotated[Count, Doc("micro-batches that a batch is split into, to fit the memory")] = 1
+    precision: Annotated[Literal["float32", "bfloat16"], Doc("bfloat16: autocast; weights stay float32")] = "float32"
+    compile: Annotated[bool, Doc("torch.compile the networks; needs a C++ compiler")] = False
+    ema_half_life: Annotated[Positive, Doc("images after which the averaged weights have moved half-way")] = 10_000.0
+    keep: Annotated[Literal["last", "best"], Doc("best: the average nearest by Fréchet distance of pixels")] = "last"
+    evaluations: Annotated[Count, Doc("how often, evenly spaced, that distance is measured for `best`")] = 20
 
     def conflicts(self) -> Iterator[Conflict]:
         """Every contradiction between settings that are each within their limits."""
@@ -54,24 +56,22 @@ def _transition_conflicts(transition: tuple[int, int] | None, conditional: bool)
 class BigGANSettings(TrainingSettings):
     """BigGAN-deep (Brock et al. 2019), class-conditional where the image set has classes and `conditional` is set."""
 
-    conditional: bool = False  # learn the classes of the image set; Feng et al. 2021 did not
-    transition: tuple[Whole, Whole] | None = (
-        None  # images seen when the condition begins to count and when it counts fully
-    )
-    width: Count  # channels of the layers next to the image
-    depth: Count = 2  # residual blocks a resolution
-    bottleneck: Count = 4  # how many times narrower a block's inner layers are
-    latent: Count = 128  # size of z, given to every block (hierarchical latent)
-    class_embedding: Count = 128  # size of the class embedding that all blocks share
-    attention_at: Whole = 64  # resolution with self-attention; 0: none
-    generator_lr: Positive = 1e-4  # Adam's learning rate of the generator
-    discriminator_lr: Positive = 4e-4  # Adam's learning rate of the discriminator
-    adam_beta1: Fraction = 0.0  # Adam's decay of the mean gradient
-    adam_beta2: Fraction = 0.999  # Adam's decay of the mean squared gradient
-    discriminator_steps: Count = 2  # updates of the discriminator before one of the generator
-    orthogonal: NotNegative = 0.0  # strength of orthogonal regularisation of the generator
-    truncation: NotNegative = 0.0  # resample |z| above this when sampling; 0: no truncation
-    standing_batches: Count = 16  # batches that give the batch-norm statistics for sampling
+    conditional: Annotated[bool, Doc("learn the classes of the image set; Feng et al. 2021 did not")] = False
+    transition: Annotated[tuple[Whole, Whole] | None, Doc("images between which the condition fades in")] = None
+    width: Annotated[Count, Doc("channels of the layers next to the image")]
+    depth: Annotated[Count, Doc("residual blocks a resolution")] = 2
+    bottleneck: Annotated[Count, Doc("how many times narrower a block's inner layers are")] = 4
+    latent: Annotated[Count, Doc("size of z, given to every block (hierarchical latent)")] = 128
+    class_embedding: Annotated[Count, Doc("size of the class embedding that all blocks share")] = 128
+    attention_at: Annotated[Whole, Doc("resolution with self-attention; 0: none")] = 64
+    generator_lr: Annotated[Positive, Doc("Adam's learning rate of the generator")] = 1e-4
+    discriminator_lr: Annotated[Positive, Doc("Adam's learning rate of the discriminator")] = 4e-4
+    adam_beta1: Annotated[Fraction, Doc("Adam's decay of the mean gradient")] = 0.0
+    adam_beta2: Annotated[Fraction, Doc("Adam's decay of the mean squared gradient")] = 0.999
+    discriminator_steps: Annotated[Count, Doc("updates of the discriminator before one of the generator")] = 2
+    orthogonal: Annotated[NotNegative, Doc("strength of orthogonal regularisation of the generator")] = 0.0
+    truncation: Annotated[NotNegative, Doc("resample |z| above this when sampling; 0: no truncation")] = 0.0
+    standing_batches: Annotated[Count, Doc("batches that give the batch-norm statistics for sampling")] = 16
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
@@ -86,29 +86,27 @@ class BigGANSettings(TrainingSettings):
 class StyleGAN2Settings(TrainingSettings):
     """StyleGAN2 (Karras et al. 2020), class-conditional where the image set has classes and `conditional` is set."""
 
-    conditional: bool = False  # learn the classes of the image set; Feng et al. 2021 did not
-    channels: Count  # channels of a layer times its resolution, down to `widest`
-    widest: Count  # most channels of a layer
-    latent: Count = 512  # size of z, of w and of the class embedding
-    mapping_depth: Count = 8  # layers from z to w
-    mapping_rate: Positive = 0.01  # learning rate of the mapping network relative to the generator's
-    generator_lr: Positive = 2e-3  # Adam's learning rate of the generator
-    discriminator_lr: Positive = 2e-3  # Adam's learning rate of the discriminator
-    adam_beta1: Fraction = 0.0  # Adam's decay of the mean gradient
-    adam_beta2: Fraction = 0.99  # Adam's decay of the mean squared gradient
-    r1_gamma: NotNegative = 10.0  # strength of the gradient penalty on training images; 0: none
-    r1_every: Count = 16  # steps from one gradient penalty to the next
-    path_length: NotNegative = 2.0  # strength of path-length regularisation; 0: none
-    path_length_every: Count = 4  # steps from one path-length regularisation to the next
-    style_mixing: Share = 0.9  # share of the training samples whose coarse and fine layers have different latents
-    minibatch_std: Count = 4  # most images in a group of the discriminator's minibatch standard deviation
-    transition: tuple[Whole, Whole] | None = (
-        None  # images seen when the condition begins to count and when it counts fully
-    )
-    augment: Literal["none", "ada", "diffaugment"] = "none"  # Karras et al. 2020; Zhao et al. 2020
-    ada_target: Share = 0.6  # mean sign of the logits of training images that adaptive augmentation keeps
-    ada_images: Count = 500_000  # images in which adaptive augmentation can go from never to always
-    truncation: Share = 1.0  # psi: how far w keeps from its mean when sampling; 1: no truncation
+    conditional: Annotated[bool, Doc("learn the classes of the image set; Feng et al. 2021 did not")] = False
+    channels: Annotated[Count, Doc("channels of a layer times its resolution, down to `widest`")]
+    widest: Annotated[Count, Doc("most channels of a layer")]
+    latent: Annotated[Count, Doc("size of z, of w and of the class embedding")] = 512
+    mapping_depth: Annotated[Count, Doc("layers from z to w")] = 8
+    mapping_rate: Annotated[Positive, Doc("learning rate of the mapping network relative to the generator's")] = 0.01
+    generator_lr: Annotated[Positive, Doc("Adam's learning rate of the generator")] = 2e-3
+    discriminator_lr: Annotated[Positive, Doc("Adam's learning rate of the discriminator")] = 2e-3
+    adam_beta1: Annotated[Fraction, Doc("Adam's decay of the mean gradient")] = 0.0
+    adam_beta2: Annotated[Fraction, Doc("Adam's decay of the mean squared gradient")] = 0.99
+    r1_gamma: Annotated[NotNegative, Doc("strength of the gradient penalty on training images; 0: none")] = 10.0
+    r1_every: Annotated[Count, Doc("steps from one gradient penalty to the next")] = 16
+    path_length: Annotated[NotNegative, Doc("strength of path-length regularisation; 0: none")] = 2.0
+    path_length_every: Annotated[Count, Doc("steps from one path-length regularisation to the next")] = 4
+    style_mixing: Annotated[Share, Doc("share of training samples that mix two latents")] = 0.9
+    minibatch_std: Annotated[Count, Doc("largest group of the minibatch standard deviation")] = 4
+    transition: Annotated[tuple[Whole, Whole] | None, Doc("images between which the condition fades in")] = None
+    augment: Annotated[Literal["none", "ada", "diffaugment"], Doc("Karras et al. 2020; Zhao et al. 2020")] = "none"
+    ada_target: Annotated[Share, Doc("mean sign of the training images' logits that adaptive augmentation holds")] = 0.6
+    ada_images: Annotated[Count, Doc("images in which adaptive augmentation can go from never to always")] = 500_000
+    truncation: Annotated[Share, Doc("psi: how far w keeps from its mean when sampling; 1: no truncation")] = 1.0
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
@@ -124,21 +122,21 @@ class StyleGAN2Settings(TrainingSettings):
 class DiffusionSettings(TrainingSettings):
     """A denoising diffusion model (Ho et al. 2020) with the U-Net and the schedulers of the diffusers library."""
 
-    conditional: bool = False  # learn the classes of the image set, with classifier-free guidance
-    widths: tuple[Count, ...]  # channels of the U-Net at each resolution, from the image's on, each half the one before
-    layers: Count = 2  # residual blocks a resolution
-    attention: tuple[Count, ...] = ()  # resolutions with self-attention
-    groups: Count = 8  # groups of the group normalisation; divides every width
-    dropout: Fraction = 0.0  # share of features dropped in training
-    learning_rate: Positive = 2e-4  # Adam's learning rate, after the warm-up
-    warm_up: Whole = 0  # steps in which the learning rate rises from zero
-    noise_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"  # of the variances beta
-    noise_levels: Count = 1000  # steps of the forward process
-    prediction: Literal["epsilon", "v_prediction"] = "epsilon"  # what the network predicts
-    label_dropout: Share = 0.1  # share of training images whose class is hidden, for guidance
-    sampler: Literal["ddim", "dpm_solver"] = "ddim"  # Song et al. 2021; Lu et al. 2022 (DPM-Solver++, second order)
-    sampling_steps: Count = 50  # evaluations of the network a sample
-    guidance: NotNegative = 1.0  # classifier-free guidance scale; 1: none
+    conditional: Annotated[bool, Doc("learn the classes of the image set, with classifier-free guidance")] = False
+    widths: Annotated[tuple[Count, ...], Doc("channels of the U-Net, from the image's resolution down by halves")]
+    layers: Annotated[Count, Doc("residual blocks a resolution")] = 2
+    attention: Annotated[tuple[Count, ...], Doc("resolutions with self-attention")] = ()
+    groups: Annotated[Count, Doc("groups of the group normalisation; divides every width")] = 8
+    dropout: Annotated[Fraction, Doc("share of features dropped in training")] = 0.0
+    learning_rate: Annotated[Positive, Doc("Adam's learning rate, after the warm-up")] = 2e-4
+    warm_up: Annotated[Whole, Doc("steps in which the learning rate rises from zero")] = 0
+    noise_schedule: Annotated[Literal["linear", "scaled_linear", "squaredcos_cap_v2"], Doc("of beta")] = "linear"
+    noise_levels: Annotated[Count, Doc("steps of the forward process")] = 1000
+    prediction: Annotated[Literal["epsilon", "v_prediction"], Doc("what the network predicts")] = "epsilon"
+    label_dropout: Annotated[Share, Doc("share of training images whose class is hidden, for guidance")] = 0.1
+    sampler: Annotated[Literal["ddim", "dpm_solver"], Doc("Song et al. 2021; Lu et al. 2022 (DPM-Solver++)")] = "ddim"
+    sampling_steps: Annotated[Count, Doc("evaluations of the network a sample")] = 50
+    guidance: Annotated[NotNegative, Doc("classifier-free guidance scale; 1: none")] = 1.0
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
