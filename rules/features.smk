@@ -24,25 +24,6 @@ rule train_simclr:
         "../workflow_scripts/features/train_simclr.py"
 
 
-rule extract_feature_shard:
-    input:
-        unpack(weights_of),
-        images=rules.pack_images.output.images,
-    output:
-        temp("results/features/{space}/{dataset}/shard-{shard}.npy"),
-    log:
-        "<logs>/extract_feature_shard/{space}/{dataset}/{shard}.log",
-    benchmark:
-        "<benchmarks>/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
-    resources:
-        **on_gpu(minutes=240, mem_mb=8000),
-    params:
-        space=lookup(dpath="spaces/{space}", within=config),
-        shards=SHARDS,
-    script:
-        "../workflow_scripts/features/extract_features.py"
-
-
 rule extract_features:
     input:
         unpack(weights_of),
@@ -61,6 +42,21 @@ rule extract_features:
         space=lookup(dpath="spaces/{space}", within=config),
     script:
         "../workflow_scripts/features/extract_features.py"
+
+
+use rule extract_features as extract_feature_shard with:
+    input:
+        unpack(weights_of),
+        images=rules.pack_images.output.images,
+    output:
+        temp("results/features/{space}/{dataset}/shard-{shard}.npy"),
+    log:
+        "<logs>/extract_feature_shard/{space}/{dataset}/{shard}.log",
+    benchmark:
+        "<benchmarks>/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
+    params:
+        space=lookup(dpath="spaces/{space}", within=config),
+        shards=SHARDS,
 
 
 use rule extract_features as extract_sample_features with:

@@ -81,26 +81,29 @@ def weights_of(wildcards):
     return {"weights": local(space["weights"])} if space.get("weights") else {}
 
 
-def are_packed(space):
-    """Whether the vectors of a space are the packed images themselves."""
-    return config["spaces"][space] == {"kind": "pixel", "resolution": None}
+def vectors_in(images, features, wildcards, space):
+    """The vectors of images in a space (of the job's wildcards): in that of pixels, the packed images themselves."""
+    space = space or wildcards.space
+    packed = config["spaces"][space] == {"kind": "pixel", "resolution": None}
+    return (images if packed else features).format(**{**wildcards, "space": space})
 
 
 def set_vectors(wildcards, space=None):
-    """The vectors of an image set in a space: the packed images themselves in that of pixels."""
-    space = space or wildcards.space
-    if are_packed(space):
-        return f"results/data/{wildcards.dataset}/images.npy"
-    return f"results/features/{space}/{wildcards.dataset}/images.npy"
+    """Those of an image set."""
+    return vectors_in(
+        "results/data/{dataset}/images.npy", "results/features/{space}/{dataset}/images.npy", wildcards, space
+    )
 
 
 def sample_vectors(wildcards, space=None):
-    """The vectors of a generator's samples in a space."""
-    space = space or wildcards.space
-    run = RUN.format(**wildcards)
-    if are_packed(space):
-        return f"results/samples/{run}/images.npy"
-    return f"results/features/{space}/{run}.npy"
+    """Those of a generator's samples."""
+    return vectors_in(f"results/samples/{RUN}/images.npy", f"results/features/{{space}}/{RUN}.npy", wildcards, space)
+
+
+def snapshot_vectors(wildcards, space=None):
+    """Those of the samples that a training kept, all its moments one after the other."""
+    features = f"results/features/{{space}}/{RUN}.snapshots.npy"
+    return vectors_in(f"results/generators/{RUN}/snapshots.npy", features, wildcards, space)
 
 
 def in_spaces(path, **values):
@@ -113,27 +116,14 @@ def of_subsets(path):
     return collect(path, size=SIZES, seed=FIRST_SEED, allow_missing=True)
 
 
-def snapshot_vectors(wildcards, space=None):
-    """The vectors of the samples that a training kept, all its moments one after the other."""
-    space = space or wildcards.space
-    run = f"{wildcards.generator}/{wildcards.dataset}/size-{wildcards.size}/seed-{wildcards.seed}"
-    if are_packed(space):
-        return f"results/generators/{run}/snapshots.npy"
-    return f"results/features/{space}/{run}.snapshots.npy"
-
-
 def leading_snapshots(wildcards):
-    """Those vectors in the space that leads figures and laws."""
+    """The vectors of those samples in the space that leads figures and laws."""
     return snapshot_vectors(wildcards, EACH_SPACE[0])
 
 
 def in_each_space(vectors):
     """Input function: those vectors in every space of the study, in their order."""
-
-    def files(wildcards):
-        return [vectors(wildcards, space) for space in EACH_SPACE]
-
-    return files
+    return lambda wildcards: [vectors(wildcards, space) for space in EACH_SPACE]
 
 
 def joint_parts(vectors):

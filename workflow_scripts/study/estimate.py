@@ -90,7 +90,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         return settings_for(**params["generator"]).steps * rates.step[name] + snapshots * rates.sample[name]
     if "samples" in params:
         return params["samples"] * rates.sample[wildcards["generator"]]
-    if any("/candidates/" in output for output in job.outputs):
+    if job.rule == "draw_candidates":
         return candidates(config, images) * rates.sample[wildcards["generator"]]
     if networks and "space" in params:
         return (
@@ -107,10 +107,10 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         teaching = taught * settings.steps * settings.batch * rates.look["teacher"]
         return _training("student", student, held_out, rates) + teaching
     if "attention" in params:
-        folders = {output.rsplit("/", 1)[0] for output in job.outputs}
-        role = "teacher" if any("/teachers/" in folder for folder in folders) else "student"
+        role = "teacher" if job.rule == "look_with_teachers" else "student"
+        networks = len({output.rsplit("/", 1)[0] for output in job.outputs})
         shown = (config["distillation"]["training"] or images.count) + (2 + len(params["rungs"])) * held_out
-        return len(folders) * shown * rates.look[role]
+        return networks * shown * rates.look[role]
     measured = params.get("settings") or {}
     if "neighbours" in measured:  # intrinsic dimension
         sizes = (
@@ -122,7 +122,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
     if "exact_pairs" in measured:
         pairs = min(measured["exact_pairs"], images.count * (images.count - 1) // 2)
         return rates.start + pairs * rates.pair / max(job.threads, 1)  # it compiles first
-    return 1.5 * rates.compare * sum("/quality/" in output for output in job.outputs if output.endswith(".json"))
+    return 1.5 * rates.compare * len(config["replication"]["spaces"]) if job.rule == "compare_samples" else 0.0
 
 
 def _training(role: str, classifier: dict[str, Any], held_out: int, rates: Rates) -> float:
@@ -156,9 +156,10 @@ def written_mb(job: Job, config: dict[str, Any], images: Images) -> float:
         count = images.count
     elif "samples" in job.params:
         count = job.params["samples"]
-    elif any(output.endswith("/images.npy") for output in job.outputs) and "generator" in job.wildcards:
-        share = 1 if "/candidates/" in job.outputs[0] else 1 / config["rebalancing"]["selection"]["budget"]
-        count = share * candidates(config, images)
+    elif job.rule == "draw_candidates":
+        count = candidates(config, images)
+    elif "choice" in job.wildcards:  # as many of them as classes lack
+        count = candidates(config, images) / config["rebalancing"]["selection"]["budget"]
     return max(count * pixels / 1e6, 0.3)
 
 
