@@ -49,6 +49,7 @@ rule estimate_one_shot:
         table=rules.collect_replication.output.table,
         curve=rules.estimate_curve.output[0],
         stopping=rules.fit_stopping.output.laws,
+        verdicts=rules.collect_replication.output.verdicts,
         published=local(ROOT / "resources/published/feng2021_replication.csv"),
     output:
         **figure("one_shot/{dataset}", "Replication", "smallest safe size"),

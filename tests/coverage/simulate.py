@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import binom
@@ -19,7 +19,10 @@ from workflow_scripts.core.intervals import wilson
 COVERAGE = (0.92, 0.98)  # of a nominal 95 % interval
 FALSE_ALARMS = 0.01  # of quick runs, which try many claims on few studies each
 LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be wrong in at most 5 % of studies
-CHUNK = 8  # repeats that a process does at a time
+CHUNK = 8  # draws that a process makes at a time
+
+Answer = bool | None
+Draw = Callable[[np.random.Generator], Any]  # an answer or a list of them; by `part` where several claims share it
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,18 @@ class Simulation:
     stand together. kind: `interval`, a nominal 95 % interval; `p-value`, a test at 0.05 whose null hypothesis is true;
     `decision`, a statement that may be wrong in at most 5 % of studies. draw: simulates one study. It returns whether
     the interval covered the truth (`interval`), the test rejected (`p-value`) or the statement was wrong (`decision`),
-    or None where the product gives no answer. repeats: studies of a full run. settings: the conditions, for the table.
+    or None where the product gives no answer; or a list of such answers, of studies that are computed at once.
+    repeats: draws of a full run. settings: the conditions, for the table. part: of simulations that have the same
+    `draw`, so that one fit serves several claims, which of its results belongs to this one.
     """
 
     name: str
     claim: str
     kind: Literal["interval", "p-value", "decision"]
-    draw: Callable[[np.random.Generator], bool | None]
+    draw: Draw
     repeats: int = 1000
     settings: Mapping[str, object] = field(default_factory=dict)
+    part: str = ""
 
 
 @dataclass
@@ -94,39 +100,41 @@ def simulate(
     if len(set(names)) < len(names):
         raise ValueError(f"two simulations have one name: {sorted({name for name in names if names.count(name) > 1})}")
     deadline = time.monotonic() + seconds
+    groups: dict[Draw, list[Simulation]] = {}
+    for simulation in simulations:
+        groups.setdefault(simulation.draw, []).append(simulation)
     # In rounds, so that a run that stops early has studies of every simulation.
     most = max((simulation.repeats for simulation in simulations), default=0)
     chunks = [
-        (simulation, start)
-        for start in range(0, most, CHUNK)
-        for simulation in simulations
-        if start < simulation.repeats
+        (group, start) for start in range(0, most, CHUNK) for group in groups.values() if start < group[0].repeats
     ]
     if np.isinf(seconds):
-        chunks.sort(key=lambda chunk: names.index(chunk[0].name))  # results come one after the other
-    waiting = {name: sum(simulation.name == name for simulation, _ in chunks) for name in names}
+        chunks.sort(key=lambda chunk: names.index(chunk[0][0].name))  # results come one after the other
+    waiting = {name: sum(group[0].name == name for group, _ in chunks) for name in names}
     results = {simulation.name: Result(simulation) for simulation in simulations}
     with _workers(chunks, processes or len(os.sched_getaffinity(0)), deadline) as answers:
-        for index, (true, false, refused) in answers:
-            name = chunks[index][0].name
-            result = results[name]
-            result.true, result.false, result.refused = (
-                result.true + true,
-                result.false + false,
-                result.refused + refused,
-            )
-            waiting[name] -= 1
-            if not waiting[name]:
-                yield result
+        for index, counts in answers:
+            group = chunks[index][0]
+            for simulation, (true, false, refused) in zip(group, counts, strict=True):
+                result = results[simulation.name]
+                result.true += true
+                result.false += false
+                result.refused += refused
+            waiting[group[0].name] -= 1
+            if not waiting[group[0].name]:
+                yield from (results[simulation.name] for simulation in group)
+
+
+Chunk = tuple[list[Simulation], int]  # simulations with the same draw, and the first repeat
 
 
 class _workers:
     """Forked processes: what a simulation draws with may be a closure, which no pickle takes."""
 
-    def __init__(self, chunks: Sequence[tuple[Simulation, int]], processes: int, deadline: float) -> None:
+    def __init__(self, chunks: Sequence[Chunk], processes: int, deadline: float) -> None:
         self._arguments, self._processes, self._count = (chunks, deadline), processes, len(chunks)
 
-    def __enter__(self) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    def __enter__(self) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
         self._pool = multiprocessing.get_context("fork").Pool(self._processes, _start, self._arguments)
         return self._pool.imap_unordered(_run, range(self._count))
 
@@ -134,25 +142,28 @@ class _workers:
         self._pool.terminate()
 
 
-_chunks: Sequence[tuple[Simulation, int]] = ()
+_chunks: Sequence[Chunk] = ()
 _deadline = np.inf
 
 
-def _start(chunks: Sequence[tuple[Simulation, int]], deadline: float) -> None:
+def _start(chunks: Sequence[Chunk], deadline: float) -> None:
     global _chunks, _deadline
     _chunks, _deadline = chunks, deadline
 
 
-def _run(index: int) -> tuple[int, tuple[int, int, int]]:
-    """Counts of true, false and refused in one chunk."""
-    simulation, start = _chunks[index]
-    answers = []
-    for repeat in range(start, min(start + CHUNK, simulation.repeats)):
+def _run(index: int) -> tuple[int, list[tuple[int, int, int]]]:
+    """Counts of true, false and refused in one chunk, of each of its simulations."""
+    group, start = _chunks[index]
+    answers: list[list[Answer]] = [[] for _ in group]
+    seed = zlib.crc32(group[0].name.encode())
+    for repeat in range(start, min(start + CHUNK, group[0].repeats)):
         if time.monotonic() > _deadline:
             break
-        answer = simulation.draw(np.random.default_rng([zlib.crc32(simulation.name.encode()), repeat]))
-        answers.append(None if answer is None else bool(answer))
-    return index, (answers.count(True), answers.count(False), answers.count(None))
+        drawn = group[0].draw(np.random.default_rng([seed, repeat]))
+        for simulation, own in zip(group, answers, strict=True):
+            part = drawn[simulation.part] if simulation.part else drawn
+            own += [None if answer is None else bool(answer) for answer in (part if isinstance(part, list) else [part])]
+    return index, [(own.count(True), own.count(False), own.count(None)) for own in answers]
 
 
 def table(results: Sequence[Result]) -> str:

@@ -37,8 +37,7 @@ def test_a_planted_law_lies_inside_its_intervals(curve: Curve) -> None:
     assert law.rate_interval[0] < 2.5 < law.rate_interval[1]
     assert law.level_interval[0] < -2 + np.log(100) < law.level_interval[1]
     assert law.rate == pytest.approx(2.5, abs=0.15)
-    low, high = law.band(SIZES)
-    assert np.all((low <= 100 * share + 1) & (100 * share - 1 <= high))
+    assert law.percentage(SIZES) == pytest.approx(100 * share, abs=8)
     assert law.goodness()[0] > 0.98
 
 

@@ -66,7 +66,7 @@ def test_planted_rates_lie_inside_their_intervals(laws: StudyLaws) -> None:
 def test_the_first_space_and_threshold_lead(laws: StudyLaws) -> None:
     assert laws.summary["leading"]["threshold"] == "calibrated-0.01"
     assert set(laws.leading) == {"dimension", "size"}
-    assert all(fit.points.background[0] == 0.01 for fit in laws.leading["size"].values())
+    assert all(fit.points.background[0] == 0.01 for fits in laws.leading["size"].values() for fit in fits)
 
 
 def test_dimensions_that_could_not_be_measured_are_left_out(laws: StudyLaws) -> None:

@@ -71,6 +71,21 @@ def test_the_answer_tells_the_decay_the_size_its_trial_and_what_to_do(estimates:
     assert lines[-1].startswith("To do:")
 
 
+def test_evidence_against_a_safe_size_stands_beside_it(estimates: dict[str, PairEstimate]) -> None:
+    verdicts = [
+        {"generator": name, "dataset": "fashion-mnist", "size": size, "verdict": kind, "sentence": f"{name} at {size}."}
+        for name, size, kind in (
+            ("biggan", 1_000_000, "the evidence disagrees"),
+            ("biggan", 4, "the evidence disagrees"),  # not called safe
+            ("stylegan2", 1_000_000, "no copies found"),
+        )
+    ]
+    lines = answer(estimates, "fashion-mnist", 1.0, verdicts)
+    said = [line for line in lines if "not all measures" in line]
+    assert said == ["Beware: not all measures call biggan safe with 1,000,000 images. biggan at 1000000."]
+    assert "do not rely on the safe size yet" in lines[-1]
+
+
 def test_two_sizes_refuse_a_law_but_measure_what_they_can(table: pd.DataFrame) -> None:
     few = estimate(table[table["size"].isin([16, 256])], None)
     assert "measure three sizes" in few["biggan"].reason

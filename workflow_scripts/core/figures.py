@@ -179,6 +179,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], numbers: "pd.DataF
     svg = io.StringIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     write_text(target, finish(svg.getvalue(), description))
+    figure.set_layout_engine("none")  # laid out once, for both files
     with atomic_path(target.with_suffix(".png")) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     write_csv(target.with_suffix(".csv"), numbers)

@@ -1,6 +1,6 @@
 """The estimate of a data set in words and as strict JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from workflow_scripts.laws.decay import LARGEST_BACKGROUND
 from workflow_scripts.laws.size_law import DimensionCurve
 from workflow_scripts.laws.study import plain
 from workflow_scripts.laws.trials import PairEstimate
+from workflow_scripts.replication.verdicts import DISAGREES
 
 
 def summarise(
@@ -48,9 +49,32 @@ def summarise(
     return plain({**head, "dimension": dimension, "generators": generators})
 
 
-def answer(estimates: Mapping[str, PairEstimate], dataset: str, wanted: float) -> list[str]:
-    """What a person can act on: two or three lines for each generator, and what to do."""
+def contrary_evidence(
+    estimates: Mapping[str, PairEstimate], dataset: str, verdicts: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Of each generator the verdicts that the evidence disagrees, at sizes that the estimate calls safe.
+
+    verdicts: those of the study, as collect_replication writes them.
+    """
+    contrary = {}
+    for name, estimate in estimates.items():
+        low = np.inf if estimate.reason else estimate.safe_size.low
+        safe = min(low, np.inf if estimate.enough is None else estimate.enough)
+        contrary[name] = [
+            verdict
+            for verdict in verdicts
+            if (verdict["generator"], verdict["dataset"], verdict["verdict"]) == (name, dataset, DISAGREES)
+            and verdict["size"] >= safe
+        ]
+    return contrary
+
+
+def answer(
+    estimates: Mapping[str, PairEstimate], dataset: str, wanted: float, verdicts: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """What a person can act on: two or three lines for each generator, and what to do. verdicts: of the study."""
     lines = []
+    contrary = contrary_evidence(estimates, dataset, verdicts)
     for name, estimate in estimates.items():
         lines.append(f"{name} on {dataset}: {estimate.trend.sentence()}. {_safe(estimate, wanted)}")
         if estimate.enough is not None:
@@ -59,7 +83,11 @@ def answer(estimates: Mapping[str, PairEstimate], dataset: str, wanted: float) -
                 f"{wanted:g} % of samples were copies (upper bound over training runs, nothing subtracted for chance)."
             )
         lines += [f"Beware: {text}" for text in estimate.warnings[:2]]
-    return [*lines, *_tried(estimates), *_what_to_do(estimates)]
+        lines += [
+            f"Beware: not all measures call {name} safe with {verdict['size']:,} images. {verdict['sentence']}"
+            for verdict in contrary[name]
+        ]
+    return [*lines, *_tried(estimates), *_what_to_do(estimates, any(contrary.values()))]
 
 
 def _safe(estimate: PairEstimate, wanted: float) -> str:
@@ -94,14 +122,21 @@ def _tried(estimates: Mapping[str, PairEstimate]) -> list[str]:
     return lines
 
 
-def _what_to_do(estimates: Mapping[str, PairEstimate]) -> list[str]:
-    """How it was measured, and what to do with that, a line each."""
+def _what_to_do(estimates: Mapping[str, PairEstimate], disputed: bool) -> list[str]:
+    """How it was measured, and what to do with that, a line each. disputed: whether other measures see copying at
+    sizes that are called safe."""
     points = [estimate.points for estimate in estimates.values()]
     sizes = listed(np.unique(np.concatenate([part.size for part in points])))
     count = sum(int(part.samples.sum()) for part in points)
     lines = [f"Measured by {count:,} samples of generators that were trained on {sizes} images."]
     known = [estimate.safe_size for estimate in estimates.values() if not estimate.reason]
     closed = [safe.high for safe in known if np.isfinite(safe.high)]
+    if disputed:
+        return [
+            *lines,
+            "To do: do not rely on the safe size yet. Look at each sample beside its nearest training image "
+            "(results/figures/gallery) at the sizes where the evidence disagrees, and measure larger ones.",
+        ]
     if closed and len(closed) == len(estimates):
         return [
             *lines,

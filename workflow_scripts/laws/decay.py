@@ -163,16 +163,8 @@ class DecayFit:
 
     def percentage(self, value: np.ndarray) -> np.ndarray:
         """Percentage of samples that copy (mean over runs, background excluded) at dimensions or sizes (m,)."""
-        return np.median(self._percentages(value), axis=1)
-
-    def band(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the 95 % interval of `percentage` at each value (m,)."""
-        low, high = np.quantile(self._percentages(value), [0.025, 0.975], axis=1)
-        return low, high
-
-    def _percentages(self, value: np.ndarray) -> np.ndarray:
         assert self.posterior is not None
-        return 100.0 * self.posterior.draws.shares(self.axis.standardise(value))
+        return 100.0 * np.median(self.posterior.draws.shares(self.axis.standardise(value)), axis=1)
 
     @property
     def values(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Figures of a study's laws: measured runs with their counting intervals, the law where it is identified, residuals."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts.core import figures
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Pair, Points
+from workflow_scripts.laws.outlook import best, own_outlook
 
 PERCENTAGE = "samples that are replicas (%)"
 X_LABELS = {
@@ -23,6 +24,7 @@ X_LABELS = {
     "size": "size of the training set (images)",
 }
 GRID = 61
+Laws = Mapping[Pair, Sequence[DecayFit]]  # of each pair all its laws on one axis
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,16 @@ class Reference:
     curves: Mapping[Pair, Callable[[np.ndarray], np.ndarray]]
 
 
-def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Reference | None = None) -> Figure:
+def draw_laws(laws: Laws, threshold: str, reference: Reference | None = None) -> Figure:
     """A column for each data set: above, percentages and laws on a logarithmic axis; below, the residuals.
 
     threshold: what counted as a replica, for the axis.
 
-    Laws that are not identified are not drawn; the panel says why. Points without replicas lie hollow on the lower
-    edge.
+    The law that predicts held-out sizes best is named, and its residuals are drawn; the line and its band are the
+    average of a pair's laws, since choosing among them makes the band of the chosen one too narrow. A pair without an
+    identified law has no line; the panel says why. Points without replicas lie hollow on the lower edge.
     """
+    fits = {pair: best(own) for pair, own in laws.items()}
     datasets = list(dict.fromkeys(dataset for _, dataset in fits))
     styles = figures.generator_styles(generator for generator, _ in fits)
     axis = next(iter(fits.values())).axis.name
@@ -68,7 +72,7 @@ def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Referenc
             at = apart(fit, i - (len(chosen) - 1) / 2)
             measured(upper, fit.points, at, style, lowest)
             if fit.identified:
-                _law(upper, fit, style)
+                _law(upper, laws[pair], style)
             if reference is not None:
                 along = _grid(fit)
                 upper.plot(
@@ -92,7 +96,7 @@ def draw_laws(fits: Mapping[Pair, DecayFit], threshold: str, reference: Referenc
 COLUMNS = ["generator", "dataset", "kind", "x", "percentage", "low", "high"]
 
 
-def law_table(fits: Mapping[Pair, DecayFit], reference: Reference | None = None) -> pd.DataFrame:
+def law_table(laws: Laws, reference: Reference | None = None) -> pd.DataFrame:
     """The numbers of `draw_laws`: measured points with their intervals and residuals, laws with bands, the control.
 
     Columns generator, dataset, kind (measured, law, control, and the reference's name), x (images or dimension),
@@ -100,12 +104,13 @@ def law_table(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
     """
     columns = [*COLUMNS, "residual"]
     parts = []
+    fits = {pair: best(own) for pair, own in laws.items()}
     for (generator, dataset), fit in fits.items():
         ends = wilson(fit.points.replicas, fit.points.samples)
         residual = fit.residuals if fit.posterior is not None else np.nan
         curves = [("measured", (fit.values, fit.points.percentage, *(100.0 * end for end in ends)), residual)]
         if fit.identified:
-            curves.append(("law", law_line(fit), np.nan))
+            curves.append(("law", law_line(laws[generator, dataset]), np.nan))
         if reference is not None:
             at = _grid(fit)
             none = np.full(len(at), np.nan)
@@ -122,11 +127,12 @@ def law_table(fits: Mapping[Pair, DecayFit], reference: Reference | None = None)
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def describe_laws(fits: Mapping[Pair, DecayFit]) -> str:
-    """What the figure of laws shows, in words: the rate of each law, or that none is identified."""
+def describe_laws(laws: Laws) -> str:
+    """What the figure of laws shows, in words: the rate of each leading law, or that none is identified."""
+    fits = {pair: best(own) for pair, own in laws.items()}
     axis = X_LABELS[next(iter(fits.values())).axis.name]
-    laws = "; ".join(f"{dataset}, {law_caption(generator, fit)}" for (generator, dataset), fit in fits.items())
-    return f"Percentage of samples that are replicas against the {axis}. {laws}."
+    captions = "; ".join(f"{dataset}, {law_caption(generator, fit)}" for (generator, dataset), fit in fits.items())
+    return f"Percentage of samples that are replicas against the {axis}. {captions}."
 
 
 def draw_nothing(message: str) -> Figure:
@@ -165,16 +171,17 @@ def measured(axes: Axes, points: Points, at: np.ndarray, style: figures.Style, l
         )  # fmt: skip
 
 
-def law_line(fit: DecayFit) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Values along the axis, the law there and the ends of its band, in percent, the points' background added."""
-    at = _grid(fit)
-    background = _background(fit, at)
-    line, low, high = (100 * background + (1 - background) * part for part in (fit.percentage(at), *fit.band(at)))
+def law_line(fits: Sequence[DecayFit]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values along the axis, a pair's averaged law there and the ends of its band, in percent, background added."""
+    leading = best(fits)
+    at = _grid(leading)
+    background = _background(leading, at)
+    low, line, high = 100 * background + (1 - background) * own_outlook(fits).percentage(at)
     return at, line, low, high
 
 
-def _law(axes: Axes, fit: DecayFit, style: figures.Style) -> None:
-    at, line, low, high = law_line(fit)
+def _law(axes: Axes, fits: Sequence[DecayFit], style: figures.Style) -> None:
+    at, line, low, high = law_line(fits)
     axes.plot(at, line, color=style.colour)
     axes.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
 

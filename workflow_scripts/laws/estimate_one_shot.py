@@ -20,7 +20,8 @@ def main(snakemake: Any) -> None:
     points = read_json(snakemake.input.curve)["points"]
     curve = curve_of(points)
     estimates = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
-    lines = [*answer(estimates, name, wanted), *read_json(snakemake.input.stopping)["answers"][name]]
+    verdicts = read_json(snakemake.input.verdicts)["verdicts"]
+    lines = [*answer(estimates, name, wanted, verdicts), *read_json(snakemake.input.stopping)["answers"][name]]
     head = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
     write_json(snakemake.output.estimate, summarise(estimates, curve, points, head))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")

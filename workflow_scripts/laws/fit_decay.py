@@ -16,13 +16,13 @@ def main(snakemake: Any) -> None:
     leading = study.summary["leading"]
     threshold = f"space {leading['space']}, threshold {leading['threshold']}"
     for axis in ("size", "dimension"):
-        fits = study.leading.get(axis, {})
-        if fits:
-            figure, description = drawing.draw_laws(fits, threshold), drawing.describe_laws(fits)
+        laws = study.leading.get(axis, {})
+        if laws:
+            figure, description = drawing.draw_laws(laws, threshold), drawing.describe_laws(laws)
         else:
             description = "The intrinsic dimension of the training sets was not measured."
             figure = drawing.draw_nothing(description)
-        save_figure(figure, snakemake.output[axis], drawing.law_table(fits), description)
+        save_figure(figure, snakemake.output[axis], drawing.law_table(laws), description)
 
 
 run(main, snakemake)

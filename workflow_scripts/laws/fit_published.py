@@ -29,7 +29,7 @@ def main(snakemake: Any) -> None:
     threshold = THRESHOLDS[0]
     pairs = published_pairs(table, threshold, every_point=False)
     bounded = bounded_fits(pairs, threshold)
-    fits = fit_pairs(pairs, DIMENSION_AXIS)
+    fits = {pair: [fit] for pair, fit in fit_pairs(pairs, DIMENSION_AXIS).items()}
     published = Reference("least squares, as published", {pair: fit.percentage for pair, fit in bounded.items()})
     law = draw_laws(fits, f"within L2 {threshold} (RMS {threshold_rms(threshold):.4f})", published)
     save_figure(law, snakemake.output.law, law_table(fits, published), describe_laws(fits))

@@ -28,13 +28,12 @@ class StudyLaws:
     """Laws of a study.
 
     fits: a row for each law. summary: JSON-able: tests of decay, comparisons of levels, safe sizes. leading: the laws
-    to draw, at the study's first space and threshold, against size and dimension: of each pair the law that predicts
-    held-out sizes best.
+    to draw, at the study's first space and threshold, against size and dimension: all that a pair has there.
     """
 
     fits: pd.DataFrame
     summary: dict[str, Any]
-    leading: dict[str, dict[Pair, DecayFit]]
+    leading: dict[str, dict[Pair, list[DecayFit]]]
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -67,7 +66,7 @@ def fit_study(table: pd.DataFrame, wanted_percentage: float) -> StudyLaws:
     trends: list[dict[str, Any]] = []
     laws: list[dict[str, Any]] = []
     safe: list[dict[str, Any]] = []
-    leading: dict[str, dict[Pair, DecayFit]] = {}
+    leading: dict[str, dict[Pair, list[DecayFit]]] = {}
     axes = study_axes(table)
     for (space, threshold), group in table.groupby(["space", "threshold"], sort=False):
         where = {"space": space, "threshold": threshold, "threshold_rms": float(group["threshold_rms"].median())}
@@ -92,13 +91,11 @@ def fit_study(table: pd.DataFrame, wanted_percentage: float) -> StudyLaws:
             levels = compare_levels(by_curve["exponential"]) if axis.name == "dimension" else None
             laws.append(here | {"pairs": len(known)} | likelihood | levels_row(levels))
             if axis.name == "dimension":
-                leading.setdefault(
-                    "dimension", {pair: best([fits[pair] for fits in by_curve.values()]) for pair in known}
-                )
+                leading.setdefault("dimension", {pair: [fits[pair] for fits in by_curve.values()] for pair in known})
             else:
                 for pair in pairs:
                     of_size[pair] += [fits[pair] for fits in by_curve.values()]
-        leading.setdefault("size", {pair: best(fits) for pair, fits in of_size.items()})
+        leading.setdefault("size", of_size)
         safe += [where | _safe_size(pair, fits, wanted_percentage) for pair, fits in of_size.items()]
     summary = {
         "leading": {name: laws[0][name] for name in ("space", "threshold", "threshold_rms")},
@@ -114,11 +111,6 @@ def size_fits(pairs: Mapping[Pair, Points], axes: Sequence[Axis]) -> dict[Pair, 
     """The laws in size and ln size of each pair, under both curves."""
     every = [fit_pairs(pairs, axis, curve) for axis in axes if axis.name != "dimension" for curve in CURVES]
     return {pair: [fits[pair] for fits in every] for pair in pairs}
-
-
-def best(fits: Sequence[DecayFit]) -> DecayFit:
-    """Of a pair's laws the one that predicts held-out sizes best, among those that are identified if any is."""
-    return max(fits, key=lambda fit: (fit.identified, fit.held_out))
 
 
 def study_axes(table: pd.DataFrame) -> list[Axis]:
