@@ -60,9 +60,9 @@ class Bench:
         """The rows of a table of so many columns: those that each work gives, or why it gives none."""
         lines: list[str] = []
         for name, work in works.items():
-            found = self.attempt(name, work)
+            result = self.attempt(name, work)
             filler = " |" * (columns - 2)
-            lines += found if isinstance(found, list) else [f"| {name} | {found} |{filler}"]
+            lines += result if isinstance(result, list) else [f"| {name} | {result} |{filler}"]
         return "\n".join(lines)
 
     def attempt(self, name: str, work: Callable[[], list[str] | str]) -> list[str] | str:

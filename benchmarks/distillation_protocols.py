@@ -54,7 +54,7 @@ PUBLISHED = """| step with teachers in the loop, ms | with stored logits, ms | r
 
 
 def look(teachers: list[Classifier], images: torch.Tensor, views: int) -> np.ndarray:
-    return np.stack([look_at_views(one, images, views, 0) for one in teachers])
+    return np.stack([look_at_views(teacher, images, views, 0) for teacher in teachers])
 
 
 def study_table(bench: Bench) -> str:
@@ -144,8 +144,8 @@ def measure(bench: Bench) -> str:
     design = study["distillation"]
     settings = classifier_settings(design["student"]["preset"], design["student"]["overrides"])
     table, published = (
-        found if isinstance(found, str) else found[0]
-        for found in (
+        result if isinstance(result, str) else result[0]
+        for result in (
             bench.attempt("distillation of the default study", lambda: study_table(bench)),
             bench.attempt("distillation with the published networks", lambda: published_table(bench)),
         )

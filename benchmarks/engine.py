@@ -95,21 +95,21 @@ def nothing_to_do() -> float:
 
 def measure(_: Bench) -> str:
     nothing = nothing_to_do()
-    found, wall = costs(ROOT / "results")
+    by_rule, wall = costs(ROOT / "results")
     cores = json.loads((ROOT / "results/provenance/summary.md.json").read_text(encoding="utf-8"))["hardware"]["cores"]
     wall += nothing  # what Snakemake takes before its first job
     available = cores * wall
-    useful = sum(cost.threads * cost.work for cost in found.values())
-    around = sum(cost.threads * (cost.whole - cost.work) for cost in found.values())
+    useful = sum(cost.threads * cost.work for cost in by_rule.values())
+    around = sum(cost.threads * (cost.whole - cost.work) for cost in by_rule.values())
     idle = available - useful - around
-    dearest = sorted(found.items(), key=lambda item: item[1].work - item[1].whole)[:LISTED]
+    dearest = sorted(by_rule.items(), key=lambda item: item[1].work - item[1].whole)[:LISTED]
     rows = [
         f"| `{rule}` | {cost.jobs} | {cost.work / cost.jobs:.2f} | {(cost.whole - cost.work) / cost.jobs:.2f} |"
         for rule, cost in dearest
     ]
     return TEXT.format(
-        jobs=sum(cost.jobs for cost in found.values()), cores=cores, minutes=wall / 60,
-        busy=100 * sum(cost.processor for cost in found.values()) / useful,
+        jobs=sum(cost.jobs for cost in by_rule.values()), cores=cores, minutes=wall / 60,
+        busy=100 * sum(cost.processor for cost in by_rule.values()) / useful,
         useful=useful, useful_share=100 * useful / available, around=around, around_share=100 * around / available,
         idle=idle, idle_share=100 * idle / available,
         lost=around + idle, lost_share=100 * (around + idle) / available,

@@ -118,14 +118,14 @@ def step_seconds(family: str, device: torch.device, side: int, batch: int) -> fl
 def measure(bench: Bench) -> str:
     counts = bench.size((100, 1_000, 10_000, 100_000), (100, 300, 1_000))
     cases = [(side, 32) for side in SIDES] + [(32, batch) for batch in BATCHES if batch != 32]
-    found: dict[str, list[tuple[int, float, float]]] = {}  # count, seconds, GiB
+    measured: dict[str, list[tuple[int, float, float]]] = {}  # count, seconds, GiB
     steps: dict[str, dict[tuple[int, int], float]] = {}
 
     def work_row(work: str) -> str:
         sizes = [min(count, LARGEST_DIMENSION) if WORKS[work] is dimension else count for count in counts]
         results = [alone(WORKS[work], size) for size in sizes]
         seconds = [taken for _, _, taken in results]
-        found[work] = list(zip(sizes, seconds, [peak for _, peak, _ in results], strict=True))
+        measured[work] = list(zip(sizes, seconds, [peak for _, peak, _ in results], strict=True))
         exponent = np.polyfit(np.log(sizes[1:]), np.log(seconds[1:]), 1)[0]
         cells = " | ".join(f"{taken:.2g}" for taken in seconds)
         return f"| {work}, s | {cells} | {exponent:.2f} | {results[-1][1]:.1f} |"
@@ -137,7 +137,7 @@ def measure(bench: Bench) -> str:
     rows = bench.rows({work: partial(work_row, work) for work in WORKS}, len(counts) + 3)
     step_rows = bench.rows({family: partial(step_row, family) for family in GENERATORS}, len(cases) + 1)
     if not bench.small:
-        draw(found, steps)
+        draw(measured, steps)
     return TEXT.format(
         counts=" | ".join(f"{count:,}" for count in counts), dashes="---|" * len(counts),
         dimension=min(counts[-1], LARGEST_DIMENSION), rows=rows,

@@ -65,13 +65,13 @@ def neighbours(bench: Bench, kind: str) -> list[str]:
         references, queries = (random.standard_normal((count, d), dtype=np.float32) for count in (n, m))
     wide = references.astype(np.float32), queries.astype(np.float32)
     nearest_neighbours(queries[:64], references[:256], 2, device=bench.device)
-    ours, found = bench.timed(lambda: nearest_neighbours(queries, references, 2, device=bench.device))
+    ours, neighbours = bench.timed(lambda: nearest_neighbours(queries, references, 2, device=bench.device))
     share = bench.ceiling.share(ours, 2 * m * n * d, str(formats(queries, 2, bench.device)[0]).removeprefix("torch."))
     index = faiss.IndexFlatL2(d)
     index.add(wide[0])
     index.search(wide[1][:64], 2)
     theirs, (_, places) = bench.timed(lambda: index.search(wide[1], 2))
-    require((found.indices == places).mean() > 0.999, "our neighbours and faiss's")  # float32 may swap two of them
+    require((neighbours.indices == places).mean() > 0.999, "our neighbours and faiss's")  # float32 may swap two of them
     what = f"neighbours, {m:,} in {n:,}, {d:,} {kind}"
     rows = [row(what, ours, share, "faiss IndexFlatL2", theirs)]
     if kind == "floats":
@@ -103,9 +103,11 @@ def ssim(bench: Bench) -> list[str]:
     count, few, many = bench.size((1_000, 200, 2_000), (60, 20, 200))
     side = 64
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 1), dtype=np.uint8)
-    first, second = (torch.tensor(one, device=bench.device) for one in zip(*combinations(range(count), 2), strict=True))
+    first, second = (
+        torch.tensor(numbers, device=bench.device) for numbers in zip(*combinations(range(count), 2), strict=True)
+    )
     ssim_pairs(prepare(images[:20], device=bench.device), first[:10], second[:10])
-    ours, found = bench.timed(lambda: ssim_pairs(prepare(images, device=bench.device), first, second))
+    ours, ssim = bench.timed(lambda: ssim_pairs(prepare(images, device=bench.device), first, second))
     # For each pair a product, two passes of the window by differences (5 sums, 10 differences, 5 products, 6 sums), and
     # 16 operations for the index.
     inside = side - 10
@@ -127,7 +129,7 @@ def ssim(bench: Bench) -> list[str]:
     }
     what = f"SSIM, all {len(first):,} pairs of {count:,} images of {side} px"
     taken, one_by_one = bench.timed(loop)
-    require(np.abs(np.array(one_by_one) - found[:few].cpu().numpy()).max() < 1e-5, "our SSIM and scikit-image's")
+    require(np.abs(np.array(one_by_one) - ssim[:few].cpu().numpy()).max() < 1e-5, "our SSIM and scikit-image's")
     rows = [row(what, ours, share, "scikit-image in a loop", taken * len(first) / few, f"{few} pairs")]
     for name, work in batched.items():
         work()
@@ -140,11 +142,11 @@ def frechet(bench: Bench) -> list[str]:
     n, d = bench.size((50_000, 2048), (600, 256))
     first, second = (random.normal(i / 10, 1, (n, d)).astype(np.float32) for i in range(2))
     frechet_distance(first[:600, :64], second[:600, :64], bench.device)
-    ours, found = bench.timed(lambda: frechet_distance(first, second, bench.device))
-    tensors = [torch.from_numpy(one).to(bench.device).double() for one in (first, second)]
+    ours, distance = bench.timed(lambda: frechet_distance(first, second, bench.device))
+    tensors = [torch.from_numpy(features).to(bench.device).double() for features in (first, second)]
 
     def moments() -> list[torch.Tensor]:
-        return [value for one in tensors for value in (one.mean(0), torch.cov(one.T))]
+        return [value for features in tensors for value in (features.mean(0), torch.cov(features.T))]
 
     def with_root() -> float:
         mean, a, other, b = (value.cpu().numpy() for value in moments())
@@ -160,7 +162,7 @@ def frechet(bench: Bench) -> list[str]:
     rows = []
     for name, work in peers.items():
         taken, value = bench.timed(work)
-        require(abs(float(value) / found - 1) < 1e-4, "the Fréchet distances")
+        require(abs(float(value) / distance - 1) < 1e-4, "the Fréchet distances")
         rows.append(row(what, ours, share, name, taken))
     return rows
 

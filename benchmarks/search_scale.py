@@ -58,12 +58,12 @@ def table(sizes: tuple[int, ...]) -> str:
             times.append(taken)
             rows.append(f"| {size:,} | 1 | {taken:.2f} | {SAMPLES * size / taken:.2e} | {memory:.2f} |")
         parts = [shard_of(sizes[-1], i, SHARDS) for i in range(SHARDS)]
-        found = [alone(search, path, part.start, part.stop) for part in parts]
+        searches = [alone(search, path, part.start, part.stop) for part in parts]
         began = time.perf_counter()
-        merged = merge([part for _, _, (_, part) in found], 2)
+        merged = merge([part for _, _, (_, part) in searches], 2)
         merging = time.perf_counter() - began
     pd.testing.assert_frame_equal(merged, merge([whole], 2), check_exact=True)
-    taken, memory = float(np.mean([taken for _, _, (taken, _) in found])), max(peak for _, peak, _ in found)
+    taken, memory = float(np.mean([taken for _, _, (taken, _) in searches])), max(peak for _, peak, _ in searches)
     rate = SAMPLES * sizes[-1] / SHARDS / taken
     rows.append(f"| {sizes[-1]:,} | {SHARDS} | {taken:.2f} | {rate:.2e} | {memory:.2f} |")
     exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
@@ -72,8 +72,8 @@ def table(sizes: tuple[int, ...]) -> str:
 
 def measure(bench: Bench) -> str:
     sizes = bench.size((10_000, 100_000, 1_000_000), (1_000, 10_000))
-    found = bench.attempt("search and shards", lambda: table(sizes))
+    result = bench.attempt("search and shards", lambda: table(sizes))
     return TEXT.format(
         side=SIDE, samples=SAMPLES, threads=torch.get_num_threads(),
-        table=found if isinstance(found, str) else found[0],
+        table=result if isinstance(result, str) else result[0],
     )  # fmt: skip

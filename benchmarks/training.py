@@ -313,7 +313,7 @@ def measure(bench: Bench) -> str:
     batch, device = classifier_settings("guo2024-student", {}).batch, bench.device
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        images, labels = (one.to(device) for one in make_images(folder))
+        images, labels = (part.to(device) for part in make_images(folder))
         none = torch.zeros(IMAGES, dtype=torch.int64, device=device)
         wide = F.interpolate(images.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1).contiguous()
         loops: dict[str, tuple[str, str, partial[list[float]], partial[list[float]]]] = {

@@ -28,8 +28,8 @@ def on_files(files: Files, config: Any) -> Files:
             level = InclusionLevel.INCLUDED if source in IN_NAVIGATION else InclusionLevel.NOT_IN_NAV
             files.append(File.generated(config, _page_of(source), content=_text_of(source), inclusion=level))
         if source.suffix == ".md":
-            found = (_target(source, link[1]) for link in LINK.finditer(source.read_text(encoding="utf-8")))
-            waiting += sorted({one for one in found if one and not one.is_relative_to(DOCS)} - set(waiting))
+            targets = (_target(source, link[1]) for link in LINK.finditer(source.read_text(encoding="utf-8")))
+            waiting += sorted({file for file in targets if file and not file.is_relative_to(DOCS)} - set(waiting))
     _SOURCES.update({_page_of(source): source for source in waiting})
     return files
 
@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         target = _target(source, link[1])
         return os.path.relpath(_page_of(target), here) if target else link[1]
 
-    return FORMULA.sub(lambda found: _drawn(found[1]), LINK.sub(lead, markdown) if source.suffix == ".md" else markdown)
+    return FORMULA.sub(lambda match: _drawn(match[1]), LINK.sub(lead, markdown) if source.suffix == ".md" else markdown)
 
 
 def _target(source: Path, link: str) -> Path | None:

@@ -65,8 +65,8 @@ def test_the_ladder_moves_images_further_from_rung_to_rung():
 
 
 def test_crops_of_others_can_be_shared():
-    one, other = draw_view("strong", 6, 0.3), draw_view("weak", 6, 0.3)
-    assert torch.equal(one.with_crop_of(other).affine, other.affine)
+    strong, weak = draw_view("strong", 6, 0.3), draw_view("weak", 6, 0.3)
+    assert torch.equal(strong.with_crop_of(weak).affine, weak.affine)
 
 
 def view_of(affine):
@@ -225,13 +225,13 @@ def test_the_distillation_loss_is_its_definition(combination):
         return (target * (target.log() - student.log())).sum(-1).mean()
 
     soft = {
-        "losses": torch.stack([divergence((one / 3).softmax(-1)) for one in teachers]).mean(),
+        "losses": torch.stack([divergence((teacher / 3).softmax(-1)) for teacher in teachers]).mean(),
         "logits": divergence((teachers.mean(0) / 3).softmax(-1)),
         "probabilities": divergence((teachers / 3).softmax(-1).mean(0)),
     }[combination]
     hard = -(one_hot(labels, 4) * logits.log_softmax(-1)).sum(-1).mean()
-    found = distillation_loss(logits, labels, teachers, 0.6, 3.0, combination)
-    torch.testing.assert_close(found, 0.6 * hard + 0.4 * 9 * soft)
+    loss = distillation_loss(logits, labels, teachers, 0.6, 3.0, combination)
+    torch.testing.assert_close(loss, 0.6 * hard + 0.4 * 9 * soft)
 
 
 @pytest.fixture(scope="module")
@@ -239,9 +239,9 @@ def clothing():
     rng = np.random.default_rng(0)
     labels = torch.arange(40) % 4
     images = torch.from_numpy(rng.integers(0, 60, (40, 8, 8, 1), dtype=np.uint8))
-    for one in range(4):  # a bright corner for each class
-        rows = labels == one
-        images[rows, 4 * (one // 2) : 4 * (one // 2) + 4, 4 * (one % 2) : 4 * (one % 2) + 4] += 150
+    for label in range(4):  # a bright corner for each class
+        rows = labels == label
+        images[rows, 4 * (label // 2) : 4 * (label // 2) + 4, 4 * (label % 2) : 4 * (label % 2) + 4] += 150
     return images, labels
 
 
@@ -315,9 +315,9 @@ def test_repetition_shows_every_class_equally_often(tmp_path):
     labels = torch.tensor([0] * 19 + [1] * 3)
     seen = []
 
-    def loss(logits, given, indices, view):
-        seen.append(given)
-        return cross_entropy(logits, given)
+    def loss(logits, targets, indices, view):
+        seen.append(targets)
+        return cross_entropy(logits, targets)
 
     settings = ClassifierSettings(steps=19, batch=2, width=2, augmentation="none")
     network = build_classifier(settings, images, 2, 0, CPU)
@@ -358,9 +358,9 @@ def test_the_gradients_of_narrow_networks_are_those_of_double_precision(width: i
     network = Classifier(settings, 8, 1, 3).to(memory_format=torch.channels_last)
     exact = deepcopy(network).double().to(memory_format=torch.contiguous_format)
     images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 3
-    for one, given in ((network, images.to(memory_format=torch.channels_last)), (exact, images.double())):
-        cross_entropy(one(given), labels).backward()
-    for (name, found), true in zip(network.named_parameters(), exact.parameters(), strict=True):
-        assert found.grad is not None
+    for model, pixels in ((network, images.to(memory_format=torch.channels_last)), (exact, images.double())):
+        cross_entropy(model(pixels), labels).backward()
+    for (name, parameter), true in zip(network.named_parameters(), exact.parameters(), strict=True):
+        assert parameter.grad is not None
         scale = float(true.grad.abs().max()) + 1e-6
-        torch.testing.assert_close(found.grad.double(), true.grad, rtol=0, atol=1e-4 * scale, msg=name)
+        torch.testing.assert_close(parameter.grad.double(), true.grad, rtol=0, atol=1e-4 * scale, msg=name)

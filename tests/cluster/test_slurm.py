@@ -100,18 +100,18 @@ def test_gpus_retries_and_a_cancelled_job(tmp_path: Path) -> None:
         process = subprocess.Popen(words, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT)
     cancelled = ""
     while process.poll() is None:
-        found = re.search(r"SLURM jobid (\d+) \(log: \S*rule_doomed", log.read_text())
-        if found and not cancelled and _state(found[1]) == "RUNNING":
-            cancelled = found[1]
+        job = re.search(r"SLURM jobid (\d+) \(log: \S*rule_doomed", log.read_text())
+        if job and not cancelled and _state(job[1]) == "RUNNING":
+            cancelled = job[1]
             subprocess.run(["scancel", cancelled], check=True)
         time.sleep(0.5)
     said = log.read_text()
     assert cancelled, said[-4000:]
 
     seen = [json.loads((tmp_path / f"results/gpu-{i}.json").read_text()) for i in range(2)]
-    for one in seen:
-        assert one["given"] in ("0", "1")
-        assert one["taken"] == [one["given"]]
+    for task in seen:
+        assert task["given"] in ("0", "1")
+        assert task["taken"] == [task["given"]]
 
     assert (tmp_path / "results/memory").read_text().split() == ["8000"]  # the second attempt has twice 4000
     assert len(re.findall(r"SLURM jobid \d+ \(log: \S*rule_train_generator", said)) == 2

@@ -89,9 +89,9 @@ def test_every_computing_job_ran_inside(inside: Path) -> None:
 
 
 def test_the_image_says_what_it_holds(inside: Path) -> None:
-    found = labels(IMAGE)
-    assert found["lock.sha256"] == sha256(ROOT / LOCK)
-    assert "torch-2." in found["versions"]
+    labelled = labels(IMAGE)
+    assert labelled["lock.sha256"] == sha256(ROOT / LOCK)
+    assert "torch-2." in labelled["versions"]
 
 
 @pytest.mark.parametrize("spelling", ["--sdm=apptainer", "--use-apptainer"])

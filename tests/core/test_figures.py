@@ -70,8 +70,8 @@ def test_points_on_the_edge_are_not_cut_and_no_points_are_no_artists() -> None:
     empty = np.array([])
     figures.points_with_bars(axes, empty, empty, empty, empty, figures.GENERATORS["biggan"])
     assert not axes.containers
-    one = np.array([1.0])
-    figures.points_with_bars(axes, one, one, one, one, figures.GENERATORS["biggan"], hollow=True)
+    point = np.array([1.0])
+    figures.points_with_bars(axes, point, point, point, point, figures.GENERATORS["biggan"], hollow=True)
     assert not axes.containers[0].lines[0].get_clip_on()
 
 

@@ -20,9 +20,9 @@ def test_rows_are_written_as_a_table_is(tmp_path):
 def test_a_column_is_read_as_from_a_table(tmp_path):
     table = pd.DataFrame({"label": np.array([3, -1, 2], np.int32), "origin": ["a", "b", "c"]})
     write_parquet(tmp_path / "labels.parquet", table)
-    found = read_column(tmp_path / "labels.parquet", "label")
-    assert found.dtype == np.int32
-    assert found.tolist() == [3, -1, 2]
+    labels = read_column(tmp_path / "labels.parquet", "label")
+    assert labels.dtype == np.int32
+    assert labels.tolist() == [3, -1, 2]
     with pytest.raises(InputError, match="not a readable Parquet file"):
         read_column(tmp_path / "labels.parquet", "class")
     (tmp_path / "labels.parquet").write_bytes(b"torn")

@@ -97,8 +97,8 @@ def run(func, args, kwargs):
 
     out = INSTEAD.get(func, func)(*tree_map(inner, args), **tree_map(inner, kwargs))
     if func._schema.returns and func._schema.returns[0].alias_info and func._schema.returns[0].alias_info.is_write:
-        given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
-        into = [given[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+        arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+        into = [arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
         return into[0] if len(func._schema.returns) == 1 else tuple(into)
     return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) else x, out) if on_gpu else out
 

@@ -197,12 +197,12 @@ def make_folder(folder: Path, count: int = 30) -> Path:
 
 def test_order_and_bytes_do_not_depend_on_threads(tmp_path: Path) -> None:
     source = image_folder(make_folder(tmp_path / "a"))
-    one = pack(source, GREY, tmp_path / "one.npy", threads=1)
+    packed = pack(source, GREY, tmp_path / "one.npy", threads=1)
     pack(source, GREY, tmp_path / "four.npy", threads=4)
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "four.npy").read_bytes()
     images = np.load(tmp_path / "one.npy")
     np.testing.assert_array_equal(images[:, 0, 0, 0], 8 * np.arange(30))
-    assert one.origins[7] == "007.png"
+    assert packed.origins[7] == "007.png"
 
 
 def test_a_bad_image_stops_or_is_skipped_and_nothing_half_written_stays(tmp_path: Path) -> None:

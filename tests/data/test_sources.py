@@ -136,12 +136,12 @@ def test_the_arrays_of_several_keys_are_put_together_and_channels_may_come_first
     arrays |= {f"{part}_labels": np.full((2, 1), i) for i, part in enumerate(("train", "test"))}
     np.savez(tmp_path / "a.npz", **arrays, odd=np.zeros((2, 4, 4), np.uint8))
     images, labels = (["train_images", "test_images"], ["train_labels", "test_labels"])
-    about = {"source": "npz", "path": str(tmp_path / "a.npz"), "images_key": images, "labels_key": labels}
-    source = open_source(about)
+    dataset = {"source": "npz", "path": str(tmp_path / "a.npz"), "images_key": images, "labels_key": labels}
+    source = open_source(dataset)
     pixels, codes = source.block(0, 4)
     assert (pixels.shape, pixels[:, 0, 0, 0].tolist(), codes.tolist()) == ((4, 5, 5, 3), [0, 0, 1, 1], [0, 0, 1, 1])
     with pytest.raises(InputError, match=r"odd \(2, 4, 4\): expected arrays that differ in their first size"):
-        open_source(about | {"images_key": ["train_images", "odd"]})
+        open_source(dataset | {"images_key": ["train_images", "odd"]})
 
 
 def test_a_pickled_array_is_not_loaded(tmp_path: Path) -> None:
@@ -206,5 +206,5 @@ def test_the_classes_of_caltech_have_names(tmp_path: Path) -> None:
 
 
 def test_every_shipped_file_has_a_checksum() -> None:
-    about = json.loads((SHIPPED / "about.json").read_text())
-    assert set(about["sha256"]) == {path.name for path in SHIPPED.glob("*.gz")}
+    manifest = json.loads((SHIPPED / "about.json").read_text())
+    assert set(manifest["sha256"]) == {path.name for path in SHIPPED.glob("*.gz")}

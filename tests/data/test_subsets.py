@@ -27,9 +27,9 @@ def test_balanced_prefixes_differ_by_at_most_one_while_classes_last(labels, seed
     held_out = data.draw(st.integers(0, len(labels) - 1))
     order, kept = draw_order(labels, held_out, seed, "balanced")
     classes, totals = np.unique(labels, return_counts=True)
-    held = np.array([(labels[kept] == one).sum() for one in classes])
+    held = np.array([(labels[kept] == label).sum() for label in classes])
     for size in range(1, len(order) + 1):
-        counts = np.array([(labels[order[:size]] == one).sum() for one in classes])
+        counts = np.array([(labels[order[:size]] == label).sum() for label in classes])
         # Of the whole row of held-out and training images; a class that has run out has no more to give.
         lasting = counts + held < totals
         if lasting.any():

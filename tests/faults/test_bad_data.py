@@ -151,8 +151,8 @@ def read(path: Path) -> object:
         return read_weights(path)
     kind = {"a.npy": "npy", "a.npz": "npz"}.get(path.name, "idx")
     key = "path" if kind == "npz" else "images"
-    about = {"source": kind, key: str(path), "labels": None, "images_key": "images", "labels_key": None}
-    return open_source(about)
+    dataset = {"source": kind, key: str(path), "labels": None, "images_key": "images", "labels_key": None}
+    return open_source(dataset)
 
 
 @pytest.mark.parametrize("name", [*WHOLE, "a.safetensors"])

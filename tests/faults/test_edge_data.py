@@ -32,16 +32,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "constant.npz", images=constant)
     as_pngs(folder / "one-class/only", random.integers(0, 256, (40, 16, 16, 1), dtype=np.uint8))
     study = replication_study()
-    about = {"resolution": 16, "color": "grey", "held_out": 20}
+    settings = {"resolution": 16, "color": "grey", "held_out": 20}
     study["datasets"] = {
         "constant": {
             "source": "npz",
             "path": str(folder / "constant.npz"),
             "images_key": "images",
             "labels_key": None,
-            **about,
+            **settings,
         },
-        "one-class": {"source": "imagefolder", "path": str(folder / "one-class"), **about},
+        "one-class": {"source": "imagefolder", "path": str(folder / "one-class"), **settings},
     }
     study["replication"] |= {"datasets": {name: {"sizes": [SIZE]} for name in study["datasets"]}, "spaces": ["pixel"]}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
@@ -59,9 +59,9 @@ def test_the_study_is_complete_and_every_number_is_one(folder: Path) -> None:
 
 def test_a_set_that_repeats_itself_has_no_dimension_and_no_safe_size(folder: Path) -> None:
     """Its held-out images are copies themselves: finding no copies beyond chance must not read as safe."""
-    found = json.loads((folder / f"results/complexity/constant/size-{SIZE}/seed-0.json").read_text())
-    assert found["dimension"] is None
-    assert found["reason"].startswith("1 distinct images")
+    estimate = json.loads((folder / f"results/complexity/constant/size-{SIZE}/seed-0.json").read_text())
+    assert estimate["dimension"] is None
+    assert estimate["reason"].startswith("1 distinct images")
     answer = (folder / "results/one_shot/constant.md").read_text()
     assert "No law gives a safe size: of the held-out images" in answer
     assert "To do: remove repeated images" in answer

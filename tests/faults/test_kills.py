@@ -53,14 +53,14 @@ def study(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 def jobs_of(folder: Path) -> dict[str, list[tuple[str, ...]]]:
     """For each long rule of a finished run: the outputs of each of its jobs, relative to the folder."""
-    found: dict[str, dict[str, list[str]]] = {}
+    outputs_of: dict[str, dict[str, list[str]]] = {}
     for path in sorted((folder / "results/provenance").rglob("*.json")):
         record = json.loads(path.read_text())
         if record["rule"] in LONG:
             job = json.dumps(record["wildcards"], sort_keys=True)
             artifact = "results" / path.parent.relative_to(folder / "results/provenance") / record["artifact"]
-            found.setdefault(record["rule"], {}).setdefault(job, []).append(str(artifact))
-    return {rule: [tuple(outputs) for outputs in jobs.values()] for rule, jobs in sorted(found.items())}
+            outputs_of.setdefault(record["rule"], {}).setdefault(job, []).append(str(artifact))
+    return {rule: [tuple(outputs) for outputs in jobs.values()] for rule, jobs in sorted(outputs_of.items())}
 
 
 def seconds_of(folder: Path, rule: str) -> float:
@@ -71,14 +71,14 @@ def seconds_of(folder: Path, rule: str) -> float:
 
 def scripts_below(ancestor: int) -> list[int]:
     """The processes under `ancestor` that are scripts of the workflow: `python .snakemake/scripts/tmp...py`."""
-    found = []
+    processes = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(ancestor).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 command = process.cmdline()
                 if len(command) == 2 and "/.snakemake/scripts/" in command[1]:
-                    found.append(process.pid)
-    return found
+                    processes.append(process.pid)
+    return processes
 
 
 def start(words: list[str], log: Path) -> "subprocess.Popen[str]":
@@ -110,13 +110,13 @@ def kill_here(process: "subprocess.Popen[str]", delay: float, how: str) -> bool:
 
 def kill_on_cluster(process: "subprocess.Popen[str]", log: Path, delay: float) -> bool:
     """The same for the job of a cluster, by SIGKILL to all of its processes."""
-    while not (found := re.search(r"SLURM jobid (\d+)", log.read_text())) or _state(found[1]) != "RUNNING":
+    while not (job := re.search(r"SLURM jobid (\d+)", log.read_text())) or _state(job[1]) != "RUNNING":
         if process.poll() is not None:
             return False
         time.sleep(0.1)
     time.sleep(delay)
-    killed = _state(found[1]) == "RUNNING"
-    subprocess.run(["scancel", "--signal=KILL", "--full", found[1]], capture_output=True)
+    killed = _state(job[1]) == "RUNNING"
+    subprocess.run(["scancel", "--signal=KILL", "--full", job[1]], capture_output=True)
     process.wait()
     return killed
 
@@ -156,8 +156,8 @@ def try_one(study: tuple[Path, Path], smoke_run: Path, kill: int, how: str) -> d
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert not list((folder / "results").rglob("*.partial*"))
-    found, expected = digests(folder), digests(smoke_run)
-    lost = [name for name in expected if found.get(name) != expected[name]]
+    artifacts, expected = digests(folder), digests(smoke_run)
+    lost = [name for name in expected if artifacts.get(name) != expected[name]]
     return {"seed": seed, "rule": rule, "killed": how, "after_s": round(delay, 2), "lost": len(lost)}
 
 

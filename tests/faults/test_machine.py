@@ -170,7 +170,7 @@ def test_two_runs_in_one_folder_and_two_that_share_their_data(tmp_path: Path) ->
     assert refused.returncode != 0
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
     assert "--unlock" in refused.stdout + refused.stderr
-    assert [one.wait() for one in runs] == [0, 0]
-    found = [digests(folder) for folder in folders]
-    assert found[0] == found[1]
+    assert [run.wait() for run in runs] == [0, 0]
+    artifacts = [digests(folder) for folder in folders]
+    assert artifacts[0] == artifacts[1]
     shutil.rmtree(folders[1])

@@ -31,7 +31,7 @@ def dangers(source: str) -> Iterator[str]:
             names.append(node.module or "")
         yield from (name for name in names if name.split(".")[0] in FORBIDDEN)
     for name, call in calls(tree):
-        value = {one.arg: ast.unparse(one.value) for one in call.keywords}
+        value = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         if name == "torch.load" and value.get("weights_only") != "True":
             yield ast.unparse(call)
         if name in ("np.load", "numpy.load") and value.get("allow_pickle") != "False":

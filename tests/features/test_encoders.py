@@ -33,9 +33,9 @@ def test_features_are_what_the_last_layer_sees(tmp_path, suffix):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = ((torch.from_numpy(IMAGES) / 255 - mean) / std).permute(0, 3, 1, 2)
     expected = create_feature_extractor(network, {"flatten": "features"})(x)["features"]
-    found = encode(encoder, IMAGES, CPU, batch=2)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    features = encode(encoder, IMAGES, CPU, batch=2)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
     grey = encode(encoder, IMAGES[..., :1], CPU)
     np.testing.assert_allclose(grey, encode(encoder, np.repeat(IMAGES[..., :1], 3, axis=-1), CPU), atol=1e-5)
 
@@ -98,5 +98,5 @@ def test_the_parts_of_a_joint_space_weigh_alike_whatever_their_scale():
     # Mean squared distance of independent rows, by part.
     apart = [np.square(part[:150] - part[150:]).sum(axis=1).mean() for part in (joint[:, :36], joint[:, 36:])]
     assert apart == pytest.approx([2, 2], rel=0.15)
-    found = nearest_neighbours(join(list(zip((pixels, features), queries, strict=True))), joint, 1)
-    np.testing.assert_array_equal(found.indices[:, 0], np.arange(20))
+    nearest = nearest_neighbours(join(list(zip((pixels, features), queries, strict=True))), joint, 1)
+    np.testing.assert_array_equal(nearest.indices[:, 0], np.arange(20))

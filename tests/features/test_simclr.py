@@ -93,6 +93,6 @@ def test_a_changed_image_is_known_again(clothing: torch.Tensor, tmp_path) -> Non
         distances = torch.cdist(encoder(changed), encoder(originals))
     by_pixel = torch.cdist(changed.flatten(1).float(), originals.flatten(1).float())
     own = torch.arange(300)[:, None]
-    known, known_by_pixel = ((one.argsort(1)[:, :5] == own).any(1).float().mean() for one in (distances, by_pixel))
+    known, known_by_pixel = ((near.argsort(1)[:, :5] == own).any(1).float().mean() for near in (distances, by_pixel))
     assert known > 0.4
     assert known > known_by_pixel

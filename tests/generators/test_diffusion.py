@@ -102,8 +102,8 @@ def test_resumed_training_gives_the_same_bytes_and_a_saved_model_the_same_sample
 
     files = tmp_path / "weights.safetensors", tmp_path / "network.json"
     save_generator(*files, "diffusion", whole)
-    given = labels if classes else None
-    assert torch.equal(load_generator(*files, CPU).sample(6, given, 1), whole.sample(6, given, 1))
+    wanted = labels if classes else None
+    assert torch.equal(load_generator(*files, CPU).sample(6, wanted, 1), whole.sample(6, wanted, 1))
 
 
 @pytest.mark.slow

@@ -39,13 +39,13 @@ def test_two_processes_equal_one(settings: Settings, tmp_path: Path) -> None:
         run = TrainingRun(settings, IMAGES, LABELS, 0, 1, Checkpoints(tmp_path / str(processes)))
         return train_run(run, [CPU] * processes)
 
-    (one, record), (two, record_of_two) = trained(1), trained(2)
-    for name, network in one.networks.items():
+    (alone, record), (shared, record_of_two) = trained(1), trained(2)
+    for name, network in alone.networks.items():
         for key, value in network.named_parameters():
-            torch.testing.assert_close(two.networks[name].get_parameter(key), value, rtol=1e-3, atol=1e-5, msg=key)
+            torch.testing.assert_close(shared.networks[name].get_parameter(key), value, rtol=1e-3, atol=1e-5, msg=key)
     np.testing.assert_allclose(np.array(record_of_two.curve)[:, 0], np.array(record.curve)[:, 0])
     # What is sampled on the way, too: whole batches in every process.
-    shown, shown_by_two = (torch.stack(one.snapshots).float() for one in (record, record_of_two))
+    shown, shown_by_two = (torch.stack(run.snapshots).float() for run in (record, record_of_two))
     assert (shown - shown_by_two).abs().mean() < 0.5
     np.testing.assert_allclose(record_of_two.evaluations, record.evaluations, rtol=1e-3)
 

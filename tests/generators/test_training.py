@@ -75,7 +75,7 @@ def test_the_best_weights_are_those_of_the_smallest_distance_also_after_a_kill(
     model = tiny_model(keep="best", evaluations=4)
 
     def note(done: int) -> None:
-        weights_at[done] = {name: one.clone() for name, one in model.networks["ema"].state_dict().items()}
+        weights_at[done] = {name: weight.clone() for name, weight in model.networks["ema"].state_dict().items()}
 
     record = train(model, images, LABELS, 3, Checkpoints(tmp_path / "whole"), on_step=note)
     assert record.evaluations == [[12, 5.0], [24, 3.0], [36, 7.0], [48, 4.0]]
@@ -255,7 +255,7 @@ def test_a_diverged_state_does_not_replace_a_good_checkpoint(images: torch.Tenso
         train(model, images, LABELS, 3, Checkpoints(tmp_path, 0.0), on_step)
     steps, state = Checkpoints(tmp_path).load()
     assert steps == 5
-    assert all(torch.isfinite(one).all() for one in state["trainee"]["model"]["networks"]["generator"].values())
+    assert all(torch.isfinite(weight).all() for weight in state["trainee"]["model"]["networks"]["generator"].values())
 
 
 def test_a_saved_generator_samples_the_same_images(images: torch.Tensor, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ def test_with_little_scatter_the_interval_is_that_of_counting() -> None:
 
 def test_runs_that_differ_widen_it_and_more_of_them_narrow_it() -> None:
     wide = scatter_draws([])
-    one, five = measured_excess(at_64(10.0), wide), measured_excess(at_64(*[10.0] * 5), wide)
-    assert one.high - one.low > 2 * (five.high - five.low) > 10
-    assert one.low < 9 < one.high
+    one_seed, five_seeds = measured_excess(at_64(10.0), wide), measured_excess(at_64(*[10.0] * 5), wide)
+    assert one_seed.high - one_seed.low > 2 * (five_seeds.high - five_seeds.low) > 10
+    assert one_seed.low < 9 < one_seed.high
 
 
 def test_what_counts_by_chance_is_not_subtracted_from_the_upper_end() -> None:

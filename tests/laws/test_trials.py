@@ -52,7 +52,7 @@ def test_each_size_is_predicted_without_its_own_runs(estimates: dict[str, PairEs
     trials = estimates["biggan"].trials
     assert trials[trials["trial"] == "one_shot"]["size"].tolist() == list(SIZES[1:])
     assert trials[trials["trial"] == "leave_one_out"]["size"].tolist() == list(SIZES)
-    made = pd.concat([one.predictions("leave_one_out") for one in estimates.values()])
+    made = pd.concat([estimated.predictions("leave_one_out") for estimated in estimates.values()])
     assert made["inside"].mean() >= 0.8
     assert (made["inside"] == made["measured"].between(made["low"], made["high"])).all()
 
@@ -99,9 +99,9 @@ def test_two_sizes_refuse_a_law_but_measure_what_they_can(table: pd.DataFrame) -
 def test_a_size_far_beyond_everything_is_none(table: pd.DataFrame, curve: DimensionCurve) -> None:
     shares = {16: 600, 32: 540, 64: 500, 128: 455, 256: 420}
     flat = table.assign(replicas=table["size"].map(shares))
-    one = estimate(flat, curve, 0.001)["biggan"]
-    assert "far beyond all that was measured" in one.reason
-    assert one.enough is None
+    biggan = estimate(flat, curve, 0.001)["biggan"]
+    assert "far beyond all that was measured" in biggan.reason
+    assert biggan.enough is None
 
 
 def test_nothing_copied_is_no_proof_of_safety(table: pd.DataFrame, curve: DimensionCurve) -> None:

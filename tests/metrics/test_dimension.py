@@ -92,11 +92,11 @@ def test_both_averages_give_three_dimensions_back() -> None:
 
 
 def test_the_interval_is_about_the_value_of_the_whole_set(points: np.ndarray) -> None:
-    found = estimate_dimension(points, 5, 10, resamples=50, seed=0)
-    assert found.low < found.dimension == found.whole_set < found.high
+    estimate = estimate_dimension(points, 5, 10, resamples=50, seed=0)
+    assert estimate.low < estimate.dimension == estimate.whole_set < estimate.high
     published = estimate_dimension(points, 5, 10, resamples=50, seed=0, resampling="bootstrap")
-    assert published.whole_set == found.whole_set
-    assert published.high < found.whole_set  # that of smaller sets
+    assert published.whole_set == estimate.whole_set
+    assert published.high < estimate.whole_set  # that of smaller sets
 
 
 def test_a_dozen_images_have_a_dimension_and_no_interval() -> None:
@@ -144,11 +144,11 @@ def test_images_are_scaled_down_but_never_up() -> None:
 
 
 def test_the_scale_sweep_is_that_of_each_number_of_neighbours(points: np.ndarray) -> None:
-    found = estimate_dimension(points, 10, 20, resamples=5, seed=0)
-    assert min(found.by_scale) == 3
-    assert max(found.by_scale) == 100
+    estimate = estimate_dimension(points, 10, 20, resamples=5, seed=0)
+    assert min(estimate.by_scale) == 3
+    assert max(estimate.by_scale) == 100
     near = sorted_distances(points, 100)[0]
-    for k, value in found.by_scale.items():
+    for k, value in estimate.by_scale.items():
         assert value == pytest.approx(maximum_likelihood(near, k, k)[0], rel=1e-6)
 
 

@@ -40,18 +40,18 @@ def test_images_need_not_be_square():
 
 def test_ssim_is_symmetric_and_one_for_equal_images():
     images = np.random.default_rng(0).integers(0, 256, (6, 20, 20, 3), dtype=np.uint8)
-    prepared, one, other = prepare(images, "mean"), torch.arange(6), torch.arange(6).flip(0)
-    np.testing.assert_allclose(ssim_pairs(prepared, one, other), ssim_pairs(prepared, other, one), atol=1e-6)
-    np.testing.assert_allclose(ssim_pairs(prepared, one, one), 1, atol=1e-6)
+    prepared, first, second = prepare(images, "mean"), torch.arange(6), torch.arange(6).flip(0)
+    np.testing.assert_allclose(ssim_pairs(prepared, first, second), ssim_pairs(prepared, second, first), atol=1e-6)
+    np.testing.assert_allclose(ssim_pairs(prepared, first, first), 1, atol=1e-6)
 
 
 def test_the_way_on_a_gpu_gives_the_same(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 21, 3), dtype=np.uint8)
     prepared, (i, j) = prepare(images, "mean"), torch.triu_indices(12, 12)
     monkeypatch.setattr(module, "GPU_PAIR_BYTES", 4 * prepared.values[0].nbytes)
-    found = torch.empty(len(i))
-    assert sum(module._compare_on_gpu(prepared, i, j, found)) == len(i)
-    torch.testing.assert_close(found, ssim_pairs(prepared, i, j), rtol=0, atol=1e-6)
+    values = torch.empty(len(i))
+    assert sum(module._compare_on_gpu(prepared, i, j, values)) == len(i)
+    torch.testing.assert_close(values, ssim_pairs(prepared, i, j), rtol=0, atol=1e-6)
 
 
 def test_any_number_of_threads_gives_the_same(monkeypatch):
@@ -60,10 +60,10 @@ def test_any_number_of_threads_gives_the_same(monkeypatch):
     monkeypatch.setattr(module, "CPU_PAIRS", 4)
     before = torch.get_num_threads()
     try:
-        found = []
+        runs = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(ssim_pairs(prepared, i, j))
+            runs.append(ssim_pairs(prepared, i, j))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(*found)
+    assert torch.equal(*runs)

@@ -31,7 +31,7 @@ def test_synthetic_images_that_are_copies_show_no_gain_beyond_that_of_repetition
         subset = imbalanced_subset(training, CLASSES, Exponential(60, 12), seed)
         counts = np.bincount(labels[subset], minlength=4)
         lacking = lacking_counts(counts)
-        copies = [np.resize(subset[labels[subset] == one], lacking[one]) for one in range(4)]
+        copies = [np.resize(subset[labels[subset] == label], lacking[label]) for label in range(4)]
         held_out = torch.from_numpy(images[test]), torch.from_numpy(labels[test])
         for arm, chosen, remedy in (
             ("original", subset, "none"),
@@ -44,7 +44,7 @@ def test_synthetic_images_that_are_copies_show_no_gain_beyond_that_of_repetition
             record = train_classifier(network, *own, seed, checkpoints, held_out, remedy)
             predictions = torch.stack(record.predictions).numpy()
             rows.append(run_rows("all", arm, seed, labels[test], predictions, CLASSES, head_middle_tail(counts)))
-    found = improvements(pd.concat(rows), reference="repetition")
-    row = found[(found["arm"] == "copies") & (found["measure"] == "balanced_accuracy")].iloc[0]
+    gained = improvements(pd.concat(rows), reference="repetition")
+    row = gained[(gained["arm"] == "copies") & (gained["measure"] == "balanced_accuracy")].iloc[0]
     assert row["seeds"] == 3
     assert row["low"] < 0

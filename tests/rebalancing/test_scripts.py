@@ -13,7 +13,7 @@ CLASSES = ["ant", "bee", "cat"]
 
 def test_a_set_that_is_long_tailed_by_nature_keeps_all_but_its_test_images(tmp_path, caplog):
     labels = np.repeat([0, 1, 2, -1], [40, 12, 7, 3])
-    held_out = np.concatenate([np.flatnonzero(labels == one)[:4] for one in range(3)])
+    held_out = np.concatenate([np.flatnonzero(labels == label)[:4] for label in range(3)])
     order = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(len(labels)), held_out))
     pd.DataFrame({"label": labels}).to_parquet(tmp_path / "labels.parquet")
     (tmp_path / "manifest.json").write_text(json.dumps({"classes": CLASSES}))
@@ -50,7 +50,7 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     images = (patterns[labels] + random.integers(-40, 40, (180, 8, 8, 1))).astype(np.uint8)
     training, test = np.flatnonzero(np.arange(180) % 60 < 20), np.flatnonzero(np.arange(180) % 60 >= 20)
     noise = random.integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
-    of_class = [np.flatnonzero(labels == one) for one in range(3)]
+    of_class = [np.flatnonzero(labels == label) for label in range(3)]
     synthetic = np.concatenate([np.resize(images[of_class[0][:20]], (40, 8, 8, 1)), images[of_class[1][20:]], noise])
     np.save(tmp_path / "images.npy", images)
     np.save(tmp_path / "synthetic.npy", synthetic)
@@ -58,19 +58,19 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     np.save(tmp_path / "test.npy", test)
     pd.DataFrame({"label": labels}).to_parquet(tmp_path / "labels.parquet")
     pd.DataFrame({"label": np.repeat([0, 1, 2], 40)}).to_parquet(tmp_path / "synthetic.parquet")
-    about = {"classes": CLASSES, "labels": [0, 1, 2], "thirds": ["head", "middle", "tail"]}
-    (tmp_path / "counts.json").write_text(json.dumps(about))
+    counts = {"classes": CLASSES, "labels": [0, 1, 2], "thirds": ["head", "middle", "tail"]}
+    (tmp_path / "counts.json").write_text(json.dumps(counts))
     files = {name: tmp_path / f"{name}.npy" for name in ("images", "subset", "test")}
     files |= {"labels": tmp_path / "labels.parquet", "counts": tmp_path / "counts.json"}
     files |= {"synthetic": [tmp_path / "synthetic.npy"], "synthetic_labels": [tmp_path / "synthetic.parquet"]}
     output = {"table": tmp_path / "quality.csv"}
     run_script("rebalancing/measure_synthetic", files, output, {"choices": ["random"]}, seed="0")
-    found = pd.read_csv(tmp_path / "quality.csv").set_index("class")
-    assert found["synthetic"].tolist() == [40, 40, 40]
-    assert found["copies_percentage"].tolist() == pytest.approx([100, 0, 0], abs=5)
-    assert found.loc["ant", "copies_low"] > 90
-    assert found.loc["cat", "copies_high"] < 10
-    assert found.loc["bee", "frechet"] == pytest.approx(0, abs=1e-6)
-    assert found.loc["cat", "frechet"] > 5 * found.loc["ant", "frechet"] > 0
-    assert found.loc["bee", "precision"] == found.loc["bee", "coverage"] == 1
-    assert found.loc["cat", "precision"] == 0
+    quality = pd.read_csv(tmp_path / "quality.csv").set_index("class")
+    assert quality["synthetic"].tolist() == [40, 40, 40]
+    assert quality["copies_percentage"].tolist() == pytest.approx([100, 0, 0], abs=5)
+    assert quality.loc["ant", "copies_low"] > 90
+    assert quality.loc["cat", "copies_high"] < 10
+    assert quality.loc["bee", "frechet"] == pytest.approx(0, abs=1e-6)
+    assert quality.loc["cat", "frechet"] > 5 * quality.loc["ant", "frechet"] > 0
+    assert quality.loc["bee", "precision"] == quality.loc["bee", "coverage"] == 1
+    assert quality.loc["cat", "precision"] == 0

@@ -21,16 +21,16 @@ def cases(draw):
 def test_selection_is_what_a_plain_loop_selects(case) -> None:
     labels, probabilities, threshold, wanted, budget = case
     chosen, report = [], {}
-    for one, name in enumerate(NAMES):
-        found = looked = 0
-        for index in np.flatnonzero(labels == one):
-            if found == wanted[one] or (budget is not None and looked == budget):
+    for label, name in enumerate(NAMES):
+        kept = looked = 0
+        for index in np.flatnonzero(labels == label):
+            if kept == wanted[label] or (budget is not None and looked == budget):
                 break
             looked += 1
             if probabilities[index] > threshold:
                 chosen.append(index)
-                found += 1
-        report[name] = (wanted[one], found, looked, found == wanted[one])
+                kept += 1
+        report[name] = (wanted[label], kept, looked, kept == wanted[label])
     selection = select_by_classifier(labels, probabilities, threshold, wanted, NAMES, budget)
     assert selection.indices.tolist() == sorted(chosen)
     table = selection.report.set_index("class")
@@ -41,9 +41,9 @@ def test_selection_is_what_a_plain_loop_selects(case) -> None:
 def test_random_selection_takes_the_first(case) -> None:
     labels, _, _, wanted, budget = case
     selection = select_random(labels, wanted, NAMES, budget)
-    for one in range(3):
-        there = np.flatnonzero(labels == one)[: wanted[one]][:budget]
-        np.testing.assert_array_equal(selection.indices[labels[selection.indices] == one], there)
+    for label in range(3):
+        there = np.flatnonzero(labels == label)[: wanted[label]][:budget]
+        np.testing.assert_array_equal(selection.indices[labels[selection.indices] == label], there)
 
 
 def test_a_second_step_selects_anew_from_the_same_candidates() -> None:

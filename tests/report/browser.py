@@ -31,16 +31,16 @@ class Browser:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.session: str | None = None
-        [page] = [one for one in self._targets() if one["type"] == "page"]
+        [page] = [target for target in self._targets() if target["type"] == "page"]
         self.session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
     def _targets(self) -> list[dict[str, Any]]:
         for _ in range(50):
-            found = self.call("Target.getTargets")["targetInfos"]
-            if any(one["type"] == "page" for one in found):
-                return found
+            targets = self.call("Target.getTargets")["targetInfos"]
+            if any(target["type"] == "page" for target in targets):
+                return targets
             time.sleep(0.1)
         raise AssertionError("the browser has no page")
 
@@ -94,23 +94,23 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression of JavaScript; promises are awaited."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def press(self, key: str) -> None:
         """Press a key, such as Tab, Enter or ArrowRight, where the focus is."""
         code = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "ArrowLeft": 37}[key]
-        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        event = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         if key == "Enter":
-            about["text"] = "\r"
-        self.call("Input.dispatchKeyEvent", type="keyDown", **about)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **about)
+            event["text"] = "\r"
+        self.call("Input.dispatchKeyEvent", type="keyDown", **event)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """A picture of the window, or of the whole page, as PNG."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(picture["data"]))
 
     def close(self) -> None:
         self.session = None

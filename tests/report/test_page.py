@@ -96,10 +96,10 @@ def first_percentage(text: str) -> float:
 
 def test_the_slider_shows_the_share_of_the_samples(browser: Browser, page: Path, smoke_run: Path) -> None:
     browser.open(page)
-    about = browser.run("Object.fromEntries(new FormData(document.getElementById('gallery-controls')))")
-    run = f"{about['space']}/{about['generator']}/{about['dataset']}/size-{about['size']}/seed-0"
+    chosen = browser.run("Object.fromEntries(new FormData(document.getElementById('gallery-controls')))")
+    run = f"{chosen['space']}/{chosen['generator']}/{chosen['dataset']}/size-{chosen['size']}/seed-0"
     nearest = pd.read_parquet(smoke_run / f"results/neighbours/{run}.parquet").query("rank == 1")["distance"].to_numpy()
-    controls = run.replace(f"{about['generator']}/", "")
+    controls = run.replace(f"{chosen['generator']}/", "")
     held_out = pd.read_parquet(smoke_run / f"results/controls/{controls}.parquet")
     held_out = held_out.query("kind == 'held_out' and rank == 1")["distance"].to_numpy()
     shown = """[document.getElementById("share").textContent, document.getElementById("chance").textContent,
@@ -124,9 +124,9 @@ def test_the_slider_shows_the_share_of_the_samples(browser: Browser, page: Path,
     assert len(seen) >= 3
 
     table = pd.read_csv(smoke_run / "results/replication/table.csv").query(
-        "space == @about['space'] and generator == @about['generator'] and dataset == @about['dataset']"
-        " and size == @about['size'] and seed == 0",
-        local_dict={"about": about | {"size": int(about["size"])}},
+        "space == @chosen['space'] and generator == @chosen['generator'] and dataset == @chosen['dataset']"
+        " and size == @chosen['size'] and seed == 0",
+        local_dict={"chosen": chosen | {"size": int(chosen["size"])}},
     )
     for place, row in enumerate(table.to_dict("records")):
         browser.run(f"document.querySelectorAll('.presets button')[{place}].click()")
@@ -171,7 +171,7 @@ def test_tables_sort_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> N
         "[...all.querySelectorAll('tbody tr')].filter((one) => !one.hidden).map((one) => one.textContent)"
     )
     assert left
-    assert all("laws/" in one for one in left)
+    assert all("laws/" in path for path in left)
 
 
 def test_whoever_cannot_see_it_is_told(browser: Browser, page: Path) -> None:
@@ -267,7 +267,7 @@ def test_the_text_has_the_numbers_of_the_study(browser: Browser, page: Path, smo
     record = json.loads((results / "provenance/data/fashion-mnist/images.npy.json").read_text())
     told += [record["sha256"], record["revision"], f"numpy {record['versions']['numpy']}"]
     told.append(words((results / "config.yaml").read_text().splitlines()[-1]))
-    assert [one for one in told if words(one).casefold() not in text] == []
+    assert [caption for caption in told if words(caption).casefold() not in text] == []
     jobs = [path for path in (results / "benchmarks").rglob("*.tsv") if path.stem != "write_report"]
     assert f"jobs {len(jobs)} " in text
 
@@ -304,10 +304,10 @@ SECTIONS = {"replication", "rebalancing", "distillation", "gallery", "training",
 def test_what_was_not_asked_is_absent(asked: list[str], shown: set[str], smoke_run: Path, tmp_path: Path) -> None:
     left_out = {name: value for name, value in NOTHING.items() if name not in asked}
     text = write_page(partly(smoke_run / "results", tmp_path / "results", **left_out))
-    found = set(re.findall(r'<section id="(\w+)"', text))
-    assert found & SECTIONS == shown | {"published", "cost", "provenance"}
+    sections = set(re.findall(r'<section id="(\w+)"', text))
+    assert sections & SECTIONS == shown | {"published", "cost", "provenance"}
     links = set(re.findall(r'<a href="#(\w+)">', text))
-    assert links <= found | {"main"}
+    assert links <= sections | {"main"}
     assert "gains are paired" not in text
 
 

@@ -57,7 +57,7 @@ def test_cells_show_numbers_and_what_is_missing() -> None:
         {"n": [1200, 3], "x": [0.5, np.nan], "ok": [True, False], "s": ["a", "b"], "big": [np.inf, 1e-5]}
     )
     table = from_frame("c", frame, {"n": "images", "x": "x", "ok": "ok", "s": "s", "big": "big"})
-    assert [[one.text for one in row] for row in table.rows] == [
+    assert [[cell.text for cell in row] for row in table.rows] == [
         ["1,200", "0.5", "yes", "a", "∞"],
         ["3", "–", "no", "b", "1e-05"],
     ]

@@ -23,7 +23,7 @@ def names(count):
 
 
 @settings(max_examples=20, deadline=None)
-@given(counts=st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(lambda some: sum(some) > 3))
+@given(counts=st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(lambda counts: sum(counts) > 3))
 def test_a_sample_of_everything_is_everything(counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     images = varied(len(labels))
@@ -38,9 +38,9 @@ def test_a_sample_of_everything_is_everything(counts):
 def test_rare_classes_do_not_make_a_sample_endless():
     """All their few pairs are soon in the sample; what they leave uncertain is not the sample's doing."""
     labels = np.repeat([0, 1, 2], [700, 4, 4])
-    found = measure_similarity(varied(708), labels, "abc", exact_pairs=1000)
-    assert found.sampling_se <= 0.002
-    assert found.pairs < 20_000
+    similarity = measure_similarity(varied(708), labels, "abc", exact_pairs=1000)
+    assert similarity.sampling_se <= 0.002
+    assert similarity.pairs < 20_000
 
 
 @pytest.mark.parametrize("per_class", [30, 150])
@@ -52,32 +52,32 @@ def test_the_sampling_error_is_no_larger_than_it_says(per_class):
     samples = [
         measure_similarity(images, labels, names(10), exact_pairs=10, standard_error=1, seed=seed) for seed in range(12)
     ]
-    errors = np.array([one.overall["between_sub"].value for one in samples]) - truth
+    errors = np.array([sample.overall["between_sub"].value for sample in samples]) - truth
     assert np.sqrt(np.mean(errors**2)) < 1.3 * samples[0].sampling_se
 
 
 def test_many_classes_still_give_a_sampling_error():
     labels = np.tile(np.arange(100), 4)
-    found = measure_similarity(varied(400), labels, names(100), exact_pairs=10, standard_error=1)
-    assert found.sampling_se > 0
-    assert np.isfinite(found.matrix_se).all()
+    similarity = measure_similarity(varied(400), labels, names(100), exact_pairs=10, standard_error=1)
+    assert similarity.sampling_se > 0
+    assert np.isfinite(similarity.matrix_se).all()
 
 
 def test_equal_sets_of_images_differ_only_by_their_pairs_of_equals():
     """Of n by n pairs between two equal sets, n are of an image with itself: between = (1 + (n - 1) within) / n."""
     images, n = varied(15), 15
-    found = measure_similarity(np.concatenate([images, images]), np.repeat([0, 1], n), "ab").overall
-    assert found["between_sub"].value == pytest.approx((1 + (n - 1) * found["within"].value) / n, rel=1e-5)
+    similarity = measure_similarity(np.concatenate([images, images]), np.repeat([0, 1], n), "ab").overall
+    assert similarity["between_sub"].value == pytest.approx((1 + (n - 1) * similarity["within"].value) / n, rel=1e-5)
 
 
 def test_errors_of_the_matrix_are_those_of_its_pairs_of_classes():
     labels = np.repeat([0, 1, 2], [20, 10, 1])
     images = varied(31)
-    found = measure_similarity(images, labels, "abc")
+    similarity = measure_similarity(images, labels, "abc")
     two = measure_similarity(images[:30], labels[:30], "ab")
-    assert found.matrix_se[0, 1] == pytest.approx(two.overall["between_sub"].se, rel=1e-6)
-    assert np.isnan(found.matrix_se[2]).all()  # what another image of the third class would be like, nobody knows
-    assert np.isfinite(found.matrix[2, :2]).all()
+    assert similarity.matrix_se[0, 1] == pytest.approx(two.overall["between_sub"].se, rel=1e-6)
+    assert np.isnan(similarity.matrix_se[2]).all()  # what another image of the third class would be like, nobody knows
+    assert np.isfinite(similarity.matrix[2, :2]).all()
 
 
 @pytest.mark.parametrize("exact_pairs", [10**6, 10])
@@ -88,15 +88,15 @@ def test_memory_bounds_do_not_change_the_result(monkeypatch, exact_pairs):
     monkeypatch.setattr(module, "PREPARED_BYTES", 2 * 4 * 4 * 16 * 16 * 7)
     parts = measure_similarity(images, labels, "ab", exact_pairs=exact_pairs)
     np.testing.assert_allclose(parts.matrix, whole.matrix, rtol=1e-5)
-    one, other = parts.overall["contrast"], whole.overall["contrast"]
-    np.testing.assert_allclose([one.low, one.high], [other.low, other.high], atol=1e-5)
+    of_parts, of_whole = parts.overall["contrast"], whole.overall["contrast"]
+    np.testing.assert_allclose([of_parts.low, of_parts.high], [of_whole.low, of_whole.high], atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_sample():
     labels = np.tile([0, 1, 2], 50)
-    one, other, third = (
+    first, again, third = (
         measure_similarity(varied(150), labels, "abc", exact_pairs=10, standard_error=0.02, seed=seed)
         for seed in (3, 3, 4)
     )
-    assert one.overall == other.overall
-    assert one.overall != third.overall
+    assert first.overall == again.overall
+    assert first.overall != third.overall

@@ -30,27 +30,27 @@ def test_pairs_are_scikit_images(side, colours, seed):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (6, side, side, colours), dtype=np.uint8)
     images[2:4], images[4], images[5] = 77, 255, np.linspace(0, 255, side)[:, None].astype(np.uint8)
-    i, j, found = every_pair(images, "mean")
+    i, j, values = every_pair(images, "mean")
     expected = [
         structural_similarity(images[a], images[b], channel_axis=-1, **DEFINITION) for a, b in zip(i, j, strict=True)
     ]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 def test_luminance_is_scikit_images_grey():
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
-    i, j, found = every_pair(images)
-    grey = [rgb2gray(one) * 255 for one in images]
+    i, j, values = every_pair(images)
+    grey = [rgb2gray(image) * 255 for image in images]
     expected = [structural_similarity(grey[a], grey[b], **DEFINITION) for a, b in zip(i, j, strict=True)]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 def test_pairs_are_those_of_pytorch_msssim():
     images = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), dtype=np.uint8)
-    i, j, found = every_pair(images)
+    i, j, values = every_pair(images)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     peer = peer_ssim(x[i], x[j], data_range=255, size_average=False)
-    np.testing.assert_allclose(found, peer.numpy(), atol=1e-5)
+    np.testing.assert_allclose(values, peer.numpy(), atol=1e-5)
 
 
 def test_images_that_are_too_small_are_bad_input():
@@ -73,13 +73,13 @@ def test_the_measure_is_the_mean_over_pairs_of_classes_however_rare_they_are():
     i, j, every = every_pair(images)
     means = [every[(labels[i] == c) & (labels[j] == d)].mean() for c, d in ((0, 1), (0, 2), (1, 2))]
     within = [every[(labels[i] == c) & (labels[j] == c) & (i != j).numpy()].mean() for c in range(3)]
-    found = measure_similarity(images, labels, "abc")
-    assert found.exact
-    assert found.overall["between_sub"].value == pytest.approx(np.mean(means), rel=1e-5)
-    assert found.overall["within"].value == pytest.approx(np.mean(within), rel=1e-5)
-    assert found.overall["contrast"].value == pytest.approx(np.mean(means) - np.mean(within), rel=1e-5)
-    assert found.overall["between_super"] is None
-    assert found.matrix[2, 0] == pytest.approx(means[1], rel=1e-5)
+    similarity = measure_similarity(images, labels, "abc")
+    assert similarity.exact
+    assert similarity.overall["between_sub"].value == pytest.approx(np.mean(means), rel=1e-5)
+    assert similarity.overall["within"].value == pytest.approx(np.mean(within), rel=1e-5)
+    assert similarity.overall["contrast"].value == pytest.approx(np.mean(means) - np.mean(within), rel=1e-5)
+    assert similarity.overall["between_super"] is None
+    assert similarity.matrix[2, 0] == pytest.approx(means[1], rel=1e-5)
 
 
 def test_two_classes_of_the_same_images_have_contrast_zero():
@@ -94,11 +94,11 @@ def test_superclasses_are_measured_each_and_against_each_other():
     labels = np.tile(np.arange(4), 12)
     bases = PATTERNS[[0, 0, 1, 2]]
     supers = {"same": ["a", "b"], "other": ["c", "d"]}
-    found = measure_similarity(noisy(bases, labels, 0.6), labels, "abcd", supers)
-    same, other = (found.by_superclass[name]["between_sub"].value for name in supers)
+    similarity = measure_similarity(noisy(bases, labels, 0.6), labels, "abcd", supers)
+    same, other = (similarity.by_superclass[name]["between_sub"].value for name in supers)
     assert same > other
-    assert found.overall["between_sub"].value == pytest.approx((same + other) / 2)
-    assert found.overall["between_super"].value == pytest.approx(found.matrix[:2, 2:].mean())
+    assert similarity.overall["between_sub"].value == pytest.approx((same + other) / 2)
+    assert similarity.overall["between_super"].value == pytest.approx(similarity.matrix[:2, 2:].mean())
 
 
 def test_a_sample_agrees_with_all_pairs_and_says_how_exact_it_is():
@@ -131,31 +131,31 @@ def test_intervals_hold_the_truth_over_new_images(exact_pairs):
     truth = measure_similarity(draw(1, 800), labels, "ab").overall["between_sub"].value
     inside = 0
     for seed in range(40):
-        found = measure_similarity(
+        estimate = measure_similarity(
             draw(100 + seed, 60), labels[:60], "ab", standard_error=0.02, exact_pairs=exact_pairs, seed=seed
         ).overall["between_sub"]
-        inside += found.low <= truth <= found.high
+        inside += estimate.low <= truth <= estimate.high
     assert inside >= 33
 
 
 def test_sprites_come_out_in_the_order_of_what_sets_them_apart():
     """The more factors move the shapes, the less alike they are."""
-    labels, found = np.arange(240) % 2, []
+    labels, contrasts = np.arange(240) % 2, []
     for factors in (1, 3, 5):
         images = render(draw_factors(240, factors, 0), labels, 24, 1)
-        found.append(measure_similarity(images, labels, ["ellipse", "rectangle"]).overall["between_sub"].value)
-    assert found == sorted(found, reverse=True)
+        contrasts.append(measure_similarity(images, labels, ["ellipse", "rectangle"]).overall["between_sub"].value)
+    assert contrasts == sorted(contrasts, reverse=True)
 
 
 def test_classes_without_and_with_one_image_are_noted():
     labels = np.array([0, 0, 0, 2, -1])
-    found = measure_similarity(noisy(PATTERNS, labels.clip(0), 0.5), labels, ["a", "b", "c"])
-    assert found.classes == ("a", "c")
-    assert any("'b' has no images" in note for note in found.notes)
-    assert any("'c' has one image" in note for note in found.notes)
-    assert np.isnan(found.matrix[1, 1])
-    assert found.overall["within"] is None
-    assert found.overall["between_sub"] is not None
+    similarity = measure_similarity(noisy(PATTERNS, labels.clip(0), 0.5), labels, ["a", "b", "c"])
+    assert similarity.classes == ("a", "c")
+    assert any("'b' has no images" in note for note in similarity.notes)
+    assert any("'c' has one image" in note for note in similarity.notes)
+    assert np.isnan(similarity.matrix[1, 1])
+    assert similarity.overall["within"] is None
+    assert similarity.overall["between_sub"] is not None
 
 
 def test_clusters_stand_together():

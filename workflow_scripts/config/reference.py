@@ -187,7 +187,7 @@ class _Dumper(yaml.SafeDumper):
     """Mappings in lines, lists in brackets."""
 
 
-_Dumper.add_representer(list, lambda dumper, one: dumper.represent_sequence("tag:yaml.org,2002:seq", one, True))
+_Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True))
 
 
 def _yaml(value: Any) -> str:

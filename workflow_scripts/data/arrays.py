@@ -22,16 +22,16 @@ Range = str | Sequence[float]  # `type`, `set`, or the values that become 0 and 
 
 def shipped_set(folder: Path) -> Source:
     """An image set that comes with the repository, checked against its SHA-256."""
-    about = read_json(require(folder, "the shipped image set") / "about.json")
-    for name, digest in about["sha256"].items():
+    facts = read_json(require(folder, "the shipped image set") / "about.json")
+    for name, digest in facts["sha256"].items():
         if (actual := sha256(folder / name)) != digest:
             raise InputError(
                 f"{folder / name}: its SHA-256 is {actual}, expected {digest}; the file is damaged or was changed. "
                 f"Restore it: git checkout -- {folder / name}"
             )
-    images, labels = (read_idx(folder / about[key], dimensions) for key, dimensions in (("images", 3), ("labels", 1)))
-    source = array_set(about["name"], images, labels)
-    return replace(source, licence=about["licence"], classes=about["classes"], superclasses=about["superclasses"])
+    images, labels = (read_idx(folder / facts[key], dimensions) for key, dimensions in (("images", 3), ("labels", 1)))
+    source = array_set(facts["name"], images, labels)
+    return replace(source, licence=facts["licence"], classes=facts["classes"], superclasses=facts["superclasses"])
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

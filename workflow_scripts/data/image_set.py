@@ -35,18 +35,18 @@ def open_image_set(
     images: str | os.PathLike[str], labels: str | os.PathLike[str], manifest: str | os.PathLike[str]
 ) -> ImageSet:
     """Open the three files of an image set. Raises InputError if one is unreadable or they do not belong together."""
-    about = read_json(manifest)
+    details = read_json(manifest)
     pixels = read_npy(images)
     numbers = read_column(labels, "label")
-    expected = (about["count"], about["resolution"], about["resolution"], about["channels"])
+    expected = (details["count"], details["resolution"], details["resolution"], details["channels"])
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise InputError(
             f"{images}: holds {pixels.dtype} of shape {pixels.shape}, but {manifest} says uint8 of shape {expected}. "
             f"{remake(images)}"
         )
-    if len(numbers) != about["count"]:
-        raise InputError(f"{labels}: holds {len(numbers)} labels for {about['count']} images. {remake(labels)}")
-    return ImageSet(pixels, numbers, about)
+    if len(numbers) != details["count"]:
+        raise InputError(f"{labels}: holds {len(numbers)} labels for {details['count']} images. {remake(labels)}")
+    return ImageSet(pixels, numbers, details)
 
 
 def write_generated_set(
@@ -62,7 +62,7 @@ def write_generated_set(
     write_npy(images, generated.images)
     write_parquet(labels, pd.DataFrame({"label": generated.labels.astype(np.int32), "origin": origin}))
     classes = generated.manifest["classes"]
-    about = {
+    details = {
         **generated.manifest,
         "licence": "generated",
         "count": len(generated.labels),
@@ -73,4 +73,4 @@ def write_generated_set(
         "duplicates": {"images": 0, "groups": []},
         "skipped": [],
     }
-    write_json(manifest, about)
+    write_json(manifest, details)

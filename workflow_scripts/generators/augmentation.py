@@ -93,8 +93,8 @@ def resample(samples: Tensor, u: Tensor, v: Tensor, size: int, margin: int) -> T
     corner_u, corner_v = u.floor(), v.floor()
 
     def inside(index: Tensor) -> Tensor:
-        given = (index >= -margin) & (index < size + margin)
-        return torch.where(given, index, mirrored(index, size)).long() + margin
+        within = (index >= -margin) & (index < size + margin)
+        return torch.where(within, index, mirrored(index, size)).long() + margin
 
     result = torch.zeros((), device=samples.device)
     first = torch.arange(count, device=samples.device).view(-1, 1, 1) * side * side
@@ -126,8 +126,8 @@ def rotation(angle: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, y: Tensor) -> Tensor:
-    one = torch.ones_like(x)
-    return matrices([one, 0, x], [0, one, y], [0, 0, 1])
+    ones = torch.ones_like(x)
+    return matrices([ones, 0, x], [0, ones, y], [0, 0, 1])
 
 
 def random_geometry(count: int, probability: Tensor, resolution: int) -> Tensor:

@@ -26,9 +26,9 @@ def main(snakemake: Any) -> None:
     within = np.repeat(np.arange(len(counts["classes"])), counts["candidates"])
     labels = torch.tensor(counts["labels"], device=device)[torch.from_numpy(within).to(device)]
     images = model.sample(len(labels), labels, step_seed(int(wildcards.seed), SAMPLES)).cpu().numpy()
-    about = {"name": f"{wildcards.dataset}-candidates", "source": wildcards.generator, "classes": counts["classes"]}
+    manifest = {"name": f"{wildcards.dataset}-candidates", "source": wildcards.generator, "classes": counts["classes"]}
     output = snakemake.output
-    write_generated_set(output.images, output.labels, output.manifest, ImageSet(images, within, about))
+    write_generated_set(output.images, output.labels, output.manifest, ImageSet(images, within, manifest))
 
 
 run(main, snakemake)

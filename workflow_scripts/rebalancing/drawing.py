@@ -75,8 +75,8 @@ def gain_law_table(points: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
 
 def describe_gain_law(law: Mapping[str, Any]) -> str:
     """What the figure of the law of gains shows, in words."""
-    found = f"the law is {law['verdict']}" if law["verdict"] != "not enough" else "no law is drawn"
-    return f"Gain over the original set against the similarity of the classes; {found}: {law['reason']}."
+    verdict = f"the law is {law['verdict']}" if law["verdict"] != "not enough" else "no law is drawn"
+    return f"Gain over the original set against the similarity of the classes; {verdict}: {law['reason']}."
 
 
 def draw_improvements(gains: pd.DataFrame, augmentations: Sequence[str], title: str = "") -> Figure:

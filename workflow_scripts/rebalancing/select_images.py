@@ -26,8 +26,8 @@ def main(snakemake: Any) -> None:
         probabilities = predict(classifier, candidates.images).softmax(1).cpu().numpy()
         intended = probabilities[np.arange(len(labels)), labels]
         chosen = select_by_classifier(labels, intended, snakemake.params.threshold, wanted, counts["classes"])
-    about = candidates.manifest | {"name": f"{snakemake.wildcards.dataset}-{snakemake.wildcards.choice}"}
-    picked = ImageSet(candidates.images[chosen.indices], labels[chosen.indices], about)
+    manifest = candidates.manifest | {"name": f"{snakemake.wildcards.dataset}-{snakemake.wildcards.choice}"}
+    picked = ImageSet(candidates.images[chosen.indices], labels[chosen.indices], manifest)
     output = snakemake.output
     write_generated_set(output.images, output.labels, output.manifest, picked)
     write_csv(snakemake.output.report, chosen.report)

@@ -60,16 +60,16 @@ def _fill(
     before = np.concatenate([[0], np.cumsum(allowed)])
     rank = before[1:] - before[first[sorted_labels]]  # from 1: which of the accepted ones of its class
     chosen = allowed & (rank <= wanted[sorted_labels])
-    found = np.bincount(sorted_labels[chosen], minlength=len(classes))
+    kept = np.bincount(sorted_labels[chosen], minlength=len(classes))
     limit = available if budget is None else np.minimum(available, budget)
     last = np.zeros(len(classes), dtype=np.int64)
     np.maximum.at(last, sorted_labels[chosen], place[chosen] + 1)
-    filled = found == wanted
+    filled = kept == wanted
     report = pd.DataFrame(
         {
             "class": list(classes),
             "wanted": wanted,
-            "found": found,
+            "found": kept,
             "looked_at": np.where(filled, last, limit),
             "filled": filled,
         }
