@@ -26,15 +26,15 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
 
-# These come by the environment: a path may hold spaces and quotes.
+# Passed in the environment, since a path may hold spaces and quotes.
 export DATA NAME CONFIG FOLDER
-new: $(INSTALLED) ## write config/NAME.yaml for your images, with what each answer costs: make new DATA=folder NAME=mine
+new: $(INSTALLED) ## write config/NAME.yaml for your images, and say what each answer costs: make new DATA=folder NAME=mine
 	@$(BIN)/python -m workflow_scripts.study.new
 
-estimate: $(INSTALLED) ## what the answers of a study cost on this machine: make estimate CONFIG=config/mine.yaml
+estimate: $(INSTALLED) ## estimate what each answer of a study costs here: make estimate CONFIG=config/mine.yaml
 	@$(BIN)/python -m workflow_scripts.study.costs
 
-status: $(INSTALLED) ## what of a study is done, running, left: make status CONFIG=config/mine.yaml (none: the default)
+status: $(INSTALLED) ## show what is done, running and left: make status CONFIG=config/mine.yaml (none: the default study)
 	@$(BIN)/python -m workflow_scripts.study.status
 
 # BASE=: what to build from, a folder or SIF file where no registry can be reached (docs/containers.md).
@@ -88,5 +88,5 @@ lock: $(INSTALLED) ## renew envs/lock.txt from envs/requirements.in
 	$(BIN)/uv pip compile envs/requirements.in --quiet --upgrade --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header --output-file envs/lock.txt
 
-clean: ## remove everything that the workflow made
+clean: ## remove everything the workflow has made
 	rm -rf results .snakemake

@@ -70,7 +70,7 @@ document.querySelectorAll("main > section").forEach((section) => reading.observe
 
 // The gallery. Distances come as float64, so that the share is the study's to the last sample.
 function numbers(text) {
-  return new Float64Array(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer).sort();
+  return new Float64Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer).sort();
 }
 
 function wilson(count, total) {
@@ -127,7 +127,7 @@ function startGallery({ entries, controls }) {
   }
 
   function choose() {
-    entry = entries.find((one) => keys.every((key) => String(one[key]) === form.elements[key].value));
+    entry = entries.find((entry) => keys.every((key) => String(entry[key]) === form.elements[key].value));
     samples = numbers(entry.distances);
     heldOut = numbers(controls[entry.control]);
     const most = Math.max(samples.at(-1), heldOut.at(-1) ?? 0);
@@ -158,7 +158,7 @@ function startGallery({ entries, controls }) {
 
   for (const key of keys) {
     const select = form.elements[key];
-    const values = [...new Set(entries.map((one) => String(one[key])))];
+    const values = [...new Set(entries.map((entry) => String(entry[key])))];
     select.replaceChildren(...values.map((value) => new Option(key === "size" ? Number(value).toLocaleString("en") : value, value)));
     select.closest("label").hidden = values.length === 1;
     select.addEventListener("change", () => { offer(); choose(); });
@@ -166,7 +166,7 @@ function startGallery({ entries, controls }) {
   // Data sets differ in their sizes.
   function offer() {
     const sizes = form.elements.size;
-    const here = new Set(entries.filter((one) => one.dataset === form.elements.dataset.value).map((one) => String(one.size)));
+    const here = new Set(entries.filter((entry) => entry.dataset === form.elements.dataset.value).map((entry) => String(entry.size)));
     for (const option of sizes.options) option.disabled = option.hidden = !here.has(option.value);
     if (sizes.selectedOptions[0]?.disabled) sizes.value = [...here][0];
   }

@@ -49,9 +49,9 @@ def figure(path, category, title, key=""):
 
 
 def source_files(wildcards):
-    """The files that a data set is read from, so that a change of theirs packs it anew; or URLs of a storage plugin.
+    """The files that a data set is read from, so that it is packed again after they change; or URLs of a storage plugin.
 
-    A folder must be there, too, but its time says nothing: it changes with any file beside the images.
+    A folder must exist, but its time does not count: it changes with any file beside the images.
     """
     dataset = config["datasets"][wildcards.dataset]
     if dataset["source"] == "shipped":

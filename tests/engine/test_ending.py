@@ -23,13 +23,13 @@ def finished(smoke_run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_target_that_answers_a_question_ends_with_the_answer(finished: Path) -> None:
-    (finished / "results/diagnosis/fashion-mnist.md").unlink()
-    done = run_snakemake(finished, "--quiet", "all", "--", "diagnosis")
+    (finished / "results/advice/fashion-mnist.md").unlink()
+    done = run_snakemake(finished, "--quiet", "all", "--", "advice")
     assert done.returncode == 0, done.stderr
-    answer = (finished / "results/diagnosis/fashion-mnist.md").read_text().splitlines()
+    answer = (finished / "results/advice/fashion-mnist.md").read_text().splitlines()
     assert 3 <= len(answer) <= 8
     assert done.stdout.split("fashion-mnist:\n")[1].splitlines()[: len(answer)] == answer
-    assert done.stdout.rstrip().endswith("(results/diagnosis/fashion-mnist.md, results/diagnosis/fashion-mnist.json)")
+    assert done.stdout.rstrip().endswith("(results/advice/fashion-mnist.md, results/advice/fashion-mnist.json)")
 
 
 def test_answers_that_are_there_are_said_again_and_only_those_asked_for(smoke_run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Damaged artifacts are named, with what to do, and never used; what the message says makes them anew."""
+"""Damaged artifacts are named, with what to do, and never used; the command in the message recomputes them."""
 
 import io
 import json
@@ -198,7 +198,7 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_jobs_refuse_damaged_inputs_and_what_they_say_makes_them_anew(smoke_run: Path, tmp_path: Path) -> None:
+def test_jobs_refuse_damaged_inputs_and_name_the_command_that_recomputes_them(smoke_run: Path, tmp_path: Path) -> None:
     """One file of each kind that jobs read, through the workflow: damaged behind its back, then as told."""
     folder = tmp_path / "study"
     shutil.copytree(smoke_run, folder)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.conftest import ROOT, SMOKE
@@ -58,11 +57,7 @@ def test_a_rule_of_another_workflow_gets_its_input_from_the_module(tmp_path: Pat
     assert json.loads(record.read_text())["rule"] == "copycat_pack_images"
 
 
-@pytest.mark.parametrize("prefix", ["", "copycat_"])
-def test_the_whole_study_is_planned_from_outside(prefix: str, tmp_path: Path) -> None:
-    folder = outer_workflow(tmp_path, f"as {prefix}*" if prefix else "")
-    plan = snakemake(folder, "--dry-run", f"{prefix}all", "count_images")
+def test_the_whole_study_is_planned_from_outside(tmp_path: Path) -> None:
+    plan = snakemake(outer_workflow(tmp_path), "--dry-run", "all", "count_images")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", plan, re.MULTILINE))
-    assert jobs[f"{prefix}train_generator"] == "2"
-    assert jobs[f"{prefix}write_report"] == "1"
-    assert jobs["count_images"] == "1"
+    assert (jobs["train_generator"], jobs["write_report"], jobs["count_images"]) == ("2", "1", "1")

@@ -53,7 +53,7 @@ class ImageSelection(Model):
     threshold: float = Field(
         0.2, gt=0, lt=1, description="probability of the intended class above which an image is kept"
     )
-    steps: int = Field(1, ge=0, le=10, description="how often the classifier is trained anew and selects again")
+    steps: int = Field(1, ge=0, le=10, description="how often the classifier is retrained and selects again")
     budget: int = Field(5, ge=1, le=1000, description="images generated for each one that a class lacks")
 
 

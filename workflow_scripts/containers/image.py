@@ -22,7 +22,7 @@ logger = logging.getLogger("copycat")
 DEFINITION = "containers/copycat.def"
 LOCK = "envs/lock.txt"
 BUILD_LOG = Path("results/logs/build_image.log")
-# Everything that the image is made from: it is built anew when one of these changes.
+# The image is rebuilt when one of these changes.
 SOURCES = (DEFINITION, LOCK, "workflow_scripts/containers/check_image.py")
 OLDEST_APPTAINER = (1, 2)  # build arguments
 NAMED_VERSIONS = ("torch", "torchvision", "snakemake", "numpy")

@@ -86,7 +86,7 @@ def write_rows(path: str | os.PathLike[str], columns: Sequence[str], rows: Itera
 def remake(path: str | os.PathLike[str]) -> str:
     """What to tell a user whose artifact is broken; if it were deleted, Snakemake might find that nothing needs it."""
     return (
-        "To make it anew, and all that hangs on it, add this to the same snakemake command:  "
+        "To recompute it and everything that depends on it, add to the same snakemake command:  "
         f"--forcerun {shlex.quote(str(path))}"
     )
 
