@@ -76,11 +76,33 @@ rule compare_samples:
         "../workflow_scripts/replication/compare_samples.py"
 
 
+rule find_near_duplicates:
+    input:
+        images=in_each_space(set_vectors),
+        labels=rules.pack_images.output.labels,
+        orders=ORDERS,
+        all_held_out=ALL_HELD_OUT,
+    output:
+        table="results/near_duplicates/{dataset}.csv",
+    log:
+        "<logs>/find_near_duplicates/{dataset}.log",
+    benchmark:
+        "<benchmarks>/find_near_duplicates/{dataset}.tsv"
+    resources:
+        **on_gpu(minutes=120),
+    params:
+        spaces=EACH_SPACE,
+        seeds=REPLICATION["seeds"],
+    script:
+        "../workflow_scripts/replication/find_near_duplicates.py"
+
+
 rule find_control_neighbours:
     input:
         images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
+        near_duplicates=rules.find_near_duplicates.output.table,
         shards=in_spaces("results/controls/{space}/<subset>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:
         neighbours=in_spaces("results/controls/{space}/<subset>.parquet"),
@@ -125,6 +147,7 @@ rule collect_replication:
         membership=each(f"results/membership/{{space}}/{RUN}.parquet", RUNS),
         controls=each(f"results/controls/{{space}}/{SUBSET}.json", RUNS),
         complexity=each(f"results/complexity/{SUBSET}.json", RUNS),
+        near_duplicates=collect(rules.find_near_duplicates.output.table, dataset=REPLICATION["datasets"]),
     output:
         table="results/replication/table.csv",
         over_seeds="results/replication/over_seeds.csv",
@@ -137,6 +160,7 @@ rule collect_replication:
         "<benchmarks>/collect_replication.tsv"
     params:
         runs=RUNS,
+        held_out={name: config["datasets"][name]["held_out"] for name in REPLICATION["datasets"]},
     script:
         "../workflow_scripts/replication/collect_replication.py"
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.replication.measures import (
     Rate,
@@ -117,7 +118,7 @@ def test_calibrated_threshold_of_a_set_whose_held_out_images_are_in_it_too():
 
 
 def test_too_few_held_out_images_cannot_calibrate():
-    with pytest.raises(ValueError, match="99 held-out images"):
+    with pytest.raises(InputError, match="at least 100 held-out images, and 99 are left"):
         calibrated_threshold(np.linspace(0, 1, 99), 0.01)
 
 

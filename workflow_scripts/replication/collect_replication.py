@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.core.files import read_json, read_parquet, write_csv, write_json, write_text
+from workflow_scripts.core.files import read_csv, read_json, read_parquet, write_csv, write_json, write_text
 from workflow_scripts.core.job import run
+from workflow_scripts.replication.leakage import sentences
 from workflow_scripts.replication.summary import copies_over_seeds, membership_over_seeds
 from workflow_scripts.replication.tables import study_rows
 from workflow_scripts.replication.verdicts import RULE, answer, verdicts
@@ -27,7 +28,10 @@ def main(snakemake: Any) -> None:
     write_csv(results.membership, membership_over_seeds(runs, measured, [*map(read_parquet, files.membership)]))
     judged = verdicts(runs, measured, copies)
     write_json(results.verdicts, {"rule": RULE, "verdicts": [*map(asdict, judged)]})
-    write_text(results.answer, answer(judged))
+    held_out = snakemake.params.held_out
+    pairs = dict(zip(held_out, map(read_csv, files.near_duplicates), strict=True))
+    spaces = list(dict.fromkeys(run["space"] for run in runs))
+    write_text(results.answer, answer(judged) + sentences(pairs, held_out, spaces))
 
 
 run(main, snakemake)

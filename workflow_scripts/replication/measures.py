@@ -1,10 +1,12 @@
 """Measures of replication, from the distances of samples and controls to their nearest training images.
 
 Distances are those of `neighbours.nearest_neighbours`. Three kinds of query are searched in the same training set: the
-generator's samples, held-out images (which no generator of this set has seen: what they show is chance), and the
-training images themselves, each in the rest of the set (what they show is in the data).
+generator's samples, held-out images (which no generator of this set has seen: what they show is chance, unless they are
+near-duplicates of training images, which are left out), and the training images themselves, each in the rest of the set
+(what they show is in the data).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
 from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.tables import by_rank
@@ -107,7 +110,10 @@ def measure(
     neighbours, scored, controls: as compare_samples and find_control_neighbours wrote them; labels (n,): of all images
     of the set; thresholds: the study's.
     """
-    held_out, training = (controls[controls["kind"] == kind] for kind in ("held_out", "training"))
+    held_out, training, leaks = (
+        controls[controls["kind"] == kind] for kind in ("held_out", "training", "near_duplicate")
+    )
+    scored = scored[~(scored["held_out"] & scored["image"].isin(leaks["query"]))]
     own = by_rank(training, 1)["distance"]  # of each training image to the nearest other one
     nearest, chance = by_rank(neighbours, 1), by_rank(held_out, 1)
     samples, control = (table["distance"].to_numpy() for table in (nearest, chance))
@@ -185,12 +191,15 @@ def calibrated_threshold(held_out: np.ndarray, share: float) -> Threshold:
     """The distance at which a share of the held-out images, nearest distances (m,), would count as replicas.
 
     It is the floor(share * m)-th smallest of their distances, so that exactly that many count (more only where several
-    are at that very distance), and its interval is that of the distribution's quantile. Raises ValueError if not even
+    are at that very distance), and its interval is that of the distribution's quantile. Raises InputError if not even
     one held-out image may count, m < 1 / share.
     """
     rank = int(np.floor(share * len(held_out) + 1e-9))
     if rank < 1:
-        raise ValueError(f"{len(held_out)} held-out images cannot show a share of {share:g}; hold out more")
+        raise InputError(
+            f"the threshold calibrated-{share:g} needs at least {math.ceil(1 / share - 1e-6)} held-out images, and "
+            f"{len(held_out)} are left without near-duplicates of training images; raise `held_out` of the data set"
+        )
     low, high = (None if np.isnan(end) else end for end in quantile_interval(held_out, share))
     return Threshold(float(np.partition(held_out, rank - 1)[rank - 1]), low, high)
 

@@ -17,6 +17,11 @@ def replication(study: Study) -> Story:
     memorisation = tuple(
         figure(study, f"memorisation/{space}", "memorisation", space, space=space) for space in settings["spaces"]
     )
+    twins = tuple(
+        csv_table(study, f"near_duplicates/{name}.csv", f"Held-out images of {name} with a twin among training images")
+        for name in names
+        if len(study.csv(f"near_duplicates/{name}.csv"))
+    )
     quality = tuple(figure(study, f"quality/{space}", "quality", space, space=space) for space in settings["spaces"])
     return Story(
         name="replication",
@@ -54,6 +59,7 @@ def replication(study: Study) -> Story:
                 ),
             ),
             Part("Quality and variety of the samples", choices=(Choice("space", quality),)),
+            *((Part("Near-duplicates across the split, which are no control", tables=twins),) if twins else ()),
             Part("Every measurement", tables=(csv_table(study, "replication/table.csv", "Replication and quality"),)),
         ),
     )
