@@ -19,6 +19,7 @@ from workflow_scripts.containers.image import require_image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine import workflow as engine
 from workflow_scripts.engine.pace import Pace
+from workflow_scripts.engine.code import mark_rules
 
 # A study file stands for itself: config.yaml is read only if no --configfile is given, so that no part of the default
 # study is mixed into another one. What a study leaves out has a default (docs/config.md).
@@ -47,6 +48,9 @@ include: "rules/similarity.smk"
 include: "rules/rebalancing.smk"
 include: "rules/distillation.smk"
 include: "rules/report.smk"
+
+
+mark_rules(workflow.rules, ROOT)
 
 
 # Here, since of the files above none can set the default target.
