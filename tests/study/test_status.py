@@ -72,6 +72,19 @@ def job(rule: str, needed: bool, started: bool = False) -> Job:
     return Job(rule, {"size": "8"}, (), f"{rule}.log", f"{rule}.tsv", 1, 0, needed, started, ())
 
 
+def test_what_is_stale_is_told_with_its_reason_and_what_hangs_on_it(tmp_path: Path) -> None:
+    def planned(rule: str, stale: str, *needs: int) -> Job:
+        return Job(rule, {}, (), None, None, 1, 0, True, False, needs, stale)
+
+    jobs = [planned("pack", "files in its folder"), planned("train", "code", 0), planned("train", "code", 0)]
+    jobs += [planned("draw", "", 1), planned("compare", "", 3), planned("other", "")]
+    assert report(jobs, tmp_path, 1, False, 0.0)[1:4] == [
+        "stale:    2 train: changed code",
+        "stale:    1 pack: changed files in its folder",
+        "          and 2 jobs that read their results",
+    ]
+
+
 @pytest.mark.parametrize(("active", "told"), [(True, "60 s left"), (False, "some jobs were interrupted")])
 def test_a_running_job_is_read_from_its_log(active: bool, told: str, tmp_path: Path) -> None:
     (tmp_path / "train.log").write_text(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.api import SnakemakeApi
-from snakemake.settings.enums import Quietness
+from snakemake.settings.enums import Quietness, RerunTrigger
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, StorageSettings
 
 from workflow_scripts.core.errors import InputError
@@ -38,6 +38,7 @@ class Job:
     """A planned job.
 
     needed: whether it is still to be done. started: whether Snakemake has marked it as begun and not as ended.
+    stale: what has changed since its results were made; empty if there are none, or if only what it reads is renewed.
     needs: places, in the plan, of the jobs whose files it reads. params, resources: by name, as its script sees them.
     Paths are relative to the folder of the study.
     """
@@ -52,6 +53,7 @@ class Job:
     needed: bool
     started: bool
     needs: tuple[int, ...]
+    stale: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,7 +88,8 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
             snakefile=ROOT / "Snakefile",
         )
         try:
-            dag_api = workflow_api.dag(DAGSettings(targets=frozenset(targets)))
+            triggers = frozenset(RerunTrigger.all()) - {RerunTrigger.CODE}  # as in the profiles
+            dag_api = workflow_api.dag(DAGSettings(targets=frozenset(targets), rerun_triggers=triggers))
             workflow = dag_api.workflow_api._workflow
             # As `snakemake --summary` does, which gives less.
             workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
@@ -111,11 +114,32 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
                 needed=bool(dag.needrun(job)),
                 started=bool(begun._filter_incomplete_keys([begun._get_key(file) for file in job.output])),
                 needs=tuple(sorted(place[other] for other in dag.dependencies[job] if other in place)),
+                stale=_changes(dag, job),
                 params=dict(job.params.items()),
                 resources=dict(job.resources.items()),
             )
             for job in jobs
         ]
+
+
+def _changes(dag: Any, job: Any) -> str:
+    """What Snakemake found changed since a job's results were made, in words of Copycat's."""
+    if not dag.needrun(job):
+        return ""
+    reason, serialised = dag.reason(job), dag.workflow.persistence._serialize_param
+    changed = [name for name, value in job.params.items() if serialised(value) in reason.params_changed.only_new]
+    settings = [name for name in changed if name not in ("code", "listing")]
+    parts = {
+        "code": "code" in changed,
+        "files in its folder": "listing" in changed,
+        f"settings ({', '.join(settings)})": settings,
+        f"files that it reads ({', '.join(map(str, sorted(reason.updated_input)))})": reason.updated_input,
+        "which files it reads": reason.input_changed,
+        "image": reason.software_stack_changed,
+    }
+    told = [part for part, holds in parts.items() if holds]
+    # A setting that is gone has no name any more.
+    return ", ".join(told) or ("settings" if reason.params_changed else "")
 
 
 @contextmanager

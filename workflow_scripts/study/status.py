@@ -1,4 +1,4 @@
-"""`make status`: what of a study is done, running and left, and how long it will still take.
+"""`make status`: what of a study is done, stale, running and left, and how long it will still take.
 
 Reads the plan, the run times of finished jobs and the logs of running ones; takes no lock and changes nothing.
 """
@@ -22,6 +22,7 @@ from workflow_scripts.study.schedule import duration, schedule
 # As `job.Progress` writes it.
 LEFT = re.compile(r"(\d+) of (\d+) (\w+), (\S+) a second, (\d+) s left")
 NAMED = 6  # rules that are listed by name
+MOST_STALE = 12  # rules and reasons that are listed
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
     lines = [f"done:     {done} of {len(jobs)} jobs"]
     if not left:
         return [*lines, "nothing is left to do"]
+    lines += stale_lines(jobs)
     word = "running: " if active else "stopped: "
     for state in running.values():
         told = [state.said, f"{duration(state.left)} left" if state.left is not None and active else ""]
@@ -90,6 +92,25 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
             count = sum(unknown.values())
             lines.append(f"beside it: {count} jobs of kinds of which none has finished yet: {most_of(unknown)}")
     return lines
+
+
+def stale_lines(jobs: Sequence[Job]) -> list[str]:
+    """Which results are of an earlier state of code, settings or files, what has changed, and what hangs on them."""
+    stale = [i for i, job in enumerate(jobs) if job.stale]
+    if not stale:
+        return []
+    reasons = Counter((jobs[i].rule, jobs[i].stale) for i in stale)
+    named = [f"stale:    {count} {rule}: changed {reason}" for (rule, reason), count in reasons.most_common(MOST_STALE)]
+    others = len(stale) - sum(count for _, count in reasons.most_common(MOST_STALE))
+    hanging = set(stale)
+    while more := {i for i, job in enumerate(jobs) if i not in hanging and hanging.intersection(job.needs)}:
+        hanging |= more
+    renewed = sum(jobs[i].needed for i in hanging) - len(stale)
+    return [
+        *named,
+        *([f"stale:    {others} jobs of other rules or reasons"] if others else []),
+        *([f"          and {renewed} jobs that read their results"] if renewed else []),
+    ]
 
 
 def most_of(rules: Counter[str]) -> str:
