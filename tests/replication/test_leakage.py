@@ -1,8 +1,12 @@
 """Leakage of a split: near-duplicates across it are told, and serve as no control."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from tests.conftest import run_script
+from workflow_scripts.core.files import read_csv, read_parquet, write_npy, write_parquet
 from workflow_scripts.replication.leakage import leaked, mark, sentences
 from workflow_scripts.replication.measures import measure
 
@@ -48,3 +52,44 @@ def test_the_answer_tells_how_many_leak_and_where_they_are_listed() -> None:
         "- Of the 100 held-out images of b, none are near-duplicates of training images, searched in pixel and "
         "perceptual."
     )
+
+
+def test_the_scripts_find_planted_pairs_in_any_space_and_mark_them_in_all(tmp_path: Path) -> None:
+    """Image 150 is image 3 with noise, and 151 lies beside image 4 in the second space alone."""
+    random = np.random.default_rng(0)
+    images, features = random.integers(0, 256, (160, 8, 8, 1)), random.normal(size=(160, 20)).astype(np.float32)
+    images[150] = (images[3] + random.integers(0, 5, (8, 8, 1))).clip(0, 255)
+    features[151] = features[4] + np.float32(0.01)
+    spaces = {"pixel": images.astype(np.uint8), "own": features}
+    for name, vectors in spaces.items():
+        write_npy(tmp_path / f"{name}.npy", vectors)
+    write_parquet(tmp_path / "labels.parquet", pd.DataFrame({"origin": [f"{i}.png" for i in range(160)]}))
+    write_npy(tmp_path / "order.npy", np.arange(120))
+    write_npy(tmp_path / "held_out.npy", np.arange(120, 160))
+    split = {"order": str(tmp_path / "order.npy"), "held_out": str(tmp_path / "held_out.npy")}
+    files = {"images": [str(tmp_path / f"{name}.npy") for name in spaces], "labels": str(tmp_path / "labels.parquet")}
+    table = tmp_path / "twins.csv"
+    run_script(
+        "replication/find_near_duplicates",
+        {**files, "orders": [split["order"]], "all_held_out": [split["held_out"]]},
+        {"table": str(table)},
+        {"spaces": list(spaces), "seeds": [7]},
+        dataset="mine",
+    )
+    found = read_csv(table)
+    assert found[["seed", "space", "held_out", "training_file"]].to_numpy().tolist() == [
+        [7, "pixel", 150, "3.png"], [7, "own", 151, "4.png"],
+    ]  # fmt: skip
+    outputs = {kind: [str(tmp_path / f"{name}-{kind}") for name in spaces] for kind in ("neighbours", "quality")}
+    run_script(
+        "replication/find_control_neighbours",
+        {**files, **split, "near_duplicates": str(table), "shards": []},
+        outputs,
+        {"k": 2},
+        size="4",
+        seed="7",
+    )
+    for path in outputs["neighbours"]:
+        rows = read_parquet(path)
+        assert rows.loc[rows["kind"] == "near_duplicate", "query"].unique().tolist() == [150]  # 4 is not among four
+        assert (rows["kind"] == "held_out").sum() == 2 * 39
