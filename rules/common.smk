@@ -58,6 +58,7 @@ NEIGHBOURS = REPLICATION["neighbours"]
 SHARDS = REPLICATION["shards"]
 EACH_SPACE = REPLICATION["spaces"]
 SIZES = lookup(dpath="replication/datasets/{dataset}/sizes", within=config)  # of a job's data set
+LARGEST_SIZE = lookup(dpath="replication/datasets/{dataset}/sizes/-1", within=config)
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
 
 

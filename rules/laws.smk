@@ -1,4 +1,4 @@
-"""Fit the laws by which copying decays: of the study, and of the published figures."""
+"""Fit the laws by which copying and membership decay: of the study, and of the published figures."""
 
 STAGES["laws"] = __doc__
 
@@ -44,11 +44,31 @@ rule fit_stopping:
         "../workflow_scripts/laws/fit_stopping.py"
 
 
+rule fit_membership:
+    input:
+        table=rules.collect_replication.output.membership_of_runs,
+    output:
+        **figure("membership_with_size", "Replication", "membership law, training-set size"),
+        sizes="results/laws/private_sizes.csv",
+        laws="results/laws/membership.json",
+    log:
+        "<logs>/fit_membership.log",
+    benchmark:
+        "<benchmarks>/fit_membership.tsv"
+    resources:
+        mem_mb=2000,
+    params:
+        wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
+    script:
+        "../workflow_scripts/laws/fit_membership.py"
+
+
 rule estimate_one_shot:
     input:
         table=rules.collect_replication.output.table,
         curve=rules.estimate_curve.output[0],
         stopping=rules.fit_stopping.output.laws,
+        membership=rules.fit_membership.output.laws,
         verdicts=rules.collect_replication.output.verdicts,
         published=local(ROOT / "resources/published/feng2021_replication.csv"),
     output:
@@ -94,10 +114,16 @@ rule fit_published:
 rule replication:
     input:
         branch(
-            bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output, *rules.fit_stopping.output]
+            bool(RUNS),
+            then=[
+                *rules.collect_replication.output,
+                *rules.fit_decay.output,
+                *rules.fit_stopping.output,
+                *rules.fit_membership.output,
+            ],
         ),
         collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=REPLICATION["datasets"]),
-        each("results/figures/{kind}/{space}.svg", RUNS, kind=["quality", "memorisation"]),
+        each("results/figures/{kind}/{space}.svg", RUNS, kind=["quality", "memorisation", "membership"]),
         each("results/figures/gallery/{space}/{generator}/{dataset}.svg", RUNS),
         each("results/figures/training_curves/{generator}/{dataset}.svg", RUNS),
 

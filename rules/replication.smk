@@ -5,7 +5,7 @@ job of its own.
 """
 
 STAGES["replication"] = __doc__
-# Of every seed: whether an image was a training image is asked of the runs of other seeds, too.
+# Of every seed: whether an image was a training image is asked of the runs of other seeds and sizes, too.
 ORDERS = collect("results/subsets/{dataset}/seed-{seed}/order.npy", seed=REPLICATION["seeds"], allow_missing=True)
 ALL_HELD_OUT = collect(
     "results/subsets/{dataset}/seed-{seed}/held_out.npy", seed=REPLICATION["seeds"], allow_missing=True
@@ -30,6 +30,7 @@ rule search_shard:
     params:
         k=NEIGHBOURS,
         shards=SHARDS,
+        largest=LARGEST_SIZE,
     script:
         "../workflow_scripts/replication/search_shard.py"
 
@@ -72,6 +73,7 @@ rule compare_samples:
         **on_gpu(minutes=120),
     params:
         k=NEIGHBOURS,
+        largest=LARGEST_SIZE,
     script:
         "../workflow_scripts/replication/compare_samples.py"
 
@@ -152,6 +154,7 @@ rule collect_replication:
         table="results/replication/table.csv",
         over_seeds="results/replication/over_seeds.csv",
         membership="results/replication/membership.csv",
+        membership_of_runs="results/replication/membership_of_runs.csv",
         verdicts="results/replication/verdicts.json",
         answer="results/replication/verdicts.md",
     log:
@@ -178,6 +181,19 @@ rule plot_quality:
         figure="quality",
     script:
         "../workflow_scripts/replication/plot_measures.py"
+
+
+use rule plot_quality as plot_membership with:
+    input:
+        rules.collect_replication.output.membership,
+    output:
+        **figure("membership/{space}", "Replication", "membership"),
+    log:
+        "<logs>/plot_membership/{space}.log",
+    benchmark:
+        "<benchmarks>/plot_membership/{space}.tsv"
+    params:
+        figure="membership",
 
 
 use rule plot_quality as plot_memorisation with:

@@ -38,6 +38,7 @@ rule summarise:
     input:
         verdicts=branch(bool(RUNS), then=rules.collect_replication.output.answer),
         over_seeds=branch(bool(RUNS), then=rules.collect_replication.output.over_seeds),
+        membership=branch(bool(RUNS), then=rules.collect_replication.output.membership),
         advice=collect("results/advice/{dataset}.md", dataset=SIMILARITY["datasets"]),
         trends=branch(bool(DISTILLED), then=rules.find_trends.output.answer),
         choice=collect("results/choice/{dataset}.md", dataset=DISTILLATION["datasets"]),

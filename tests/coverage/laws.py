@@ -44,11 +44,16 @@ def _grid(width: float) -> tuple[np.ndarray, np.ndarray]:
     return odds, expit(odds[:, None] + width * nodes) @ (weight / weight.sum())
 
 
-def measure(random: np.random.Generator, truth: Truth, sizes: np.ndarray, variation: float) -> Points:
-    """Runs of a generator: the odds of a copy scatter log-normally between them, with the law as their mean share."""
+def run_shares(random: np.random.Generator, truth: Truth, sizes: np.ndarray, variation: float) -> np.ndarray:
+    """Shares of runs: the odds of a copy scatter log-normally between them, with the law as their mean share."""
     width = float(np.sqrt(np.log1p(variation**2)))
     odds, means = _grid(width)
-    copied = expit(np.interp(truth.share(sizes), means, odds) + width * random.standard_normal(len(sizes)))
+    return expit(np.interp(truth.share(sizes), means, odds) + width * random.standard_normal(len(sizes)))
+
+
+def measure(random: np.random.Generator, truth: Truth, sizes: np.ndarray, variation: float) -> Points:
+    """What is counted of such runs."""
+    copied = run_shares(random, truth, sizes, variation)
     chance = CHANCE * random.uniform()  # how far the generator's other samples are from the training set
     return Points(
         size=sizes,

@@ -54,14 +54,14 @@ def _run(copied: float, held_out: int, share: float, copies_at: float) -> Callab
     return draw
 
 
-def _scores(random: np.random.Generator, count: int, told: float) -> np.ndarray:
+def scores(random: np.random.Generator, count: int, told: float) -> np.ndarray:
     """Uniform scores; a share `told` of them is a hundred times smaller."""
     return random.random(count) * np.where(random.random(count) < told, 0.01, 1.0)
 
 
 def _area(members: int, told: float) -> Callable[[np.random.Generator], bool]:
     def draw(random: np.random.Generator) -> bool:
-        result = membership(_scores(random, members, told), random.random(1000))
+        result = membership(scores(random, members, told), random.random(1000))
         return (result.auc_low or 0.0) <= told * 0.995 + (1 - told) / 2 <= (result.auc_high or 0.0)
 
     return draw
@@ -69,7 +69,7 @@ def _area(members: int, told: float) -> Callable[[np.random.Generator], bool]:
 
 def _told(members: int, controls: int, told: float) -> Callable[[np.random.Generator], bool | None]:
     def draw(random: np.random.Generator) -> bool | None:
-        rate = membership(_scores(random, members, told), random.random(controls)).told[0]
+        rate = membership(scores(random, members, told), random.random(controls)).told[0]
         return (
             None if rate.low is None or rate.high is None else rate.low <= 100 * (told + (1 - told) * 0.01) <= rate.high
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts.metrics.membership import membership, relative_scores
+from workflow_scripts.metrics.membership import lira, membership
 
 
 def nearest(images, samples):
@@ -70,22 +70,42 @@ def test_too_few_controls_give_no_rate_at_few_false_alarms():
     assert membership(np.zeros(20), np.ones(99)).told[0].percentage is None
 
 
-def test_relative_scores_take_away_what_an_image_is_in_any_run():
-    """Images differ in their own distances far more than membership moves them: only relative scores tell."""
-    rng = np.random.default_rng(1)
-    member = np.zeros((3, 900), dtype=bool)
-    for run in range(3):
-        member[run, 50 * run : 50 * run + 50] = True
+def shadows(effect: float, sizes=(50, 50, 50), nested=False, seed=1):
+    """Runs of 900 images whose own distances differ far more than membership moves them."""
+    rng = np.random.default_rng(seed)
+    member = np.zeros((len(sizes), 900), dtype=bool)
+    for run, size in enumerate(sizes):
+        start = 0 if nested else 50 * run
+        member[run, start : start + size] = True
     own = rng.normal(0, 2, 900)
-    distances = np.exp(own + rng.normal(0, 0.1, (3, 900)) - 0.5 * member)
-    distances[2] *= 7  # a run whose samples all lie farther off
-    scores = relative_scores(distances, member)
-    plain, relative = (membership(x[2][member[2]], x[2][~member[2]]).auc for x in (distances, scores))
-    assert plain < 0.7
-    assert relative > 0.98
+    distances = np.exp(own + rng.normal(0, 0.1, member.shape) - effect * member)
+    distances[-1] *= 7  # a run whose samples all lie farther off
+    return distances, member
 
 
-def test_an_image_without_another_run_has_no_relative_score():
-    scores = relative_scores(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]]), np.array([[True, False, False]] * 2))
-    assert np.isnan(scores).tolist() == [[True, False, True], [True, False, True]]
-    assert np.isnan(relative_scores(np.ones((1, 4)), np.zeros((1, 4), dtype=bool))).all()
+def test_lira_takes_away_what_an_image_is_in_any_run():
+    distances, member = shadows(0.5)
+    assert membership(distances[2][member[2]], distances[2][~member[2]]).auc < 0.7
+    assert all(run.auc > 0.98 and run.members == 50 for run in lira(distances, member))
+
+
+def test_lira_tells_members_by_the_smaller_runs_that_are_part_of_a_larger_one():
+    first, second, third = lira(*shadows(0.5, (20, 40, 80), nested=True))
+    assert (first.members, second.members, third.members) == (0, 20, 60)  # the others were in all runs
+    assert min(second.auc, third.auc) > 0.97
+    assert third.told[0].percentage > 80
+
+
+def test_lira_tells_nobody_where_nobody_is_given_away():
+    """Members with one reference run are not told by its scatter, though controls have three."""
+    results = [lira(*shadows(0.0, (20, 40, 80, 160), nested=True, seed=seed))[3] for seed in range(20)]
+    assert np.mean([run.auc for run in results]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([run.told[0].percentage for run in results]) == pytest.approx(1.0, abs=0.8)
+
+
+def test_an_image_without_another_run_has_no_score():
+    distances, member = np.random.default_rng(0).random((2, 300)), np.zeros((2, 300), dtype=bool)
+    member[:, :30] = True
+    distances[1, 200:] = np.nan
+    results = lira(distances, member)
+    assert [(run.members, run.auc) for run in results] == [(0, None)] * 2

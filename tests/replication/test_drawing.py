@@ -10,8 +10,7 @@ from workflow_scripts.replication.drawing import FIGURES, at_even_quantiles, dra
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_point_lies_inside_its_panel(name: str) -> None:
     shown = FIGURES[name]
-    columns = [panel.column for panel in shown.panels]
-    columns += [panel.control for panel in shown.panels if isinstance(panel.control, str)]
+    columns = [column for panel in shown.panels for column in panel.columns]
     table = pd.DataFrame(
         {"generator": generator, "dataset": dataset, "size": size, "seed": seed}
         | {column: scale * (30 + size / 100) if "frechet" in column else 0.9 for column in columns}
@@ -28,6 +27,13 @@ def test_every_point_lies_inside_its_panel(name: str) -> None:
             values = np.asarray(line.get_ydata(), dtype=float)
             assert np.all(np.isnan(values) | ((values >= low) & (values <= high)))
     assert set(columns) <= set(measures_shown(table, shown))
+
+
+def test_a_panel_without_values_is_left_out() -> None:
+    shown = FIGURES["membership"]
+    columns = ["generator", "dataset", "size", *(name for panel in shown.panels for name in panel.columns)]
+    table = pd.DataFrame({"generator": "gan", "dataset": "set", "size": [8, 16], "auc": [0.9, 0.6]})
+    assert len(draw_measures(table.reindex(columns=columns), shown).axes) == 1
 
 
 def test_even_quantiles_hold_the_closest_the_median_and_the_farthest() -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from workflow_scripts.replication.measures import measure
-from workflow_scripts.replication.summary import copies_over_seeds, lira, membership_over_seeds
+from workflow_scripts.replication.summary import copies_over_seeds
 from workflow_scripts.replication.verdicts import COPIES, DISAGREES, NONE, UNKNOWN, answer, verdicts
 
 THRESHOLDS = [{"calibrated": 0.01}, {"calibrated": 0.05}]
@@ -51,11 +51,11 @@ def study(seeds=2, spaces=("pixel",), sizes=(8, 16, 32), **settings):
                 measured.append(measures)
                 scored.append(rows)
     copies = copies_over_seeds(runs, measured)
-    return verdicts(runs, measured, copies), copies, membership_over_seeds(runs, measured, scored)
+    return verdicts(runs, measured, copies), copies
 
 
 def test_copies_are_told_with_their_interval_over_seeds():
-    judged, copies, _ = study(copied=0.1)
+    judged, copies = study(copied=0.1)
     assert {item.verdict for item in judged} == {COPIES}
     assert all(item.low < 10.9 < item.high for item in judged)
     assert "95 % interval over 2 seeds" in judged[0].sentence
@@ -94,25 +94,6 @@ def test_few_images_are_refused_with_what_would_be_enough():
     judged, *_ = study(samples=99)
     assert judged[0].verdict == UNKNOWN
     assert "99 samples and 500 held-out images; 100 of each would be enough" in judged[0].sentence
-
-
-def test_membership_over_seeds_is_beside_chance():
-    fresh, told = study()[2], study(told=0.2)[2]
-    assert fresh["auc"].between(0.35, 0.65).all()
-    assert (told["told_at_1_low"] > 50).all()
-    assert fresh["lira_auc"].isna().all()  # here each seed has the same training images
-    assert study(seeds=1)[2]["lira_told_at_1_reason"].iloc[0] == "needs a run of another seed"
-
-
-def test_lira_tells_members_by_other_seeds():
-    rng = np.random.default_rng(2)
-    own = rng.normal(0, 2, 600)
-    tables = []
-    for seed in range(2):
-        member = (np.arange(600) // 50) == seed
-        distance = np.exp(own + rng.normal(0, 0.1, 600) - 0.5 * member)
-        tables.append(pd.DataFrame({"image": np.arange(600), "member": member, "distance": distance}))
-    assert all(run.auc > 0.98 and run.members == 50 for run in lira(tables))
 
 
 def test_the_answer_has_a_sentence_for_each_size():

@@ -56,12 +56,36 @@ DIMENSION_AXIS = Axis("dimension", 23.27733, 6.34038)
 
 
 @dataclass(frozen=True)
+class Words:
+    """What is counted, for people. process: what falls with size; item, counts: of which what is counted; beyond: that
+    it is no more than chance; axis: with its unit; control: what chance is shown by."""
+
+    process: str
+    item: str
+    counts: str
+    beyond: str
+    axis: str
+    control: str
+
+
+COPIES = Words(
+    "copying", "sample", "counts as a replica", "nowhere more replicas than among held-out images",
+    "samples that are replicas (%)", "held-out images (control)",
+)  # fmt: skip
+MEMBERS = Words(
+    "membership", "training image", "is told", "nowhere more training images are told than by chance",
+    "training images that are told (%)", "chance",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Points:
     """Measured replication of one generator on one data set: m training runs.
 
     size: (m,) images in each training set. dimension: (m,) their intrinsic dimension, NaN where it is not known.
     replicas: (m,) samples that count as replicas, of samples: (m,). background: (m,) share of held-out images that
-    would count, in [0, 1).
+    would count, in [0, 1). Of membership the samples are training images, those that count are told from others, and
+    the background is the rate of false alarms: see `words`.
     """
 
     size: np.ndarray
@@ -69,6 +93,7 @@ class Points:
     replicas: np.ndarray
     samples: np.ndarray
     background: np.ndarray
+    words: Words = COPIES
 
     @property
     def percentage(self) -> np.ndarray:
@@ -97,9 +122,8 @@ class Points:
 
     def select(self, chosen: np.ndarray) -> "Points":
         """The points where `chosen` (m,) is true."""
-        return Points(
-            *(getattr(self, name)[chosen] for name in ("size", "dimension", "replicas", "samples", "background"))
-        )
+        names = ("size", "dimension", "replicas", "samples", "background")
+        return Points(*(getattr(self, name)[chosen] for name in names), self.words)
 
 
 @dataclass(frozen=True)
@@ -229,12 +253,13 @@ def why_uninformative(points: Points, least_sizes: int = LEAST_SIZES) -> str:
         )
     if (sizes := len(np.unique(points.size))) < least_sizes:
         return f"measured at {sizes} size{'s' * (sizes != 1)} of the training set, at least {least_sizes} are needed"
+    words = points.words
     if not points.replicas.any():
-        return "no sample counts as a replica at any size: train longer, or on fewer images, until some do"
+        return f"no {words.item} {words.counts} at any size: train longer, or on fewer images, until some do"
     if np.all(points.replicas == points.samples):
-        return "every sample counts as a replica at every size: add larger sizes"
+        return f"every {words.item} {words.counts} at every size: add larger sizes"
     if np.all(points.replicas <= points.background * points.samples):
-        return "nowhere more replicas than among held-out images: train longer, or on fewer images, until there are"
+        return f"{words.beyond}: train longer, or on fewer images, until there are"
     return ""
 
 
@@ -244,10 +269,11 @@ def fit_pairs(pairs: Mapping[Pair, Points], axis: Axis, curve: Curve = "exponent
     fitted = [pair for pair, reason in reasons.items() if not reason]
     degrees = sum(max(0, pairs[pair].telling - 2) for pair in fitted)
     if degrees < LEAST_DEGREES:
+        words = next(iter(pairs.values())).words
         lacking = (
             f"the scatter between training runs is not known: {degrees} degree{'s' * (degrees != 1)} of freedom where "
-            f"{LEAST_DEGREES} are needed, so add {LEAST_DEGREES - degrees} runs or more at sizes between nearly all "
-            "and nearly no copies"
+            f"{LEAST_DEGREES} are needed, so add {LEAST_DEGREES - degrees} runs or more at sizes where "
+            f"neither nearly every nor nearly no {words.item} {words.counts}"
         )
         return {pair: DecayFit(axis, curve, pairs[pair], None, reasons[pair] or lacking) for pair in pairs}
     surfaces = [
@@ -265,7 +291,7 @@ def fit_pairs(pairs: Mapping[Pair, Points], axis: Axis, curve: Curve = "exponent
 def _why_not_identified(fit: DecayFit) -> str:
     low, high = fit.rate_interval
     if high < 0:
-        return "copying grows along the axis"
+        return f"{fit.points.words.process} grows along the axis"
     if low <= 0:
         return (
             f"the 95 % interval of its rate, {low:.2g} to {high:.2g}, includes 0: more seeds, or sizes that lie "
@@ -276,7 +302,7 @@ def _why_not_identified(fit: DecayFit) -> str:
         share = np.array([fit.points.percentage[fit.points.size == size].mean() for size in steps])
         fall = int(np.argmin(np.diff(share)))
         return (
-            f"copying falls from many to none within one step, so that any steep rate fits: add sizes between "
-            f"{steps[fall]:,.0f} and {steps[fall + 1]:,.0f}"
+            f"{fit.points.words.process} falls from many to none within one step, so that any steep rate fits: add "
+            f"sizes between {steps[fall]:,.0f} and {steps[fall + 1]:,.0f}"
         )
     return ""

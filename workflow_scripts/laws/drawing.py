@@ -17,7 +17,6 @@ from workflow_scripts.core.intervals import wilson
 from workflow_scripts.laws.decay import DIMENSION_AXIS, DecayFit, Pair, Points
 from workflow_scripts.laws.outlook import best, own_outlook
 
-PERCENTAGE = "samples that are replicas (%)"
 X_LABELS = {
     "dimension": "intrinsic dimension of the training set",
     "ln_size": "size of the training set (images)",
@@ -49,7 +48,8 @@ def draw_laws(laws: Laws, threshold: str, reference: Reference | None = None) ->
     datasets = list(dict.fromkeys(dataset for _, dataset in fits))
     styles = figures.generator_styles(generator for generator, _ in fits)
     axis = next(iter(fits.values())).axis.name
-    lowest = 45.0 / max(float(fit.points.samples.max()) for fit in fits.values())
+    words = next(iter(fits.values())).points.words
+    lowest = min(0.5, 45.0 / max(float(fit.points.samples.max()) for fit in fits.values()))
     width = 1.1 + 3.5 * len(datasets) if len(datasets) > 1 else 5.8
     figure = Figure(figsize=(width, 5.1), layout="constrained")
     grid = figure.subplots(2, len(datasets), squeeze=False, sharex="col", sharey="row", height_ratios=[3, 1])
@@ -65,7 +65,7 @@ def draw_laws(laws: Laws, threshold: str, reference: Reference | None = None) ->
                 for line in textwrap.wrap(law_caption(pair[0], fit), 62)
             ],
         )
-        figures.percentage_axis(upper, lowest, f"{PERCENTAGE}\n{threshold}" if column == 0 else "")
+        figures.percentage_axis(upper, lowest, f"{words.axis}\n{threshold}" if column == 0 else "")
         _control(upper, chosen)
         for i, (pair, fit) in enumerate(chosen.items()):
             style = styles[pair[0]]
@@ -132,7 +132,8 @@ def describe_laws(laws: Laws) -> str:
     fits = {pair: best(own) for pair, own in laws.items()}
     axis = X_LABELS[next(iter(fits.values())).axis.name]
     captions = "; ".join(f"{dataset}, {law_caption(generator, fit)}" for (generator, dataset), fit in fits.items())
-    return f"Percentage of samples that are replicas against the {axis}. {captions}."
+    counted = next(iter(fits.values())).points.words.axis.removesuffix(" (%)")
+    return f"Percentage of {counted} against the {axis}. {captions}."
 
 
 def draw_nothing(message: str) -> Figure:
@@ -238,5 +239,6 @@ def _key(
         if reference is not None:
             handles.append(Line2D([], [], color="#222222", linestyle=(0, (4, 2)), linewidth=1.1, label=reference.name))
     if any(fit.points.background.any() for fit in fits.values()):
-        handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label="held-out images (control)"))
+        control = next(iter(fits.values())).points.words.control
+        handles.append(Line2D([], [], color=figures.CONTROL, linestyle=":", label=control))
     return handles

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.core import figures
 from workflow_scripts.core.intervals import wilson
-from workflow_scripts.laws.decay import Pair, Points
-from workflow_scripts.laws.drawing import COLUMNS, PERCENTAGE, X_LABELS, dimension_axis, measured
+from workflow_scripts.laws.decay import COPIES, Pair, Points
+from workflow_scripts.laws.drawing import COLUMNS, X_LABELS, dimension_axis, measured
 from workflow_scripts.laws.published import LeftOut
 
 
@@ -29,7 +29,7 @@ def draw_left_out(pairs: Mapping[Pair, Points], shots: Mapping[Pair, LeftOut]) -
         order = np.argsort(points.dimension)
         value = points.dimension[order]
         predicted, (low, high) = shot.fit.percentage(value), shot.interval(value)
-        figures.percentage_axis(axes, lowest, PERCENTAGE if column == 0 else "")
+        figures.percentage_axis(axes, lowest, COPIES.axis if column == 0 else "")
         measured(axes, points, points.dimension, style, lowest)
         shift = 0.03 * np.ptp(value)
         figures.points_with_bars(

@@ -21,7 +21,8 @@ def main(snakemake: Any) -> None:
     curve = curve_of(points)
     estimates = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
     verdicts = read_json(snakemake.input.verdicts)["verdicts"]
-    lines = [*answer(estimates, name, wanted, verdicts), *read_json(snakemake.input.stopping)["answers"][name]]
+    further = (read_json(snakemake.input[part])["answers"][name] for part in ("membership", "stopping"))
+    lines = [*answer(estimates, name, wanted, verdicts), *(line for part in further for line in part)]
     head = {"dataset": name, **leading, "wanted_percentage": wanted, "answer": lines}
     write_json(snakemake.output.estimate, summarise(estimates, curve, points, head))
     write_text(snakemake.output.answer, "\n".join(f"- {line}" for line in lines) + "\n")

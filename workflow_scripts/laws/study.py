@@ -10,7 +10,7 @@ import pandas as pd
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_csv
-from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, Pair, Points, fit_pairs
+from workflow_scripts.laws.decay import COPIES, DIMENSION_AXIS, Axis, DecayFit, Pair, Points, Words, fit_pairs
 from workflow_scripts.laws.outlook import own_outlook, weights
 from workflow_scripts.laws.pairs import compare_levels
 from workflow_scripts.laws.posterior import CURVES
@@ -57,10 +57,11 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
-def fit_study(table: pd.DataFrame, wanted_percentage: float) -> StudyLaws:
+def fit_study(table: pd.DataFrame, wanted_percentage: float, words: Words = COPIES) -> StudyLaws:
     """Fit every pair of generator and data set in every space, at every threshold, against size and dimension.
 
-    table: see `read_table`; its first row's space and threshold lead. wanted_percentage: what counts as safe.
+    table: see `read_table`; its first row's space and threshold lead. wanted_percentage: what counts as safe. words: of
+    what is counted.
     """
     rows: list[dict[str, Any]] = []
     trends: list[dict[str, Any]] = []
@@ -70,11 +71,11 @@ def fit_study(table: pd.DataFrame, wanted_percentage: float) -> StudyLaws:
     axes = study_axes(table)
     for (space, threshold), group in table.groupby(["space", "threshold"], sort=False):
         where = {"space": space, "threshold": threshold, "threshold_rms": float(group["threshold_rms"].median())}
-        pairs = points_by_pair(group)
+        pairs = points_by_pair(group, words)
         for pair, points in (*pairs.items(), (("all", "all"), None)):
             tested = trend([points] if points else list(pairs.values()))
             head = where | {"generator": pair[0], "dataset": pair[1]}
-            trends.append(head | vars(tested) | {"falls": tested.falls, "sentence": tested.sentence()})
+            trends.append(head | vars(tested) | {"falls": tested.falls, "sentence": tested.sentence(words.process)})
         of_size: dict[Pair, list[DecayFit]] = {pair: [] for pair in pairs}
         for axis in axes:
             known = pairs if axis.name != "dimension" else with_dimension(pairs)
@@ -123,7 +124,7 @@ def study_axes(table: pd.DataFrame) -> list[Axis]:
     ]
 
 
-def points_by_pair(group: pd.DataFrame) -> dict[Pair, Points]:
+def points_by_pair(group: pd.DataFrame, words: Words = COPIES) -> dict[Pair, Points]:
     """What was measured of each pair at one space and threshold."""
     return {
         (str(generator), str(dataset)): Points(
@@ -132,6 +133,7 @@ def points_by_pair(group: pd.DataFrame) -> dict[Pair, Points]:
             replicas=part["replicas"].to_numpy(float),
             samples=part["samples"].to_numpy(float),
             background=part["background_percentage"].fillna(0.0).to_numpy(float).clip(0, 99.9) / 100,
+            words=words,
         )
         for (generator, dataset), part in group.groupby(["generator", "dataset"], sort=False)
     }

@@ -30,15 +30,15 @@ class Trend:
     def falls(self) -> bool:
         return self.p_value <= SIGNIFICANT
 
-    def sentence(self) -> str:
-        """What the test says."""
+    def sentence(self, process: str = "copying") -> str:
+        """What the test says. process: what may fall."""
         measured = f"{self.runs} run{'s' * (self.runs != 1)} at {self.sizes} size{'s' * (self.sizes != 1)}"
         if np.isnan(self.p_value):
-            return f"{measured}: too few to show whether copying falls: measure 4 sizes, or 3 with 2 seeds"
+            return f"{measured}: too few to show whether {process} falls: measure 4 sizes, or 3 with 2 seeds"
         shown = f"permutation test, p = {self.p_value:.2g}" if self.p_value >= 0.001 else "permutation test, p < 0.001"
         if self.falls:
-            return f"copying falls as the training set grows ({measured}; {shown})"
-        return f"{measured} do not show that copying falls ({shown}); more seeds or larger sizes may"
+            return f"{process} falls as the training set grows ({measured}; {shown})"
+        return f"{measured} do not show that {process} falls ({shown}); more seeds or larger sizes may"
 
 
 def trend(pairs: Sequence[Points]) -> Trend:

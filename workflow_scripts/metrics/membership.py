@@ -38,7 +38,8 @@ class Told:
 class Membership:
     """auc: probability that a member scores lower than a control, 0.5 by chance, with its 95 % interval.
 
-    p_value: of the hypothesis that members score no lower, one-sided. told: at each of FALSE_ALARMS.
+    p_value: of the hypothesis that members score no lower, one-sided. told: at each of FALSE_ALARMS. auc_trials: how
+    many coin tosses would know the area as well, for summaries over runs.
     """
 
     members: int
@@ -49,6 +50,7 @@ class Membership:
     p_value: float | None
     told: tuple[Told, ...]
     reason: str = ""
+    auc_trials: float | None = None
 
 
 def membership(members: np.ndarray, controls: np.ndarray, least: float = 0.0) -> Membership:
@@ -64,30 +66,43 @@ def membership(members: np.ndarray, controls: np.ndarray, least: float = 0.0) ->
     beaten = _share_above(np.sort(controls), members)  # of each member: controls that score higher
     beating = 1 - _share_above(np.sort(members), controls)  # of each control: members that score lower
     auc = float(beaten.mean())
-    low, high = _auc_interval(auc, beaten, beating)
+    trials = _auc_trials(auc, beaten, beating)
+    low, high = map(float, wilson(auc * trials, trials))
     null = np.sqrt((n + m + 1) / (12 * n * m))
-    return Membership(n, m, auc, low, high, float(special.ndtr((0.5 - auc) / null)), told)
+    return Membership(n, m, auc, low, high, float(special.ndtr((0.5 - auc) / null)), told, auc_trials=trials)
 
 
-def relative_scores(distances: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """LiRA with few reference runs (Carlini et al. 2022, offline, global variance): scores (S, N), NaN where none.
+def lira(distances: np.ndarray, member: np.ndarray) -> list[Membership]:
+    """LiRA with few reference runs (Carlini et al. 2022, offline, global variance): the membership of each of S runs.
 
-    distances (S, N): of N images to the nearest sample of each of S runs that differ in their training images alone,
-    NaN where it was not measured; member (S, N) bool: which images a run was trained on. The score of an image in a run
-    is the logarithm of its distance, less its mean over the other runs that were trained without the image: some images
-    lie near to samples in any case. Each run is centred by the median of its non-members.
+    distances (S, N): of N images to the nearest sample of each run, NaN where it was not measured; member (S, N) bool:
+    which images a run was trained on. The runs differ in their training images alone, or also in how many these are.
+    The score of an image in a run is the logarithm of its distance, less its mean over the other runs that were trained
+    without it: some images lie near to samples in any case. A member is ranked among the controls of the same reference
+    runs, since few of them leave more scatter than many. Members that every run was trained on are left out.
     """
     logs = np.log(np.maximum(distances, NEAREST))
-    outside = ~member & np.isfinite(logs)
-    values = np.where(outside, logs, 0.0)
-    others = outside.sum(axis=0) - outside
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scores = logs - (values.sum(axis=0) - values) / others
-    scores[others == 0] = np.nan
-    controls = np.where(member, np.nan, scores)
-    known = np.isfinite(controls).any(axis=1)
-    scores[known] -= np.nanmedian(controls[known], axis=1, keepdims=True)
-    return scores
+    known = np.isfinite(logs)
+    for values, outside in zip(logs, known & ~member, strict=True):
+        values -= np.median(values[outside]) if outside.any() else 0.0
+    return [_relative(logs, known, member, run) for run in range(len(logs))]
+
+
+def _relative(logs: np.ndarray, known: np.ndarray, member: np.ndarray, run: int) -> Membership:
+    outside = known & ~member
+    reference = outside.copy()
+    reference[run] = False
+    inside = np.flatnonzero(known[run] & member[run] & reference.any(axis=0))
+    kinds, kind = np.unique(reference[:, inside], axis=1, return_inverse=True)
+    ranks, fewest = np.empty(len(inside)), int(outside[run].sum())
+    for i, runs in enumerate(kinds.T):
+        controls = np.flatnonzero(outside[run] & reference[runs].all(axis=0))
+        of_members, of_controls = (
+            logs[run, images] - logs[np.ix_(runs, images)].mean(axis=0) for images in (inside[kind == i], controls)
+        )
+        ranks[kind == i] = 1 - _share_above(np.sort(of_controls), of_members)
+        fewest = min(fewest, len(controls))
+    return membership(ranks, (np.arange(fewest) + 0.5) / fewest)
 
 
 def _told(members: np.ndarray, controls: np.ndarray, alarms: float, least: float) -> Told:
@@ -111,8 +126,8 @@ def _share_above(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
     return 1 - (below + upto) / (2 * len(ordered))
 
 
-def _auc_interval(auc: float, beaten: np.ndarray, beating: np.ndarray) -> tuple[float, float]:
-    """Wilson's interval with the number of trials that has DeLong's variance (DeLong et al. 1988).
+def _auc_trials(auc: float, beaten: np.ndarray, beating: np.ndarray) -> float:
+    """The number of trials that has DeLong's variance (DeLong et al. 1988), for Wilson's interval.
 
     The variance is shrunk, with the weight of two members, to the largest that an area of this size can have: of eight
     members who all score lowest it would be 0.
@@ -121,6 +136,4 @@ def _auc_interval(auc: float, beaten: np.ndarray, beating: np.ndarray) -> tuple[
     largest = auc * (1 - auc)
     measured = beaten.var(ddof=1) / n + beating.var(ddof=1) / m
     variance = ((n - 1) * measured + 2 * largest / n) / (n + 1)
-    trials = largest / variance if largest > 0 else n
-    low, high = wilson(auc * trials, trials)
-    return float(low), float(high)
+    return float(largest / variance) if largest > 0 else float(n)

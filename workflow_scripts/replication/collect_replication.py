@@ -7,8 +7,9 @@ import pandas as pd
 
 from workflow_scripts.core.files import read_csv, read_json, read_parquet, write_csv, write_json, write_text
 from workflow_scripts.core.job import run
-from workflow_scripts.replication.leakage import sentences
-from workflow_scripts.replication.summary import copies_over_seeds, membership_over_seeds
+from workflow_scripts.replication.leakage import sentences, without_leaks
+from workflow_scripts.replication.membership import attack, membership_of_runs, membership_over_seeds
+from workflow_scripts.replication.summary import copies_over_seeds
 from workflow_scripts.replication.tables import study_rows
 from workflow_scripts.replication.verdicts import RULE, answer, verdicts
 
@@ -25,11 +26,18 @@ def main(snakemake: Any) -> None:
     write_csv(results.table, pd.DataFrame([row for part in parts for row in study_rows(*part)]))
     copies = copies_over_seeds(runs, measured)
     write_csv(results.over_seeds, copies)
-    write_csv(results.membership, membership_over_seeds(runs, measured, [*map(read_parquet, files.membership)]))
-    judged = verdicts(runs, measured, copies)
-    write_json(results.verdicts, {"rule": RULE, "verdicts": [*map(asdict, judged)]})
     held_out = snakemake.params.held_out
     pairs = dict(zip(held_out, map(read_csv, files.near_duplicates), strict=True))
+    scored = [
+        without_leaks(read_parquet(path), twins[twins["seed"] == run["seed"]])
+        for path, run in zip(files.membership, runs, strict=True)
+        for twins in [pairs[run["dataset"]]]
+    ]
+    attacked = attack(runs, measured, scored)
+    write_csv(results.membership, membership_over_seeds(attacked))
+    write_csv(results.membership_of_runs, membership_of_runs(attacked))
+    judged = verdicts(runs, measured, copies)
+    write_json(results.verdicts, {"rule": RULE, "verdicts": [*map(asdict, judged)]})
     spaces = list(dict.fromkeys(run["space"] for run in runs))
     write_text(results.answer, answer(judged) + sentences(pairs, held_out, spaces))
 

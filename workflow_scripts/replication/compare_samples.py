@@ -30,7 +30,9 @@ def main(snakemake: Any) -> None:
     size = int(snakemake.wildcards.size)
     device = device_of_job(snakemake)
     subset, held_out = np.sort(read_npy(files.order)[:size]), read_npy(files.held_out)
-    scored = scored_images([*map(read_npy, files.orders)], [*map(read_npy, files.all_held_out)], size)
+    scored = scored_images(
+        [*map(read_npy, files.orders)], [*map(read_npy, files.all_held_out)], snakemake.params.largest
+    )
     shards = shards_by_space(files.shards, len(files.images))
     spaces = zip(
         files.images, files.samples, shards, results.neighbours, results.membership, results.quality, strict=True

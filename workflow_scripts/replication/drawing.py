@@ -19,9 +19,10 @@ KEYS = ["generator", "dataset", "size", "seed"]
 
 @dataclass(frozen=True)
 class Panel:
-    """One row of panels: a column of the study's table, and what chance gives, a column of it or a number.
+    """One row of panels: a column of a table, and what chance gives, a column of it or a number.
 
-    lowest, highest: ends of the axis; None: as the values are.
+    lowest, highest: ends of the axis; None: as the values are. intervals: bars are those of the columns _low and _high,
+    and points without them hollow; else bars are the range of the seeds.
     """
 
     label: str
@@ -29,6 +30,13 @@ class Panel:
     control: str | float | None
     lowest: float | None = 0.0
     highest: float | None = None
+    intervals: bool = False
+
+    @property
+    def columns(self) -> list[str]:
+        """All that it shows, of the table."""
+        ends = [f"{self.column}_low", f"{self.column}_high"] if self.intervals else []
+        return [self.column, *ends, *([self.control] if isinstance(self.control, str) else [])]
 
 
 @dataclass(frozen=True)
@@ -58,31 +66,42 @@ FIGURES = {
             Panel("authentic samples, %", "authenticity_percentage", "authenticity_percentage_held_out", 0.0, 102.0),
             Panel("lone neighbours, %", "lone_neighbour_percentage", "lone_neighbour_percentage_held_out", 0.0, 102.0),
             Panel("C_T", "data_copying_z", "data_copying_z_held_out", None),
-            Panel("membership, AUC", "auc", 0.5, 0.0, 1.02),
-            Panel("training images told\nat 1 % false alarms, %", "told_at_1_percentage", 1.0, 0.0, 102.0),
         ),
-        "held-out images, or chance",
-        "Measures of memorisation against the number of training images, each beside what chance gives.",
+        "held-out images",
+        "Measures of memorisation against the number of training images, each beside what held-out images get.",
+    ),
+    "membership": MeasuresFigure(
+        (
+            Panel("area under the curve", "auc", 0.5, 0.0, 1.02, True),
+            Panel("training images told at\n1 % false alarms, %", "told_at_1", 1.0, 0.0, 102.0, True),
+            Panel("area under the curve,\nLiRA", "lira_auc", 0.5, 0.0, 1.02, True),
+            Panel("told by LiRA at\n1 % false alarms, %", "lira_told_at_1", 1.0, 0.0, 102.0, True),
+        ),
+        "chance",
+        "How well training images are told from others by the samples, against the number of training images: the area "
+        "under the curve, and the share told at 1 % false alarms, by distance and by LiRA, with 95 % intervals over "
+        "seeds.",
     ),
 }
 
 
 def draw_measures(table: pd.DataFrame, shown: MeasuresFigure) -> Figure:
-    """A column for each data set, a row for each panel; lines join the means of the seeds, bars are their range.
+    """A column for each data set, a row for each panel that has values; lines join the means of the seeds.
 
-    table: columns generator, dataset, size, seed and those of the panels, a row for each generator on each subset.
+    table: columns generator, dataset, size and those of the panels, a row for each generator on each subset.
     """
+    panels = [panel for panel in shown.panels if table[panel.column].notna().any()] or [*shown.panels[:1]]
     datasets = list(dict.fromkeys(table["dataset"]))
     styles = figures.generator_styles(table["generator"])
-    rows = len(shown.panels)
+    rows = len(panels)
     figure = Figure(figsize=(1.4 + 3.4 * len(datasets), 0.8 + 1.7 * rows), layout="constrained")
     grid = figure.subplots(rows, len(datasets), sharex="col", sharey="row", squeeze=False)
     for column, dataset in enumerate(datasets):
         part = table[table["dataset"] == dataset]
         grid[0, column].set_title(dataset)
-        for axes, panel in zip(grid[:, column], shown.panels, strict=True):
+        for axes, panel in zip(grid[:, column], panels, strict=True):
             for place, (generator, line) in enumerate(part.groupby("generator")):
-                _line(axes, line, panel.column, styles[str(generator)], 1 + 0.03 * place)
+                _line(axes, line, panel, styles[str(generator)], 1 + 0.03 * place)
             if isinstance(panel.control, str):
                 means = part.groupby("size")[panel.control].mean()
                 axes.plot(means.index, means, ":", color=figures.CONTROL, linewidth=1.2)
@@ -91,7 +110,7 @@ def draw_measures(table: pd.DataFrame, shown: MeasuresFigure) -> Figure:
             axes.update_datalim([(part["size"].min(), 0.0)])  # zero is shown, with a margin above the largest
             axes.autoscale_view()
         figures.size_axis(grid[-1, column], part["size"], "training images")
-    for axes, panel in zip(grid[:, 0], shown.panels, strict=True):
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
         axes.set_ylabel(panel.label)
         axes.set_ylim(panel.lowest, panel.highest)  # last: it ends the scaling of the whole row
     handles = [Line2D([], [], color=style.colour, marker=style.marker, label=name) for name, style in styles.items()]
@@ -101,18 +120,21 @@ def draw_measures(table: pd.DataFrame, shown: MeasuresFigure) -> Figure:
 
 
 def measures_shown(table: pd.DataFrame, shown: MeasuresFigure) -> pd.DataFrame:
-    """The numbers of such a figure: a row for each run."""
-    controls = [panel.control for panel in shown.panels if isinstance(panel.control, str)]
-    return table[[*KEYS, *(panel.column for panel in shown.panels), *controls]]
+    """The numbers of such a figure: a row for each run, or for each size over seeds."""
+    keys = [key for key in KEYS if key in table]
+    return table[[*keys, *(column for panel in shown.panels for column in panel.columns)]]
 
 
-def _line(axes: Axes, line: pd.DataFrame, measure: str, style: figures.Style, aside: float) -> None:
-    """Means of the seeds with their range, moved aside a little so that equal ones do not hide each other."""
-    seeds = line.groupby("size")[measure].agg(["mean", "min", "max"]).dropna()
-    at = seeds.index.to_numpy(float) * aside
-    axes.plot(at, seeds["mean"], color=style.colour, linewidth=1.2)
-    mean, low, high = (seeds[name].to_numpy() for name in ("mean", "min", "max"))
-    figures.points_with_bars(axes, at, mean, low, high, style)
+def _line(axes: Axes, line: pd.DataFrame, panel: Panel, style: figures.Style, aside: float) -> None:
+    """Means of the seeds with their bars, moved aside a little so that equal ones do not hide each other."""
+    value, low, high = (panel.columns if panel.intervals else [panel.column] * 3)[:3]
+    sizes = line.dropna(subset=value).groupby("size").agg(mean=(value, "mean"), low=(low, "min"), high=(high, "max"))
+    at, mean = sizes.index.to_numpy(float) * aside, sizes["mean"].to_numpy(float)
+    axes.plot(at, mean, color=style.colour, linewidth=1.2)
+    bars = sizes["low"].notna().to_numpy()
+    for chosen in (bars, ~bars):
+        ends = (sizes[end].fillna(sizes["mean"]).to_numpy(float)[chosen] for end in ("low", "high"))
+        figures.points_with_bars(axes, at[chosen], mean[chosen], *ends, style, hollow=chosen is not bars)
 
 
 @dataclass(frozen=True)

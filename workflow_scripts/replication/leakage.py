@@ -27,6 +27,15 @@ def mark(controls: pd.DataFrame, pairs: pd.DataFrame, subset: np.ndarray) -> pd.
     return controls.assign(kind=controls["kind"].where(~of_leaks, "near_duplicate"))
 
 
+def without_leaks(scored: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The images of `search.membership_rows` that are no near-duplicates of a training image of the run.
+
+    pairs: as for `mark`.
+    """
+    leaks = pairs.loc[pairs["training"].isin(scored.loc[scored["member"], "image"]), "held_out"]
+    return scored[scored["member"] | ~scored["image"].isin(leaks)]
+
+
 def sentences(pairs: Mapping[str, pd.DataFrame], held_out: Mapping[str, int], spaces: Sequence[str]) -> str:
     """A Markdown line for each data set; pairs: by data set, all seeds together; held_out: images of each seed."""
     lines = []

@@ -1,4 +1,4 @@
-"""Draw measures of the study's table against the size of the training set, in one space. Rules: plot_quality, ..."""
+"""Draw measures of a table of the study against the size of the training set, in one space. Rules: plot_quality, ..."""
 
 from typing import Any
 
@@ -11,9 +11,11 @@ from workflow_scripts.replication.drawing import FIGURES, KEYS, draw_measures, m
 def main(snakemake: Any) -> None:
     table = read_csv(snakemake.input[0])
     shown = FIGURES[snakemake.params.figure]
-    by_run = table[table["space"] == snakemake.wildcards.space].drop_duplicates(KEYS)
-    numbers = measures_shown(by_run, shown)
-    figures.save_figure(draw_measures(by_run, shown), snakemake.output.svg, numbers, shown.description)
+    keys = [key for key in KEYS if key in table]
+    rows = table[table["space"] == snakemake.wildcards.space].drop_duplicates(keys)
+    figures.save_figure(
+        draw_measures(rows, shown), snakemake.output.svg, measures_shown(rows, shown), shown.description
+    )
 
 
 run(main, snakemake)

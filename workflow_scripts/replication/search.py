@@ -81,13 +81,13 @@ def find_both_ways(
     return _with_kind(kinds)
 
 
-def scored_images(orders: Sequence[np.ndarray], held_out: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """The images whose membership is asked of each run of a size: training and held-out images of every seed."""
-    return np.unique(np.concatenate([*(order[:size] for order in orders), *held_out]))
+def scored_images(orders: Sequence[np.ndarray], held_out: Sequence[np.ndarray], largest: int) -> np.ndarray:
+    """The images whose membership is asked of each run: held-out and training images of every seed and size."""
+    return np.unique(np.concatenate([*(order[:largest] for order in orders), *held_out]))
 
 
 def membership_rows(rows: pd.DataFrame, members: np.ndarray, held_out: np.ndarray) -> pd.DataFrame:
-    """Of the rows of kind `image` of find_both_ways: image, member, held_out (neither: of other seeds), distance."""
+    """Of the rows of kind `image` of find_both_ways: image, member, held_out (neither: of other runs), distance."""
     rows = rows[rows["kind"] == "image"]
     return pd.DataFrame(
         {

@@ -17,7 +17,8 @@ def main(snakemake: Any) -> None:
     subset = np.sort(read_npy(files.order)[:size])
     images = read_npy(files.images)
     if files.get("samples"):
-        scored = scored_images([*map(read_npy, files.orders)], [*map(read_npy, files.all_held_out)], size)
+        orders, held_out = ([*map(read_npy, paths)] for paths in (files.orders, files.all_held_out))
+        scored = scored_images(orders, held_out, snakemake.params.largest)
         rows = find_both_ways(images, read_npy(files.samples), subset, scored, k, device, shard)
     else:
         rows = find_controls(images, read_npy(files.held_out), subset, k, device, shard)

@@ -22,10 +22,13 @@ LEAST_DEGREES = 2  # runs beyond the first of their cells, over the study: fewer
 
 @dataclass(frozen=True)
 class Counted:
-    """What one run counted: equally probable counts (k,), one only where the threshold is known, among `of`."""
+    """What one run counted: equally probable counts (k,), one only where the threshold is known, among `of`.
+
+    Neither needs to be whole: an area under a curve counts like so many tosses of a coin.
+    """
 
     counts: np.ndarray
-    of: int
+    of: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The headline numbers of a study as tables: how often generators copied, and the published figures."""
+"""The headline numbers of a study as tables: what generators copied and gave away, and the published figures."""
 
 import pandas as pd
 
@@ -16,9 +16,7 @@ def copies(over_seeds: pd.DataFrame) -> Table:
         (
             cell(f"{row['generator']}, {row['dataset']}"),
             cell(row["size"]),
-            interval(row["percentage"], row["low"], row["high"], unit=" %")
-            if pd.notna(row["low"])
-            else Cell(f"{row['percentage']:.1f} % (no interval)", row["percentage"]),
+            _percentage(row["percentage"], row["low"], row["high"]),
             Cell(f"{row['background_percentage']:.1f} %", row["background_percentage"]),
         )
         for row in rows.to_dict("records")
@@ -29,6 +27,39 @@ def copies(over_seeds: pd.DataFrame) -> Table:
         f"{rows['seeds'].max()} seed(s), {missing or '95 % intervals over seeds'})"
     )
     return Table(caption, ("generator, data set", "training images", "copies", "by chance"), cells)
+
+
+def membership(over_seeds: pd.DataFrame) -> Table:
+    """Training images told from others by each generator's samples, over seeds, in the leading space (the first).
+
+    over_seeds: the membership of collect_replication.
+    """
+    rows = over_seeds[over_seeds["space"] == over_seeds["space"].iloc[0]]
+    cells = tuple(
+        (
+            cell(f"{row['generator']}, {row['dataset']}"),
+            cell(row["size"]),
+            cell(row["auc"], ".2f"),
+            *(
+                _percentage(*(row[f"{attack}told_at_1{end}"] for end in ("", "_low", "_high")))
+                for attack in ("", "lira_")
+            ),
+        )
+        for row in rows.to_dict("records")
+    )
+    caption = (
+        f"Training images that the samples give away (space {rows['space'].iloc[0]}; mean of {rows['seeds'].max()} "
+        "seed(s); by chance an area of 0.5 and 1 %)"
+    )
+    columns = ("generator, data set", "training images", "area", "told at 1 % false alarms", "told by LiRA")
+    return Table(caption, columns, cells)
+
+
+def _percentage(value: float, low: float, high: float) -> Cell:
+    """With its interval, or that there is none."""
+    if pd.isna(value):
+        return cell(None)
+    return interval(value, low, high, unit=" %") if pd.notna(low) else Cell(f"{value:.1f} % (no interval)", value)
 
 
 PUBLISHED = "Least squares as published; errors in points of percentage:"

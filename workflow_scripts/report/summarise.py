@@ -30,6 +30,7 @@ def main(snakemake: Any) -> None:
     lines += answers("Whom to distil from", files.choice)
     if files.over_seeds:
         lines += shown(headlines.copies(read_csv(files.over_seeds)))
+        lines += shown(headlines.membership(read_csv(files.membership)))
     published = headlines.published(read_csv(files.published), read_csv(files.leave_one_out))
     lines += shown(published, headlines.PUBLISHED)
     write_text(snakemake.output[0], "\n".join(lines))

@@ -1,6 +1,16 @@
 """Will a generator copy my images?"""
 
-from workflow_scripts.report.stories.layout import Choice, Part, Story, count, csv_table, figure, listed, read_answer
+from workflow_scripts.report.stories.layout import (
+    Choice,
+    Part,
+    Story,
+    count,
+    csv_table,
+    figure,
+    listed,
+    marked,
+    read_answer,
+)
 from workflow_scripts.report.study import Study
 
 
@@ -21,6 +31,10 @@ def replication(study: Study) -> Story:
         csv_table(study, f"near_duplicates/{name}.csv", f"Held-out images of {name} with a twin among training images")
         for name in names
         if len(study.csv(f"near_duplicates/{name}.csv"))
+    )
+    membership = (
+        figure(study, "membership_with_size", "membership_with_size", "the law"),
+        *(figure(study, f"membership/{space}", "membership", space, space=space) for space in settings["spaces"]),
     )
     quality = tuple(figure(study, f"quality/{space}", "quality", space, space=space) for space in settings["spaces"])
     return Story(
@@ -51,12 +65,23 @@ def replication(study: Study) -> Story:
             ),
             Part("Complexity: the intrinsic dimension", choices=(Choice("figure", dimensions),)),
             Part(
-                "Verdicts, copies and membership over seeds, each beside chance",
-                choices=(Choice("space", memorisation),),
+                "Membership: can one tell which images were trained on?",
+                text=(
+                    marked(
+                        "Copies are a statement about samples, membership one about the people in the training set: "
+                        "few samples may be copies while every training image can still be told from others."
+                    ),
+                ),
+                choices=(Choice("figure", membership),),
                 tables=(
-                    csv_table(study, "replication/over_seeds.csv", "Copies over seeds"),
+                    csv_table(study, "laws/private_sizes.csv", "The smallest private size"),
                     csv_table(study, "replication/membership.csv", "Membership over seeds"),
                 ),
+            ),
+            Part(
+                "Copies over seeds, and other measures of memorisation, each beside chance",
+                choices=(Choice("space", memorisation),),
+                tables=(csv_table(study, "replication/over_seeds.csv", "Copies over seeds"),),
             ),
             Part("Quality and variety of the samples", choices=(Choice("space", quality),)),
             *((Part("Near-duplicates across the split, which are no control", tables=twins),) if twins else ()),
