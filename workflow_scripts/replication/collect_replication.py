@@ -1,5 +1,6 @@
 """Collect the study: all measurements in one table, summaries over seeds, and verdicts. Rule: collect_replication."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -28,12 +29,12 @@ def main(snakemake: Any) -> None:
     write_csv(results.over_seeds, copies)
     held_out = snakemake.params.held_out
     pairs = dict(zip(held_out, map(read_csv, files.near_duplicates), strict=True))
-    scored = [
-        without_leaks(read_parquet(path), twins[twins["seed"] == run["seed"]])
-        for path, run in zip(files.membership, runs, strict=True)
-        for twins in [pairs[run["dataset"]]]
-    ]
-    attacked = attack(runs, measured, scored)
+
+    def scored(path: str, run: Mapping[str, Any]) -> pd.DataFrame:
+        twins = pairs[run["dataset"]]
+        return without_leaks(read_parquet(path), twins[twins["seed"] == run["seed"]])
+
+    attacked = attack(runs, measured, [*map(scored, files.membership, runs)])
     write_csv(results.membership, membership_over_seeds(attacked))
     write_csv(results.membership_of_runs, membership_of_runs(attacked))
     judged = verdicts(runs, measured, copies)
