@@ -1,32 +1,17 @@
 """The script of the stage on pixels that are scaled down: no network, whole or in shards."""
 
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import run_script
 from workflow_scripts.data.resolution import shrink
 
 
-class Named(dict):  # type: ignore[type-arg]
-    """Snakemake's named files: by key and by attribute."""
-
-    __getattr__ = dict.__getitem__
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self.values())
-
-
 def extract(folder: Path, out: Path, shards: int, **wildcards: str) -> np.ndarray:
-    job = SimpleNamespace(
-        rule="extract_features", log=[], input=Named(images=str(folder / "images.npy")), output=[str(out)],
-        params=Named(space={"kind": "pixel", "resolution": 8}, shards=shards), wildcards=Named(wildcards), threads=1,
-        resources={},
-    )  # fmt: skip
-    runpy.run_path(str(ROOT / "workflow_scripts/features/extract_features.py"), init_globals={"snakemake": job})
+    params = {"space": {"kind": "pixel", "resolution": 8}, "shards": shards}
+    run_script("features/extract_features", {"images": str(folder / "images.npy")}, {"out": out}, params, **wildcards)
     return np.load(out)
 
 

@@ -1,13 +1,10 @@
 """SimCLR: views, the loss against its definition, resumable training, and features that know an image again."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.core.errors import InputError, Interrupted
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.features.simclr import contrastive_loss, draw_views, load_encoder, save_encoder, train_encoder
@@ -62,18 +59,6 @@ def test_resumed_training_gives_the_same_bytes(clothing: torch.Tensor, tmp_path)
     files[0].write_bytes(b"torn")
     with pytest.raises(InputError, match=r"weights\.safetensors: not the weights"):
         load_encoder(*files, torch.device("cpu"))
-
-
-def test_asked_to_stop_it_ends_with_the_step_in_flight_and_goes_on_from_there(clothing: torch.Tensor, tmp_path) -> None:
-    def ask(done: int) -> None:
-        if done == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Interrupted, match="stopped at step 4 when it was asked to"):
-        train_encoder(clothing, TINY, 0, Checkpoints(tmp_path, 1e9), ask)
-    steps: list[int] = []
-    train_encoder(clothing, TINY, 0, Checkpoints(tmp_path, 1e9), steps.append)
-    assert steps[0] == 5
 
 
 def test_a_diverged_training_stops_and_says_what_to_change(clothing: torch.Tensor, tmp_path) -> None:

@@ -158,7 +158,7 @@ def interrupt_at(step: int):
     return on_step
 
 
-@pytest.mark.parametrize("killed_after", [1, 5, 11])
+@pytest.mark.parametrize("killed_after", [1, 11])
 def test_resumed_training_gives_the_same_bytes(images: torch.Tensor, tmp_path: Path, killed_after: int) -> None:
     whole = tiny_model()
     expected = train(whole, images, LABELS, 3, Checkpoints(tmp_path / "whole"), snapshot_samples=20)

@@ -15,8 +15,7 @@ from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import progress
-from workflow_scripts.features.pretrained import PretrainedEncoder
-from workflow_scripts.training.weights import first_line, read_weights
+from workflow_scripts.features.pretrained import PretrainedEncoder, checked_weights, load
 
 BATCH = 128
 
@@ -62,16 +61,9 @@ def torchvision_encoder(
     except ValueError as cause:
         raise InputError(f"spaces: torchvision has no model {model!r}; see torchvision.models.list_models()") from cause
     path = Path(weights) if weights else _cached_weights(model, known.url)
-    if not path.exists():
-        raise InputError(f"{path}: not found, expected the weights of torchvision's {model} (.pth or .safetensors)")
-    if digest and sha256(path) != digest:
-        raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {digest}; fetch the file again")
-    state = read_weights(path)
+    state = checked_weights(path, f"the weights of torchvision's {model} (.pth or .safetensors)", digest)
     network = _rebuild(model, state)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as cause:
-        raise InputError(f"{path}: not the weights of torchvision's {model} ({first_line(cause)})") from cause
+    load(network, state, path, f"torchvision's {model}")
     trained = known.transforms()
     return ClassifierFeatures(network, resolution or trained.crop_size[0], trained.mean, trained.std).to(device)
 

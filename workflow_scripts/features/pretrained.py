@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,13 +45,15 @@ def perceptual_encoder(weights: str | None, resolution: int, device: torch.devic
     Raises InputError if the weights are not there, are damaged or are not this network's.
     """
     path = Path(weights) if weights else _lite0_path()
-    if not path.exists():
-        raise InputError(f"{path}: not found, expected the weights of EfficientNet-Lite0 ({LITE0_FILE}). {_WHERE}")
-    if not weights and sha256(path) != LITE0_SHA256:
-        raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {LITE0_SHA256}; install the package again")
-    state = {name: value for name, value in read_weights(path).items() if not name.startswith("_fc.")}
+    expected = f"the weights of EfficientNet-Lite0 ({LITE0_FILE}). {_WHERE}"
+    state = checked_weights(path, expected, None if weights else LITE0_SHA256, "install the package")
     network = Lite0()
-    _load(network, state, path, "EfficientNet-Lite0")
+    load(
+        network,
+        {name: value for name, value in state.items() if not name.startswith("_fc.")},
+        path,
+        "EfficientNet-Lite0",
+    )
     network = network.eval().fuse().to(memory_format=torch.channels_last)
     return PretrainedEncoder(network, resolution, (127 / 255,) * 3, (128 / 255,) * 3).to(device)
 
@@ -69,15 +70,12 @@ def timm_encoder(
     except ImportError as cause:
         raise InputError("spaces: `kind: timm` needs the package timm; install it: pip install timm") from cause
 
-    options: dict[str, Any] = {"num_classes": 0}
-    if weights and not (path := Path(weights)).exists():
-        raise InputError(f"{path}: not found, expected the weights of timm's {model} (.safetensors or .pth)")
-    if weights and digest and sha256(path) != digest:
-        raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {digest}; fetch the file again")
+    expected = f"the weights of timm's {model} (.safetensors or .pth)"
+    state = checked_weights(Path(weights), expected, digest) if weights else {}
     try:
         if model.split(".")[0] not in timm.list_models():
             raise InputError(f"spaces: timm has no model {model!r}; see timm.list_models()")
-        network = timm.create_model(model, pretrained=not weights, **options)
+        network = timm.create_model(model, pretrained=not weights, num_classes=0)
     except InputError:
         raise
     except Exception as cause:  # timm's loader raises whatever the network or the hub makes it
@@ -88,8 +86,9 @@ def timm_encoder(
         ) from cause
     if weights:
         wanted = network.state_dict()
-        state = {name: value for name, value in read_weights(path).items() if name in wanted}
-        _load(network, state, path, f"timm's {model}")
+        load(
+            network, {name: value for name, value in state.items() if name in wanted}, Path(weights), f"timm's {model}"
+        )
     trained = timm.data.resolve_model_data_config(network)
     side = resolution or trained["input_size"][-1]
     return PretrainedEncoder(network, side, trained["mean"], trained["std"]).to(device)
@@ -109,7 +108,17 @@ def _lite0_path() -> Path:
     return Path(spec.origin).parent / "models" / LITE0_FILE
 
 
-def _load(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+def checked_weights(path: Path, expected: str, digest: str | None, repair: str = "fetch the file") -> dict[str, Tensor]:
+    """The weights of a file. Raises InputError if it is not there, or has another SHA-256 than `digest`, if given."""
+    if not path.exists():
+        raise InputError(f"{path}: not found, expected {expected}")
+    if digest and sha256(path) != digest:
+        raise InputError(f"{path}: its SHA-256 is {sha256(path)}, expected {digest}; {repair} again")
+    return read_weights(path)
+
+
+def load(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Give a network its weights. Raises InputError if they are those of another one."""
     try:
         network.load_state_dict(state)
     except RuntimeError as cause:
