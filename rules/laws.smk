@@ -15,8 +15,6 @@ rule fit_decay:
         "<logs>/fit_decay.log",
     benchmark:
         "<benchmarks>/fit_decay.tsv"
-    resources:
-        mem_mb=2000,
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
@@ -35,8 +33,6 @@ rule fit_stopping:
         "<logs>/fit_stopping.log",
     benchmark:
         "<benchmarks>/fit_stopping.tsv"
-    resources:
-        mem_mb=2000,
     params:
         runs=LEADING_RUNS,
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
@@ -79,8 +75,6 @@ rule estimate_one_shot:
         "<logs>/estimate_one_shot/{dataset}.log",
     benchmark:
         "<benchmarks>/estimate_one_shot/{dataset}.tsv"
-    resources:
-        mem_mb=2000,
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
@@ -105,8 +99,6 @@ rule fit_published:
         "<logs>/fit_published.log",
     benchmark:
         "<benchmarks>/fit_published.tsv"
-    resources:
-        mem_mb=2000,
     script:
         "../workflow_scripts/laws/fit_published.py"
 

@@ -90,13 +90,13 @@ def host_pip_settings() -> dict[str, str]:
     return settings
 
 
-def stage_pip_settings(settings: Mapping[str, str], stage: Path, inside: str = "/mnt") -> list[str]:
-    """Write `settings` as `stage`/pip.conf for a container in which `stage` is bound to `inside`.
+def stage_pip_settings(settings: Mapping[str, str], stage: Path) -> list[str]:
+    """Write `settings` as `stage`/pip.conf for a container in which `stage` is bound to /mnt.
 
     Files, folders and `file://` indexes of the host are replaced by mount points in `stage`. Returns the binds that
     they and `stage` itself need, as `source:target`.
     """
-    binds = [f"{stage}:{inside}"]
+    binds = [f"{stage}:/mnt"]
 
     def mounted(word: str, option: str) -> str:
         path = Path(word.removeprefix("file://"))
@@ -109,8 +109,8 @@ def stage_pip_settings(settings: Mapping[str, str], stage: Path, inside: str = "
             (stage / point).mkdir()
         else:
             (stage / point).touch()
-        binds.append(f"{source}:{inside}/{point}")
-        target = f"{inside}/{point}/{path.name}" if option in INDEXES else f"{inside}/{point}"
+        binds.append(f"{source}:/mnt/{point}")
+        target = f"/mnt/{point}/{path.name}" if option in INDEXES else f"/mnt/{point}"
         return f"file://{target}" if word.startswith("file://") else target
 
     lines = ["[global]"]

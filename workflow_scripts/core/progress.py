@@ -48,24 +48,20 @@ class Progress:
             total=self.total, initial=self.done, unit=f" {self.unit}", desc=name, leave=False, dynamic_ncols=True
         )
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more steps; `note` (for example the losses) follows the figures."""
+    def advance(self, count: int = 1) -> None:
+        """Count `count` more steps."""
         self.done += count
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(count)
-            if note:
-                self.bar.set_postfix_str(note, refresh=False)
         elif now - self.tried >= 1.0:
             self.tried, self.bar = now, self._take_bar()
         if now - self.reported >= self.every_s or (self.done >= self.total and now - self.started >= 1.0):
             self.reported = now
             rate = (self.done - self.first) / max(now - self.started, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
-            logger.info(
-                "%s %d of %d %s, %.3g a second, %.0f s left %s",
-                self.label, self.done, self.total, self.unit, rate, left, note,
-            )  # fmt: skip
+            figures = self.label, self.done, self.total, self.unit, rate, left
+            logger.info("%s %d of %d %s, %.3g a second, %.0f s left", *figures)
 
     def close(self) -> None:
         if self.bar is not None:

@@ -70,10 +70,10 @@ def extremes_of(image: Image.Image) -> tuple[float, float] | None:
     return (float(np.nanmin(values)), float(np.nanmax(values))) if values.size else None
 
 
-def packed_images(source: Source, places: np.ndarray, shape: Shape, threads: int = 1) -> np.ndarray:
+def packed_images(source: Source, places: np.ndarray, shape: Shape) -> np.ndarray:
     """The images at some places as packing makes them, uint8 (n, R, R, C), without those that cannot be read."""
     by_type = replace(shape, range=None) if source.block is not None else shape  # arrays scale themselves
-    images = _read_each(source, places, lambda image: fit_image(image, by_type), threads)
+    images = _read_each(source, places, lambda image: fit_image(image, by_type), 1)
     readable = [image for image in images if image is not None]
     return (
         np.stack(readable) if readable else np.empty((0, shape.resolution, shape.resolution, shape.channels), np.uint8)

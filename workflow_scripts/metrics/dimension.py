@@ -83,13 +83,13 @@ def maximum_likelihood(distances: np.ndarray, first: int, last: int, average: st
         return (k - 1) / sums.mean(axis=0) if average == "inverse" else ((k - 2) / sums).mean(axis=0)
 
 
-def two_nearest_neighbours(distances: np.ndarray, discard: float = 0.1) -> float:
+def two_nearest_neighbours(distances: np.ndarray) -> float:
     """TwoNN dimension from sorted positive distances (n, >= 2): slope of -ln(1 - F(mu)) against ln(mu), mu = T_2 / T_1.
 
-    The largest `discard` of the ratios is left out, as in Facco et al. 2017.
+    The largest tenth of the ratios is left out, as in Facco et al. 2017.
     """
     ratios = np.sort(distances[:, 1] / distances[:, 0])
-    kept = int(len(ratios) * (1 - discard))
+    kept = int(len(ratios) * 0.9)
     x = np.log(ratios[:kept])
     y = -np.log1p(-np.arange(1, kept + 1) / len(ratios))
     with np.errstate(invalid="ignore"):

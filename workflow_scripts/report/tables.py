@@ -1,6 +1,5 @@
 """Tables for people: rows of text, each cell with what it is sorted by; as Markdown here, as HTML in the report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,18 +52,14 @@ def cell(value: Any, form: str = "") -> Cell:
     return Cell(str(value))
 
 
-def interval(value: float, low: float, high: float, form: str = ".1f", unit: str = "") -> Cell:
+def interval(value: float, low: float, high: float, unit: str = "") -> Cell:
     """`4.2 % (3.4 to 5.1)`, sorted by the value; without the ends where they are not known."""
     if not np.isfinite([low, high]).all():
-        return Cell(f"{value:{form}}{unit}", float(value))
-    return Cell(f"{value:{form}}{unit} ({low:{form}} to {high:{form}})", float(value))
+        return Cell(f"{value:.1f}{unit}", float(value))
+    return Cell(f"{value:.1f}{unit} ({low:.1f} to {high:.1f})", float(value))
 
 
-def from_frame(caption: str, frame: pd.DataFrame, columns: dict[str, str], forms: Sequence[str] | str = "") -> Table:
-    """A table of columns of `frame`, under the headings that `columns` gives; forms: number formats, of each or all."""
-    each = [forms] * len(columns) if isinstance(forms, str) else forms
-    rows = (
-        tuple(cell(row[name], form) for name, form in zip(columns, each, strict=True))
-        for row in frame[list(columns)].to_dict("records")
-    )
+def from_frame(caption: str, frame: pd.DataFrame, columns: dict[str, str]) -> Table:
+    """A table of columns of `frame`, under the headings that `columns` gives."""
+    rows = (tuple(map(cell, row)) for row in frame[list(columns)].itertuples(index=False, name=None))
     return Table(caption, tuple(columns.values()), tuple(rows))
