@@ -21,8 +21,8 @@ BENCHMARKS = ["engine", "measures", "training", "distillation_protocols", "growt
 
 HEAD = """# Performance
 
-Made by `make bench` on {machine}, torch {torch}, {threads} threads. What is compared ran in turns in one run, and the
-results were compared, too. Times on shared machines vary by some percent from run to run; nothing here is a test.
+Measured by `make bench` on {machine}, torch {torch}, {threads} threads. Peers took turns with us in one run, and the
+results were compared. Times on shared machines vary by a few percent from run to run; none of this is a test.
 """
 SMALL = "**A trial of the script with little of everything: its numbers mean nothing.**\n"
 

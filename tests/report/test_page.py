@@ -21,30 +21,30 @@ from workflow_scripts.core.figures import save_figure
 from workflow_scripts.report.page import write_page
 from workflow_scripts.similarity.drawing import draw_class_similarity, similarity_table
 
-OPEN_ALL = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true; })"
 
 # Contrast of every visible text with the ground that it stands on (WCAG 2.2), the least of each kind of text.
 CONTRAST = """(() => {
   const channels = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
   const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
   const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const ground = (one) => {
-    for (; one; one = one.parentElement) {
-      const found = channels(getComputedStyle(one).backgroundColor);
-      if (found.length === 3 || found[3] > 0.99) return found;
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const fill = channels(getComputedStyle(element).backgroundColor);
+      if (fill.length === 3 || fill[3] > 0.99) return fill;
     }
     return [255, 255, 255];
   };
   const poor = [];
-  for (const one of document.querySelectorAll("body *")) {
-    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !one.checkVisibility() || one.closest("script, style, noscript")) continue;
-    const style = getComputedStyle(one);
-    const colour = channels(one.closest("svg") ? style.fill : style.color);
-    const [dark, light] = [luminance(colour), luminance(ground(one.closest("svg")?.parentElement ?? one))].sort((a, b) => a - b);
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility() || element.closest("script, style, noscript")) continue;
+    const style = getComputedStyle(element);
+    const colour = channels(element.closest("svg") ? style.fill : style.color);
+    const [dark, light] = [luminance(colour), luminance(ground(element.closest("svg")?.parentElement ?? element))].sort((a, b) => a - b);
     const size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-    if ((light + 0.05) / (dark + 0.05) < (large ? 3 : 4.5)) poor.push(`${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`);
+    if ((light + 0.05) / (dark + 0.05) < (large ? 3 : 4.5)) poor.push(`${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 40)}`);
   }
   return poor;
 })()"""  # noqa: E501
@@ -105,7 +105,7 @@ def test_the_slider_shows_the_share_of_the_samples(browser: Browser, page: Path,
     shown = """[document.getElementById("share").textContent, document.getElementById("chance").textContent,
       document.querySelectorAll(".pairs .copy").length,
       document.querySelectorAll('.pairs [aria-label$="a copy"]').length,
-      [...document.querySelectorAll(".pairs span")].map((one) => one.textContent)]"""
+      [...document.querySelectorAll(".pairs span")].map((span) => span.textContent)]"""
     seen = set()
     for quantile in (0.0, 0.3, 0.8, 1.0):
         wanted = float(np.quantile(nearest, quantile))
@@ -168,7 +168,7 @@ def test_tables_sort_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> N
         "const input = all.querySelector('input'); input.value = 'LAWS/'; input.dispatchEvent(new Event('input'))"
     )
     left = browser.run(
-        "[...all.querySelectorAll('tbody tr')].filter((one) => !one.hidden).map((one) => one.textContent)"
+        "[...all.querySelectorAll('tbody tr')].filter((row) => !row.hidden).map((row) => row.textContent)"
     )
     assert left
     assert all("laws/" in path for path in left)
@@ -178,21 +178,21 @@ def test_whoever_cannot_see_it_is_told(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.run(OPEN_ALL)
     lacking = browser.run("""[
-      ...[...document.querySelectorAll("img")].filter((one) => one.alt.length < 20),
-      ...[...document.querySelectorAll("[role=img]")].filter((one) => (one.ariaLabel || "").length < 20),
-      ...[...document.querySelectorAll("figure")].filter((one) => !one.querySelector("figcaption").textContent.trim()),
-      ...[...document.querySelectorAll("table")].filter((one) => !one.caption.textContent.trim()),
-      ...[...document.querySelectorAll("select, input")].filter((one) => !one.labels.length),
-      ...[...document.querySelectorAll("[role=region], [role=group]")].filter((one) => !one.ariaLabel),
-    ].map((one) => one.outerHTML.slice(0, 200))""")
+      ...[...document.querySelectorAll("img")].filter((element) => element.alt.length < 20),
+      ...[...document.querySelectorAll("[role=img]")].filter((element) => (element.ariaLabel || "").length < 20),
+      ...[...document.querySelectorAll("figure")].filter((box) => !box.querySelector("figcaption").textContent.trim()),
+      ...[...document.querySelectorAll("table")].filter((element) => !element.caption.textContent.trim()),
+      ...[...document.querySelectorAll("select, input")].filter((element) => !element.labels.length),
+      ...[...document.querySelectorAll("[role=region], [role=group]")].filter((element) => !element.ariaLabel),
+    ].map((element) => element.outerHTML.slice(0, 200))""")
     assert lacking == []
-    landmarks = browser.run("['header', 'nav', 'main', 'footer'].map((one) => document.querySelectorAll(one).length)")
+    landmarks = browser.run("['header', 'nav', 'main', 'footer'].map((tag) => document.querySelectorAll(tag).length)")
     assert landmarks == [1, 1, 1, 1]
-    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map((one) => Number(one.tagName[1]))")
+    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map((node) => Number(node.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
-    named = browser.run("[...document.querySelectorAll('nav a')].every((one) => document.querySelector(one.hash))")
+    named = browser.run("[...document.querySelectorAll('nav a')].every((link) => document.querySelector(link.hash))")
     assert named
 
 
@@ -216,7 +216,7 @@ def test_texts_stand_out(dark: bool, browser: Browser, page: Path) -> None:
 
 def test_figures_are_light_or_dark_as_the_page_is(browser: Browser, page: Path, tmp_path: Path) -> None:
     def ground_and_ink() -> tuple[int, int]:
-        """Grey values of the first figure: the most frequent one, and that farthest from it among axes and text."""
+        """Grey values of the first figure: the most frequent, and the farthest from it among axes and text."""
         picture = "document.querySelector('#replication img')"
         browser.run(f"{picture}.scrollIntoView({{block: 'start', behavior: 'instant'}})")
         left, top, right, bottom = browser.run(
@@ -242,9 +242,9 @@ def test_it_fits_a_phone(browser: Browser, page: Path) -> None:
     browser.open(page, width=360, height=780)
     browser.run(OPEN_ALL)
     assert browser.run("document.documentElement.scrollWidth") == 360
-    wide = browser.run("""[...document.querySelectorAll("main *")].filter((one) =>
-      one.getBoundingClientRect().right > 361 && !one.closest(".scroll, .drawn, pre"))
-      .map((one) => one.outerHTML.slice(0, 120))""")
+    wide = browser.run("""[...document.querySelectorAll("main *")].filter((element) =>
+      element.getBoundingClientRect().right > 361 && !element.closest(".scroll, .drawn, pre"))
+      .map((element) => element.outerHTML.slice(0, 120))""")
     assert wide == []
 
 
