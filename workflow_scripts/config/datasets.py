@@ -26,14 +26,14 @@ class Dataset(Model):
     )
     background: Literal["auto", "black", "white", "grey"] = Field(
         "auto",
-        description="what is seen through transparent parts, and the borders of `pad`; `auto`: black, or what shows "
-        "more of the images that have transparent parts",
+        description="what shows through transparent parts, and the borders of `pad`; `auto`: black, or what shows more of "
+        "transparent images",
     )
     range: Literal["type", "set"] | Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
         "type",
         examples=[[0, 4095]],
-        description="values that become black and white: those of the files' type (0 to 255, 0 to 65535, 0.0 to 1.0), "
-        "the smallest and largest of the `set`, or the two given",
+        description="values that become black and white: `type`, the limits of the files' type (0 to 255, 0 to 65535, 0.0 "
+        "to 1.0); `set`, the smallest and largest of the set; or two numbers",
     )
     on_bad_image: Literal["stop", "skip"] = Field(
         "stop", description="an unreadable image ends the run, or is left out and listed in the manifest"
@@ -51,8 +51,8 @@ class Dataset(Model):
     groups: FilePath | None = Field(
         None,
         examples=["/data/patients.csv"],
-        description="CSV file of each image's path or name and its group, such as a patient or a scene: a group is "
-        "never on both sides of a split",
+        description="CSV file of each image's path or name and its group, such as a patient or a scene: a group never "
+        "stands on both sides of a split",
     )
     group_pattern: Text | None = Field(
         None,
@@ -102,8 +102,8 @@ class Stored(Dataset):
     held_out_path: FilePath | None = Field(
         None,
         examples=["/data/my held-out images"],
-        description="held-out images of the user's own, in the same form: `held_out` of them are drawn, the others "
-        "left out; null: they are drawn from `path`",
+        description="your own held-out images, in the same form: `held_out` of them are drawn, the others left out; "
+        "null: drawn from `path`",
     )
     files = ("path", "held_out_path")
 
@@ -119,8 +119,8 @@ class Folders(Stored):
     splits: list[Text] = Field(
         [],
         examples=[["train", "test"]],
-        description="of folders such as train, val and test, those that are read, put together; needed where there are "
-        "such folders",
+        description="which of the folders train, val, test and the like to read together; needed where there are such "
+        "folders",
     )
     without_labels = ("tree", "flat")
 
@@ -129,7 +129,7 @@ class ImageFolder(Folders):
     """A folder of image files of any size and of every format that Pillow reads."""
 
     source: Literal["imagefolder"] = Field(description="where the images come from")
-    follow_links: bool = Field(False, description="also read what symbolic links out of the folder lead to")
+    follow_links: bool = Field(False, description="follow symbolic links that lead out of the folder")
 
 
 class Zip(Folders):
@@ -170,7 +170,7 @@ class Torchvision(Dataset):
     )
     root: FilePath = Field(examples=["/data/torchvision"], description="folder of the files, or for the download")
     splits: Annotated[list[Text], Field(min_length=1)] = Field(
-        ["train"], description="parts of the data set, put together in this order"
+        ["train"], description="parts of the data set to read together, in this order"
     )
     download: bool = Field(True, description="fetch what is missing in `root`")
     files = ("root",)
@@ -196,7 +196,7 @@ class Npz(Stored):
     images_key: Text | Annotated[list[Text], Field(min_length=1)] = Field(
         "images",
         examples=["arr_0", ["train_images", "test_images"]],
-        description="name of its array of images, or several that are put together",
+        description="name of its array of images, or several to join",
     )
     labels_key: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, examples=["arr_1"], description="name of its array of labels, or several; null: no classes"

@@ -17,7 +17,7 @@ class DistillationClassifier(RebalancingClassifier):
 
 
 class Checkpoint(Model):
-    """A trained network of one's own as a teacher, of the data set's classes in their order."""
+    """Your own trained network as a teacher, for the data set's classes in their order."""
 
     architecture: Text = Field(examples=["resnet50"], description="its name in torchvision.models")
     weights: FilePath = Field(
@@ -25,8 +25,8 @@ class Checkpoint(Model):
     )
     augmentation: Rung = Field(
         "weak",
-        description="rung of the ladder that it was trained at, as far as known: for trends, and what a teacher in the "
-        "loop is shown",
+        description="rung of the ladder at which it was trained, as far as known: it decides its place in the trends "
+        "and, in the loop, its views",
     )
     normalisation: Literal["imagenet", "training"] = Field(
         "imagenet", description="mean and deviation that its inputs had: ImageNet's, or those of the training images"
@@ -42,7 +42,9 @@ class Attention(Model):
         "published, which shows how the head started), Grad-CAM of the predicted class, or attention roll-out (for "
         "a `vit`)",
     )
-    threshold: float = Field(0.4, gt=0, lt=1, description="of the map scaled to 0..1, above which a place is attended")
+    threshold: float = Field(
+        0.4, gt=0, lt=1, description="value of the map, scaled to 0..1, above which a place counts as attended"
+    )
 
 
 class Distillation(Model):
@@ -56,12 +58,12 @@ class Distillation(Model):
         None,
         ge=1,
         examples=[10.0],
-        description="make them long-tailed, exponentially, with this ratio; null: as they are",
+        description="ratio of the exponential long tail that is imposed; null: none",
     )
     checkpoints: dict[Name, Checkpoint] = Field(
         {},
         examples=[{"mine": {"architecture": "resnet50", "weights": "/data/teachers/a.pth"}}],
-        description="trained networks of one's own, by names that `ensembles` may have beside the rungs",
+        description="your own trained networks, by name; `ensembles` may list them like rungs",
     )
     ensembles: Annotated[list[Annotated[list[Name], Field(min_length=1, max_length=8)]], Field(min_length=1)] = Field(
         [["none", "none"], ["weak", "weak"], ["strong", "strong"]],
@@ -69,7 +71,7 @@ class Distillation(Model):
         "which they are trained, or names under `checkpoints`",
     )
     views: Annotated[list[Rung], Field(min_length=1)] = Field(
-        ["weak", "strong"], description="rungs of the students' own views; each ensemble teaches one student at each"
+        ["weak", "strong"], description="rungs of the students' views; each ensemble teaches one student at each rung"
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         [0], examples=[[0, 1, 2]], description="each draws its own images and trains its own teachers and students"
@@ -82,11 +84,11 @@ class Distillation(Model):
         "losses", description="mean of the losses against each teacher, or one loss against their mean"
     )
     protocol: Literal["fresh", "stored"] = Field(
-        "fresh", description="teachers look at fresh views in every step, or their logits on some views are stored"
+        "fresh", description="teachers see fresh views in every step, or their logits on a few views are stored"
     )
     stored_views: int = Field(8, ge=1, le=1000, description="views of each image that are stored")
     crops: Literal["own", "shared"] = Field(
-        "own", description="teachers and student see crops of their own, as published, or the same one (`fresh` only)"
+        "own", description="teachers and student see separate crops, as published, or the same one (`fresh` only)"
     )
     attention: Attention = Attention.model_validate({})
 

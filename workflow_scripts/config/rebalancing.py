@@ -16,7 +16,7 @@ class Exponential(Model):
 
     profile: Literal["exponential"] = Field(description="how the counts fall")
     largest: int = Field(ge=1, le=MOST, examples=[200], description="images of the largest class")
-    ratio: float = Field(ge=1, examples=[50.0], description="largest to smallest class")
+    ratio: float = Field(ge=1, examples=[50.0], description="ratio of the largest class to the smallest")
 
 
 class StepProfile(Model):
@@ -24,8 +24,8 @@ class StepProfile(Model):
 
     profile: Literal["step"] = Field(description="how the counts fall")
     largest: int = Field(ge=1, le=MOST, examples=[200], description="images of a large class")
-    ratio: float = Field(ge=1, examples=[20.0], description="large to small class")
-    small_share: float = Field(0.5, gt=0, lt=1, description="share of the classes that is small")
+    ratio: float = Field(ge=1, examples=[20.0], description="ratio of a large class to a small one")
+    small_share: float = Field(0.5, gt=0, lt=1, description="share of the classes that are small")
 
 
 class GivenCounts(Model):
@@ -80,7 +80,7 @@ class Rebalancing(Model):
     imbalance: Annotated[Exponential | StepProfile | GivenCounts, Field(discriminator="profile")] | None = Field(
         None,
         examples=[{"profile": "exponential", "largest": 200, "ratio": 50.0}],
-        description="how the set is made long-tailed; null: it is so as it is",
+        description="how the set is made long-tailed; null: it already is",
     )
     groups: Groups = Field(Groups(size=2, alike=0, unlike=0, random=0), examples=[{"size": 4, "alike": 1, "unlike": 1}])
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(

@@ -66,16 +66,16 @@ class Replication(Model):
         description="when a sample counts as a replica; the first one leads figures and laws",
     )
     neighbours: int = Field(
-        2, ge=2, le=1000, description="nearest training images of each sample, and of each control, that are written"
+        2, ge=2, le=1000, description="nearest training images to record for each sample and each control"
     )
     shards: int = Field(
         1,
         ge=1,
         le=10_000,
-        description="jobs that each search, and the features of each set, are split into; the results are the same",
+        description="jobs that each search and each extraction of features is split into; results do not change",
     )
     wanted_percentage: float = Field(
-        1.0, gt=0, le=100, description="replication that a set should stay below: for the smallest safe size, %"
+        1.0, gt=0, le=100, description="percentage of copies below which a training set counts as safe"
     )
 
 

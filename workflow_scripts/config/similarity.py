@@ -13,7 +13,7 @@ class Similarity(Model):
     datasets: list[Name] = Field(examples=[["my-images"]], description="names under `datasets`, with classes")
     measure: Literal["between_sub", "contrast", "within", "between_super"] = Field(
         "between_sub",
-        description="what laws and advice go by: pairs from different classes of a super-class, that minus pairs from "
+        description="what laws and advice use: pairs from different classes of a super-class, that minus pairs from "
         "one class, pairs from one class, or pairs from different super-classes",
     )
     resolution: int = Field(
@@ -23,4 +23,6 @@ class Similarity(Model):
         "luminance", description="SSIM of the luminance, or its mean over the colour channels"
     )
     standard_error: float = Field(0.002, gt=0, lt=1, description="of the measure, when pairs are sampled")
-    exact_pairs: int = Field(500_000, ge=1, le=MOST, description="up to so many pairs of images all are taken")
+    exact_pairs: int = Field(
+        500_000, ge=1, le=MOST, description="up to this many pairs of images, all are compared; beyond that, a sample"
+    )
