@@ -26,14 +26,14 @@ class Dataset(Model):
     )
     background: Literal["auto", "black", "white", "grey"] = Field(
         "auto",
-        description="what shows through transparent parts, and the borders of `pad`; `auto`: black, or what shows more of "
-        "transparent images",
+        description="what shows through transparent parts, and the borders of `pad`; `auto`: black, or what shows more "
+        "of transparent images",
     )
     range: Literal["type", "set"] | Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
         "type",
         examples=[[0, 4095]],
-        description="values that become black and white: `type`, the limits of the files' type (0 to 255, 0 to 65535, 0.0 "
-        "to 1.0); `set`, the smallest and largest of the set; or two numbers",
+        description="values that become black and white: `type`, the limits of the files' type (0 to 255, 0 to 65535, "
+        "0.0 to 1.0); `set`, the smallest and largest of the set; or two numbers",
     )
     on_bad_image: Literal["stop", "skip"] = Field(
         "stop", description="an unreadable image ends the run, or is left out and listed in the manifest"
