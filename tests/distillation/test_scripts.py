@@ -21,6 +21,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.distillation import looking
 from workflow_scripts.distillation.attention import class_activation
 from workflow_scripts.distillation.looking import look, look_at_all
+from workflow_scripts.engine.plan import plan
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)
@@ -220,26 +221,33 @@ def test_a_trained_network_of_other_classes_or_another_architecture_is_refused(t
         trained_classifier("resnet8", str(tmp_path / "mine.pth"), "weak", 32, 3, 7)
 
 
-def test_teachers_of_ones_own_are_diagnosed_without_training_any(smoke_run: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def own_teachers(tmp_path: Path) -> Path:
+    """The config of a study of two trained networks."""
     study = yaml.safe_load(SMOKE.read_text())
-    for seed, name in enumerate(["one", "other"]):
+    checkpoints = {}
+    for seed, (name, rung) in enumerate((("first", "weak"), ("second", "strong"))):
         torch.manual_seed(seed)
-        own = get_model("shufflenet_v2_x0_5", weights=None, num_classes=10)
-        torch.save(own.state_dict(), tmp_path / f"{name}.pth")
-    checkpoints = {
-        name: {"architecture": "shufflenet_v2_x0_5", "weights": str(tmp_path / f"{name}.pth"), "augmentation": rung}
-        for name, rung in (("one", "weak"), ("other", "strong"))
-    }
-    study["distillation"] |= {"checkpoints": checkpoints, "ensembles": [["one", "other"]]}
-    config = tmp_path / "mine.yaml"
-    config.write_text(yaml.safe_dump(study))
+        weights = tmp_path / f"{name}.pth"
+        torch.save(get_model("shufflenet_v2_x0_5", weights=None, num_classes=10).state_dict(), weights)
+        checkpoints[name] = {"architecture": "shufflenet_v2_x0_5", "weights": str(weights), "augmentation": rung}
+    study["distillation"] |= {"checkpoints": checkpoints, "ensembles": [["first", "second"]]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
+    return tmp_path / "mine.yaml"
+
+
+def test_teachers_of_ones_own_are_diagnosed_without_training_any(own_teachers: Path, tmp_path: Path) -> None:
+    jobs = {job.rule for job in plan(own_teachers, ["diagnosis"], tmp_path, 2)}
+    assert jobs == {"pack_images", "draw_subsets", "draw_split", "take_teacher", "look_with_teachers", "diagnose"}
+
+
+@pytest.mark.slow
+def test_the_diagnosis_of_teachers_of_ones_own(own_teachers: Path, smoke_run: Path, tmp_path: Path) -> None:
     for name in ("data", "subsets"):
         shutil.copytree(smoke_run / "results" / name, tmp_path / "results" / name)
-    done = run_snakemake(tmp_path, "--rerun-triggers", "mtime", "--", "diagnosis", config=config)
+    done = run_snakemake(tmp_path, "--rerun-triggers", "mtime", "--", "diagnosis", config=own_teachers)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    jobs = {folder.name for folder in (tmp_path / "results/benchmarks").iterdir()}
-    assert jobs == {"draw_split", "take_teacher", "look_with_teachers", "diagnose"}
     results = json.loads((tmp_path / "results/diagnosis/fashion-mnist.json").read_text())
-    assert results["teachers"] == ["one-1", "other-1"]
+    assert results["teachers"] == ["first-1", "second-1"]
     assert results["best_together"]
     assert "only students can say" in results["answer"][-1]
