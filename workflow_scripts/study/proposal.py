@@ -36,6 +36,10 @@ class Machine:
     def preset(self) -> str:
         return "small" if self.gpu else "tiny"
 
+    @property
+    def classifier(self) -> str:
+        return f"{{preset: {self.preset}{'' if self.gpu else ', overrides: {steps: 150}'}}}"
+
     def __str__(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         return f"{cores}, {self.memory_gb:.0f} GB of memory, {self.gpu or 'no GPU'}"
@@ -183,42 +187,40 @@ def _range(seen: Inspection) -> list[str]:
 
 
 def _generators(machine: Machine, many: bool) -> str:
-    steps = ", overrides: {steps: 900}" if machine.preset == "tiny" else ""
-    lines = [
-        "generators:",
-        "  biggan: {family: biggan, preset: " + f"{machine.preset}{steps}}} # "
-        + ("`small` needs a GPU" if machine.preset == "tiny" else "`tiny` runs on a CPU"),
-        f"  # stylegan2: {{family: stylegan2, preset: {machine.preset}}} # name it under `replication`, too",
-        f"  # diffusion: {{family: diffusion, preset: {machine.preset}}}",
-    ]  # fmt: skip
+    preset = machine.preset
+    steps, other = ("", "`tiny` runs on a CPU") if machine.gpu else (", overrides: {steps: 900}", "`small` needs a GPU")
+    text = f"""\
+generators:
+  biggan: {{family: biggan, preset: {preset}{steps}}} # {other}
+  # stylegan2: {{family: stylegan2, preset: {preset}}} # name it under `replication`, too
+  # diffusion: {{family: diffusion, preset: {preset}}}
+"""
     if many:
-        steps = "steps: 800, " if machine.preset == "tiny" else ""
-        lines.append(
-            f"  class-gan: {{family: stylegan2, preset: {machine.preset}, overrides: {{{steps}conditional: true}}}} "
-            "# knows the classes"
-        )
-    return "\n".join(lines) + "\n"
+        steps = "" if machine.gpu else "steps: 800, "
+        overrides = f"{{{steps}conditional: true}}"
+        text += f"  class-gan: {{family: stylegan2, preset: {preset}, overrides: {overrides}}} # knows the classes\n"
+    return text
 
 
 def _replication(name: str, sizes: list[int], held_out: int) -> str:
     calibrated = next((share for share in (0.01, 0.05) if held_out >= 2 / share), None)
-    lines = [
-        "replication: # will a generator copy my images?  snakemake one_shot",
-        "  datasets:",
-        f"    {name}:",
-        f"      sizes: {sizes} # training sets, each part of the next; copies should fall from many to few among them",
-        "  generators: [biggan]",
-        "  seeds: [0, 1] # repetitions; more give narrower intervals",
-        "  samples: 1024",
-        "  spaces: [pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too"
-        if calibrated
-        else "  spaces: [pixel] # perceptual beside it needs a calibrated threshold, and more held-out images for it",
-        "  thresholds: # when a sample counts as a copy; the first one leads",
-    ]
+    spaces = "[pixel] # perceptual needs a calibrated threshold, and more held-out images for that"
+    leading = ""
     if calibrated:
-        lines.append(f"    - calibrated: {calibrated} # as near as this share of the held-out images comes by chance")
-    lines.append("    - rms: 0.1415 # a fixed distance between pixels (Feng et al. 2021)")
-    return "\n".join(lines) + "\n"
+        spaces = "[pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too"
+        leading = f"    - calibrated: {calibrated} # as near as this share of the held-out images comes by chance\n"
+    return f"""\
+replication: # will a generator copy my images?  snakemake one_shot
+  datasets:
+    {name}:
+      sizes: {sizes} # training sets, each part of the next; copies should fall from many to few among them
+  generators: [biggan]
+  seeds: [0, 1] # repetitions; more give narrower intervals
+  samples: 1024
+  spaces: {spaces}
+  thresholds: # when a sample counts as a copy; the first one leads
+{leading}    - rms: 0.1415 # a fixed distance between pixels (Feng et al. 2021)
+"""
 
 
 def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -> str:
@@ -226,14 +228,8 @@ def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -
     counts = {key: min(count, most) for key, count in split.classes.items()}
     largest, smallest = max(counts.values()), min(counts.values())
     rare = [f"{key} ({count})" for key, count in seen.classes.items() if key not in counts]
-    lines = [
-        "similarity: # will synthetic images help my rare classes?  snakemake advice",
-        f"  datasets: [{name}]",
-        "",
-        "rebalancing:",
-        f"  datasets: [{name}]",
-        "  generators: [class-gan]",
-    ]
+    lines = ["similarity: # will synthetic images help my rare classes?  snakemake advice", f"  datasets: [{name}]", ""]
+    lines += ["rebalancing:", f"  datasets: [{name}]", "  generators: [class-gan]"]
     if rare:
         named = "".join(c if c.isprintable() else "?" for c in ", ".join(rare[:10]) + ", .." * (len(rare) > 10))
         lines.append(f"  # too rare to be tested, and left out of this study: {named}")
@@ -254,25 +250,17 @@ def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -
             f"  imbalance: {{profile: exponential, largest: {smallest}, ratio: {max(2, min(20, smallest // 4))}}} # a "
             "long tail of classes that are about equally large"
         )
-    steps = ", overrides: {steps: 150}" if machine.preset == "tiny" else ""
-    lines += [
-        "  seeds: [0, 1]",
-        f"  classifier: {{preset: {machine.preset}{steps}}}",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "  seeds: [0, 1]", f"  classifier: {machine.classifier}"]) + "\n"
 
 
 def _distillation(name: str, available: int, machine: Machine) -> str:
-    steps = ", overrides: {steps: 150}" if machine.preset == "tiny" else ""
-    network = f"{{preset: {machine.preset}{steps}}}"
-    lines = [
-        "distillation: # what should a student learn from its teachers?  snakemake diagnosis",
-        f"  datasets: [{name}]",
-        f"  training: {min(available, TRAINING[machine.preset])} # images",
-        "  ensembles: [[none, none], [weak, weak], [strong, strong]] # augmentation of each ensemble's two teachers",
-        "  views: [weak, strong] # of the students",
-        "  seeds: [0, 1, 2] # the trends need several, the diagnosis uses the first",
-        f"  teacher: {network}",
-        f"  student: {network}",
-    ]
-    return "\n".join(lines) + "\n"
+    return f"""\
+distillation: # what should a student learn from its teachers?  snakemake diagnosis
+  datasets: [{name}]
+  training: {min(available, TRAINING[machine.preset])} # images
+  ensembles: [[none, none], [weak, weak], [strong, strong]] # augmentation of each ensemble's two teachers
+  views: [weak, strong] # of the students
+  seeds: [0, 1, 2] # the trends need several, the diagnosis uses the first
+  teacher: {machine.classifier}
+  student: {machine.classifier}
+"""
