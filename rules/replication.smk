@@ -168,43 +168,20 @@ rule collect_replication:
         "../workflow_scripts/replication/collect_replication.py"
 
 
-rule plot_quality:
+rule plot_measures:
     input:
-        rules.collect_replication.output.table,
+        table=rules.collect_replication.output.table,
+        membership=rules.collect_replication.output.membership,
     output:
-        **figure("quality/{space}", "Replication", "image quality"),
+        **figure("quality/{space}", "Replication", "image quality", key="quality"),
+        **figure("membership/{space}", "Replication", "membership", key="membership"),
+        **figure("memorisation/{space}", "Replication", "measures of memorisation", key="memorisation"),
     log:
-        "<logs>/plot_quality/{space}.log",
+        "<logs>/plot_measures/{space}.log",
     benchmark:
-        "<benchmarks>/plot_quality/{space}.tsv"
-    params:
-        figure="quality",
+        "<benchmarks>/plot_measures/{space}.tsv"
     script:
         "../workflow_scripts/replication/plot_measures.py"
-
-
-use rule plot_quality as plot_membership with:
-    input:
-        rules.collect_replication.output.membership,
-    output:
-        **figure("membership/{space}", "Replication", "membership"),
-    log:
-        "<logs>/plot_membership/{space}.log",
-    benchmark:
-        "<benchmarks>/plot_membership/{space}.tsv"
-    params:
-        figure="membership",
-
-
-use rule plot_quality as plot_memorisation with:
-    output:
-        **figure("memorisation/{space}", "Replication", "measures of memorisation"),
-    log:
-        "<logs>/plot_memorisation/{space}.log",
-    benchmark:
-        "<benchmarks>/plot_memorisation/{space}.tsv"
-    params:
-        figure="memorisation",
 
 
 rule plot_gallery:

@@ -86,7 +86,7 @@ def test_a_second_run_makes_only_what_is_missing(on_cluster: Path) -> None:
     lost.unlink()
     done = run(on_cluster, "--", str(lost.relative_to(on_cluster)))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert re.findall(r"^\s*rule (\w+):", done.stdout + done.stderr, re.MULTILINE) == ["plot_quality"]
+    assert re.findall(r"^\s*rule (\w+):", done.stdout + done.stderr, re.MULTILINE) == ["plot_measures"]
     assert lost.exists()
     assert before == {path: path.stat().st_mtime_ns for path in (on_cluster / "results").rglob("*.parquet")}
 

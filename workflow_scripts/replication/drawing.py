@@ -48,7 +48,7 @@ class MeasuresFigure:
     description: str
 
 
-# A further figure of the table is an entry here, a rule that names it, and its caption.
+# A further figure of the table is an entry here, an output of the rule plot_measures, and its caption.
 FIGURES = {
     "quality": MeasuresFigure(
         (

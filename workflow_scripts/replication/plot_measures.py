@@ -1,4 +1,4 @@
-"""Draw measures of a table of the study against the size of the training set, in one space. Rules: plot_quality, ..."""
+"""Draw measures of the study against the size of the training set, in one space."""
 
 from typing import Any
 
@@ -9,13 +9,12 @@ from workflow_scripts.replication.drawing import FIGURES, KEYS, draw_measures, m
 
 
 def main(snakemake: Any) -> None:
-    table = read_csv(snakemake.input[0])
-    shown = FIGURES[snakemake.params.figure]
-    keys = [key for key in KEYS if key in table]
-    rows = table[table["space"] == snakemake.wildcards.space].drop_duplicates(keys)
-    figures.save_figure(
-        draw_measures(rows, shown), snakemake.output.svg, measures_shown(rows, shown), shown.description
-    )
+    for name, shown in FIGURES.items():
+        table = read_csv(snakemake.input.membership if name == "membership" else snakemake.input.table)
+        keys = [key for key in KEYS if key in table]
+        rows = table[table["space"] == snakemake.wildcards.space].drop_duplicates(keys)
+        path = snakemake.output[name]
+        figures.save_figure(draw_measures(rows, shown), path, measures_shown(rows, shown), shown.description)
 
 
 run(main, snakemake)
