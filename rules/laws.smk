@@ -51,8 +51,6 @@ rule fit_membership:
         "<logs>/fit_membership.log",
     benchmark:
         "<benchmarks>/fit_membership.tsv"
-    resources:
-        mem_mb=2000,
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
