@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tests.coverage.simulate import Simulation
+from tests.coverage.simulate import Draw, Simulation
 from workflow_scripts.distillation.calibration import calibration
 from workflow_scripts.distillation.choice import choose_students
 from workflow_scripts.distillation.cka import linear_cka
@@ -21,34 +21,40 @@ from workflow_scripts.distillation.trends import (
     over_seeds,
 )
 
-Draw = Callable[[np.random.Generator], bool | None]
+STUDIES = 50  # in one table, as data sets, since a table takes as long as a study
 
 
 def students(
     random: np.random.Generator, seeds: int, within: float, effect: float = 0.0, shared: bool = False, cv: float = 0.0
 ) -> pd.DataFrame:
-    """Students of four ensembles and two views. within: correlation of an ensemble's students. shared: neighbouring
-    ensembles share a teacher. cv: how much the effect differs between seeds, as a share of the scatter."""
+    """Students of four ensembles and two views in each of STUDIES data sets. within: correlation of an ensemble's
+    students. shared: neighbouring ensembles share a teacher. cv: how much the effect differs between seeds, as a share
+    of the scatter."""
     ensembles, views = 4, 2
-    teachers = random.normal(size=(seeds, ensembles + 1))
-    own = (teachers[:, 1:] + teachers[:, :-1]) / np.sqrt(2) if shared else teachers[:, 1:]
-    slopes = effect + cv * 0.02 * random.normal(size=(seeds, 1))
-    noise = random.normal(size=(seeds, ensembles, views))
-    values = 0.02 * (np.sqrt(within) * own[:, :, None] + np.sqrt(1 - within) * noise)
-    values = values + 0.05 * random.normal(size=(seeds, 1, 1)) + (slopes * np.arange(ensembles) / 3)[:, :, None]
-    seed, rung, view = (part.ravel() for part in np.indices(values.shape))
-    frame = pd.DataFrame({"dataset": "set", "seed": seed, "ensemble": rung, "strength": rung, "view_strength": view})
+    teachers = random.normal(size=(STUDIES, seeds, ensembles + 1))
+    own = (teachers[..., 1:] + teachers[..., :-1]) / np.sqrt(2) if shared else teachers[..., 1:]
+    slopes = effect + cv * 0.02 * random.normal(size=(STUDIES, seeds, 1))
+    noise = random.normal(size=(STUDIES, seeds, ensembles, views))
+    values = 0.02 * (np.sqrt(within) * own[..., None] + np.sqrt(1 - within) * noise)
+    values = values + 0.05 * random.normal(size=(STUDIES, seeds, 1, 1)) + (slopes * np.arange(ensembles) / 3)[..., None]
+    study, seed, rung, view = (part.ravel() for part in np.indices(values.shape))
+    frame = pd.DataFrame({"dataset": study, "seed": seed, "ensemble": rung, "strength": rung, "view_strength": view})
     return frame.assign(value=values.ravel())
 
 
-def _effect(seeds: int, within: float, factor: str, test: bool, **design: bool | float) -> Draw:
-    truth = 0.0 if test else 0.03
+def _effect(seeds: int, within: float, factor: str, **design: bool | float) -> Callable:
+    """Whether the interval of an effect holds it, and whether its test rejects where there is none."""
 
-    def draw(random: np.random.Generator) -> bool | None:
-        effects = factor_effects(students(random, seeds, within, truth, **design), "value")  # type: ignore[arg-type]
-        estimate = over_seeds(effects[factor].to_numpy(), np.zeros(seeds))
-        expected = truth if factor == "strength" else 0.0
-        return estimate.p_value <= 0.05 if test else estimate.low <= expected <= estimate.high
+    def draw(random: np.random.Generator) -> dict[str, list[bool]]:
+        answers: dict[str, list[bool]] = {"interval": [], "p-value": []}
+        for kind, truth in (("interval", 0.03), ("p-value", 0.0)):
+            effects = factor_effects(students(random, seeds, within, truth, **design), "value")  # type: ignore[arg-type]
+            expected = truth if factor == "strength" else 0.0
+            for values in effects[factor].to_numpy().reshape(STUDIES, seeds):
+                estimate = over_seeds(values, np.zeros(seeds))
+                held, rejected = estimate.low <= expected <= estimate.high, estimate.p_value <= 0.05
+                answers[kind].append(bool(held if kind == "interval" else rejected))
+        return answers
 
     return draw
 
@@ -56,26 +62,27 @@ def _effect(seeds: int, within: float, factor: str, test: bool, **design: bool |
 def _trend(seeds: int, shared: bool) -> Draw:
     """Two measures of the same ensembles that have nothing to do with each other."""
 
-    def draw(random: np.random.Generator) -> bool | None:
+    def draw(random: np.random.Generator) -> list[bool]:
         table = students(random, seeds, 0.8, shared=shared)
         table["other"] = students(random, seeds, 0.8, shared=shared)["value"]
-        return correlation(table, "value", "other")[1].p_value <= 0.05
+        return [correlation(own, "value", "other")[1].p_value <= 0.05 for _, own in table.groupby("dataset")]
 
     return draw
 
 
 def _claims(seeds: int, within: float, effect: float) -> Draw:
     """Whether any of the three primary claims gets an answer that is wrong."""
+    right = {"as published"} if effect < 0 else {"bounded near zero"}
 
-    def draw(random: np.random.Generator) -> bool | None:
+    def draw(random: np.random.Generator) -> list[bool | None]:
         table = students(random, seeds, within, effect)
         for measure in PRIMARY:
             table[measure] = students(random, seeds, within, effect)["value"]
-        answers = [claim.answer for claim in answer_claims(table)]
-        if set(answers) == {"not enough data"}:
-            return None
-        right = {"as published"} if effect < 0 else {"bounded near zero"}
-        return bool(set(answers) - right - {"not enough data"})
+        answers: list[bool | None] = []
+        for _, own in table[table["dataset"] < STUDIES // 5].groupby("dataset"):
+            said = {claim.answer for claim in answer_claims(own)} - {"not enough data"}
+            answers.append(bool(said - right) if said else None)
+        return answers
 
     return draw
 
@@ -191,29 +198,31 @@ def _alignment(images: int) -> Draw:
     return draw
 
 
-DESIGNS = [(seeds, within) for seeds in (3, 5, 8) for within in (0.0, 0.5, 0.8, 1.0)]
+EFFECTS = {
+    (factor, seeds, within): _effect(seeds, within, factor)
+    for factor in ("strength", "view") for seeds in (3, 5, 8) for within in (0.0, 0.5, 0.8, 1.0)
+    if (factor, within) != ("view", 1.0)
+}  # fmt: skip
 SIMULATIONS = [
     *(
         Simulation(f"distillation effect of {factor} {kind} {seeds} {within}", f"an effect of the {factor}", kind,
-                   _effect(seeds, within, factor, kind == "p-value"), 1000,
-                   {"seeds": seeds, "correlation within an ensemble": within})
-        for kind in ("interval", "p-value") for factor in ("strength", "view")
-        for seeds, within in DESIGNS if (factor, within) != ("view", 1.0)
+                   draw, 20, {"seeds": seeds, "correlation within an ensemble": within}, kind)
+        for kind in ("interval", "p-value") for (factor, seeds, within), draw in EFFECTS.items()
     ),
     *(
         Simulation(f"distillation effect, {name} {seeds}", "an effect, awkward designs", "interval",
-                   _effect(seeds, 0.5, "strength", False, **design), 1000, {"seeds": seeds, "design": name})
+                   _effect(seeds, 0.5, "strength", **design), 20, {"seeds": seeds, "design": name}, "interval")
         for name, design in (("ensembles share teachers", {"shared": True}), ("effects differ by seed", {"cv": 1.0}))
         for seeds in (3, 5)
     ),
     *(
         Simulation(f"distillation trend {seeds} {shared}", "an exploratory trend", "p-value", _trend(seeds, shared),
-                   1000, {"seeds": seeds, "ensembles share teachers": shared})
+                   20, {"seeds": seeds, "ensembles share teachers": shared})
         for seeds in (3, 5, 8) for shared in (False, True)
     ),
     *(
         Simulation(f"distillation claims {seeds} {within} {effect}", "any of the three claims is answered wrongly",
-                   "decision", _claims(seeds, within, effect), 1000,
+                   "decision", _claims(seeds, within, effect), 25,
                    {"seeds": seeds, "correlation within an ensemble": within, "effect": effect})
         for seeds in (3, 5, 8) for within in (0.0, 0.8) for effect in (0.0, -1.02 * NEAR_ZERO)
     ),
@@ -237,7 +246,7 @@ SIMULATIONS = [
     ),
     *(
         Simulation(f"distillation calibration {kind} {images} {classes}", "expected calibration error", "interval",
-                   _calibration(kind, images, classes), 500, {"error": kind, "images": images, "classes": classes})
+                   _calibration(kind, images, classes), 300, {"error": kind, "images": images, "classes": classes})
         for kind in CALIBRATION for images in (300, 2000, 5000) for classes in (2, 10, 100)
         if kind != "in one bin" or classes == 10
     ),

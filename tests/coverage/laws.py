@@ -192,8 +192,9 @@ SIMULATIONS = [
     *(
         Simulation(
             f"{claim} {curve} {variation} {(sizes, seeds, generators)}", CLAIMS[claim], "interval", draw,
-            150 if generators > 1 else 400,
+            70 if generators > 1 else 200,
             {"truth": curve, "CV": variation, "sizes": sizes, "seeds": seeds, "generators": generators}, claim,
+            careful=claim == "measured",
         )
         for claim in CLAIMS
         for (curve, variation, sizes, seeds, generators), draw in STUDIES.items()

@@ -167,23 +167,23 @@ UNLIKE = (3.0, 1.0, 1.0, 1.0)
 SIMULATIONS = [
     *(
         Simulation(f"gain-{seeds}-{group}", "gain of an arm, in groups with scatter 3, 1, 1 and 1", "interval",
-                   gain_is_covered(seeds, group), settings={"seeds": seeds, "scatter": 3 if group == 0 else 1})
+                   gain_is_covered(seeds, group), 600, settings={"seeds": seeds, "scatter": 3 if group == 0 else 1})
         for seeds in (2, 3, 5) for group in (0, 1)
     ),
     *(
         Simulation(f"best-{seeds}-{arms}-{len(deviations)}", "'a generator beats every simpler method', falsely",
-                   "decision", falsely_best(seeds, arms, deviations),
+                   "decision", falsely_best(seeds, arms, deviations), 500,
                    settings={"seeds": seeds, "arms": arms, "scatter": ", ".join(map(str, deviations))})
         for seeds in (2, 3, 5) for arms, deviations in ((2, (1.0,)), (9, (1.0,)), (9, UNLIKE))
     ),
     *(
         Simulation(f"given-up-{seeds}-{arms}", "'do not train a generator', where one brings a point", "decision",
-                   wrongly_given_up(seeds, arms), settings={"seeds": seeds, "arms": arms})
+                   wrongly_given_up(seeds, arms), 500, settings={"seeds": seeds, "arms": arms})
         for seeds in (2, 3, 5) for arms in (2, 9)
     ),
     *(
         Simulation(f"best-p-{seeds}-{arms}", "best arm against the best simpler method", "p-value",
-                   best_p_value(seeds, arms), settings={"seeds": seeds, "arms": arms})
+                   best_p_value(seeds, arms), 500, settings={"seeds": seeds, "arms": arms})
         for seeds in (3, 5) for arms in (2, 9)
     ),
     *(

@@ -87,10 +87,22 @@ def _test(members: int) -> Callable[[np.random.Generator], bool]:
 
 
 def _grid(
-    name: str, claim: str, make: Callable[..., Callable], settings: Sequence[dict[str, float]]
+    name: str,
+    claim: str,
+    make: Callable[..., Callable],
+    settings: Sequence[dict[str, float]],
+    careful: Callable[[dict[str, float]], bool] = lambda _: False,
 ) -> list[Simulation]:
     return [
-        Simulation(f"{name} {' '.join(map(str, chosen.values()))}", claim, "interval", make(**chosen), 600, chosen)
+        Simulation(
+            f"{name} {' '.join(map(str, chosen.values()))}",
+            claim,
+            "interval",
+            make(**chosen),
+            300,
+            chosen,
+            careful=careful(chosen),
+        )
         for chosen in settings
     ]
 
@@ -106,6 +118,7 @@ SIMULATIONS = [
             for seeds in (1, 2, 3, 5)
             for cv in (0.2, 0.5, 1.0)
         ],
+        lambda chosen: chosen["rate"] <= 0.001 or chosen["cv"] == 0.2,
     ),
     *_grid(
         "copies of a run",

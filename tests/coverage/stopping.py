@@ -1,10 +1,8 @@
 """Coverage of the law of onset, with runs among them that begin before the first moment or after the last."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from tests.coverage.simulate import Simulation
+from tests.coverage.simulate import Draw, Simulation
 from workflow_scripts.laws.stopping import OnsetLaw, Training, fit_onsets
 
 STEPS = np.arange(1, 9) * 100.0
@@ -24,31 +22,25 @@ def study(random: np.random.Generator, exponent: float, scatter: float, middle: 
     return fit_onsets(runs, WANTED)[1]
 
 
-def _exponent(exponent: float, *design: float) -> Callable[[np.random.Generator], bool | None]:
-    def draw(random: np.random.Generator) -> bool | None:
-        law = study(random, exponent, *design)  # type: ignore[arg-type]
-        return None if law.reason else law.interval[0] <= exponent <= law.interval[1]
+def _study(exponent: float, scatter: float, middle: float, seeds: int) -> Draw:
+    """Whether the intervals of the exponent and of another run's onset hold them."""
 
-    return draw
-
-
-def _steps(exponent: float, scatter: float, middle: float, seeds: int) -> Callable[[np.random.Generator], bool | None]:
-    def draw(random: np.random.Generator) -> bool | None:
+    def draw(random: np.random.Generator) -> dict[str, bool | None]:
         law = study(random, exponent, scatter, middle, seeds)
         if law.reason:
-            return None
+            return dict.fromkeys(CLAIMS)
         low, _, high = law.steps(ASKED)
-        return low <= middle * np.exp(scatter * random.standard_normal()) <= high
+        return {
+            "exponent": bool(law.interval[0] <= exponent <= law.interval[1]),
+            "onset": bool(low <= middle * np.exp(scatter * random.standard_normal()) <= high),
+        }
 
     return draw
 
 
-SIMULATIONS = [
-    Simulation(
-        f"{claim} {design}", claim, "interval", maker(*design), 400,
-        dict(zip(("exponent", "scatter", "middle", "seeds"), design, strict=True)),
-    )
-    for claim, maker in (("the exponent of the onset", _exponent), ("the onset of another run", _steps))
+CLAIMS = {"exponent": "the exponent of the onset", "onset": "the onset of another run"}
+DESIGNS = {
+    design: _study(*design)
     for design in [
         (exponent, scatter, middle, seeds)
         for exponent in (0.0, 1.0)
@@ -56,4 +48,12 @@ SIMULATIONS = [
         for middle in (250.0, 450.0)
         for seeds in (1, 2)
     ]
+}
+SIMULATIONS = [
+    Simulation(
+        f"{claim} {design}", sentence, "interval", draw, 250,
+        dict(zip(("exponent", "scatter", "middle", "seeds"), design, strict=True)), claim,
+    )
+    for claim, sentence in CLAIMS.items()
+    for design, draw in DESIGNS.items()
 ]  # fmt: skip

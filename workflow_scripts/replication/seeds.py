@@ -15,7 +15,8 @@ import numpy as np
 from scipy import special
 
 GRID = np.linspace(-14.0, 14.0, 561)  # logits
-SCATTERS = np.geomspace(0.05, 3.0, 16)  # standard deviations of a run's logit
+SCATTERS = np.geomspace(0.2, 3.0, 11)  # standard deviations of a run's logit: no generator's runs differ by less
+PULL = 0.25  # power of p (1 - p) in the prior of a centre: Jeffreys' 0.5 draws two runs' interval too far up
 CELLS_DIFFER = 0.35  # sd of ln scatter of a cell about that of the study
 LEAST_DEGREES = 2  # runs beyond the first of their cells, over the study: fewer say nothing of scatter
 
@@ -52,8 +53,9 @@ def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequenc
     """Summarise each cell over its runs; scatter is pooled over all cells.
 
     cells: of each cell its runs; percentages: of each run, to be averaged. The interval is of the expected percentage
-    of a run, central 95 % of its posterior: Jeffreys' prior for the centre, and for the scatter one that is flat in its
-    logarithm from 0.05 to 3. One run per cell says nothing of scatter: no interval then.
+    of a run, central 95 % of its posterior. The prior of the centre lies between a flat one on the logit scale and
+    Jeffreys', that of the scatter is flat in its logarithm from 0.2 to 3; docs/coverage.md shows what they cover. One
+    run per cell says nothing of scatter: no interval then.
     """
     heads: list[dict[str, Any]] = [
         {"seeds": len(runs), "percentage": float(np.mean(runs)), "lowest": min(runs), "highest": max(runs)}
@@ -103,7 +105,7 @@ def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndar
     by_run = np.log(np.maximum(likelihood @ _kernels(), 1e-300))  # (scatters, runs, centres)
     starts = np.cumsum([0, *(len(runs) for runs in cells[:-1])])
     by_cell = np.add.reduceat(by_run, starts, axis=1)
-    by_cell += 0.5 * (special.log_expit(GRID) + special.log_expit(-GRID))
+    by_cell += PULL * (special.log_expit(GRID) + special.log_expit(-GRID))
     joint = np.exp(by_cell - by_cell.max(axis=(0, 2), keepdims=True)).swapaxes(0, 1)  # (cells, scatters, centres)
     spread = np.log(SCATTERS)[:, None] - np.log(SCATTERS)[None, :]
     prior = np.exp(-0.5 * (spread / CELLS_DIFFER) ** 2)
