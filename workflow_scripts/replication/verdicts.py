@@ -13,6 +13,7 @@ from workflow_scripts.replication.summary import CELL, grouped
 COPIES, NONE, DISAGREES, UNKNOWN = "copies", "no copies found", "the evidence disagrees", "not enough data"
 ERROR = 0.05  # of all evidence on one generator and size together
 FEWEST = 100  # samples, and held-out images
+MOST_NAMED = 3  # measures that a sentence names
 RULE = """\
 Each measure is compared with its control on held-out images, by a one-sided test in each run: copies at every
 threshold, authenticity, C_T (data copying) and membership, in every space. A measure shows copying if its p-value in
@@ -113,13 +114,12 @@ def _judge(
         against = [item for item in evidence if _contradicts(item, lead, part, label, floor)]
         told = f"{where} ({_over_seeds(first, over_seeds)}; chance gives {chance:.1f} %)"
         if against:
-            return verdict(DISAGREES, f"The evidence disagrees: {told}, but {'; '.join(map(str, against))}.")
+            return verdict(DISAGREES, f"The evidence disagrees: {told}, but {_named(against)}.")
         return verdict(COPIES, f"Copies: {told}.")
     if others:
         return verdict(
             DISAGREES,
-            f"The evidence disagrees: {where}, no more than by chance ({chance:.1f} %), but "
-            f"{'; '.join(map(str, others))}.",
+            f"The evidence disagrees: {where}, no more than by chance ({chance:.1f} %), but {_named(others)}.",
         )
     if high is None:
         return verdict(UNKNOWN, f"Not enough data: no copies are found, but {over_seeds['reason']}.")
@@ -185,10 +185,33 @@ def _evidence(part: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tu
 
 
 def answer(judged: Sequence[Verdict]) -> str:
-    """The verdicts as a Markdown list: a sentence for each data set, generator and size."""
-    return "".join(
-        f"- {item.generator} on {item.size:,} images of {item.dataset}: {item.sentence}\n" for item in judged
-    )
+    """The verdicts as a Markdown list: a sentence for each generator and size, one for all sizes that it copies."""
+    lines = []
+    for (generator, dataset, kind), items in grouped(
+        judged, lambda item: (item.generator, item.dataset, item.verdict)
+    ).items():
+        if kind == COPIES and len(items) > 1:
+            sizes = _listed([f"{item.size:,}" for item in items])
+            shares = _listed([f"{item.percentage:.1f}" for item in items])
+            lead = items[0].evidence[0]
+            lines.append(
+                f"{generator} copies {dataset} with {sizes} training images: {shares} % of samples lie within "
+                f"{lead.measure.removeprefix('replicas at ')} in {lead.space}, by chance {lead.controls[0]:.1f} %."
+            )
+        else:
+            lines += [f"{generator} on {item.size:,} images of {dataset}: {item.sentence}" for item in items]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _named(evidence: Sequence[Evidence]) -> str:
+    """The measures that show most, and how many more there are."""
+    ordered = sorted(evidence, key=lambda item: item.p_value)
+    further = [f"{len(ordered) - MOST_NAMED} more"] if len(ordered) > MOST_NAMED else []
+    return "; ".join([*map(str, ordered[:MOST_NAMED]), *further])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _number(value: Any) -> float | None:
