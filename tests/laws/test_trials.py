@@ -65,8 +65,10 @@ def test_the_safe_size_of_planted_copies_is_found(estimates: dict[str, PairEstim
 
 def test_the_answer_tells_the_decay_the_size_its_trial_and_what_to_do(estimates: dict[str, PairEstimate]) -> None:
     lines = answer(estimates, "fashion-mnist", 1.0)
-    assert "copying falls as the training set grows (10 runs at 5 sizes" in lines[0]
-    assert "Train on" in lines[0]
+    assert lines[0].startswith("From small sets, yes, and less from larger ones. From 6")
+    assert "the other generator needs no more" in lines[0]
+    assert "copying falls as the training set grows (10 runs at 5 sizes" in lines[1]
+    assert "Train on" in lines[1]
     assert any("of 10 measured values lie within the 95 % interval" in line for line in lines)
     assert lines[-1].startswith("To do:")
 
@@ -84,12 +86,14 @@ def test_evidence_against_a_safe_size_stands_beside_it(estimates: dict[str, Pair
     said = [line for line in lines if "not all measures" in line]
     assert said == ["Beware: not all measures call biggan safe with 1,000,000 images. biggan at 1000000."]
     assert "do not rely on the safe size yet" in lines[-1]
+    assert lines[0].endswith("Other measures disagree: see below.")
 
 
 def test_two_sizes_refuse_a_law_but_measure_what_they_can(table: pd.DataFrame) -> None:
     few = estimate(table[table["size"].isin([16, 256])], None)
     assert "measure three sizes" in few["biggan"].reason
     text = " ".join(answer(few, "fashion-mnist", 1.0))
+    assert text.startswith("Not enough data to say how many images of fashion-mnist are enough")
     assert "No law gives a safe size" in text
     assert "none of 2 sizes, each prediction was refused" in text
     assert np.isnan(few["biggan"].safe_size.size)

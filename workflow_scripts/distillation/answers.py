@@ -46,7 +46,7 @@ def headline(claims: Sequence[Claim], strengths: int) -> str:
     if still:
         parts.append(f"The teachers' augmentation changes {listed(still)} by less than {POINTS:.0f} points.")
     if unknown:
-        parts.append(f"What stronger augmentation of the teachers does to {listed(unknown)} is open: not enough data.")
+        parts.append(f"Not enough data to say whether stronger augmentation of the teachers changes {listed(unknown)}.")
     return " ".join(parts)
 
 

@@ -72,9 +72,12 @@ def contrary_evidence(
 def answer(
     estimates: Mapping[str, PairEstimate], dataset: str, wanted: float, verdicts: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """What a person can act on: two or three lines for each generator, and what to do. verdicts: of the study."""
-    lines = []
+    """What a person can act on: all in one sentence, two or three lines for each generator, and what to do.
+
+    verdicts: of the study.
+    """
     contrary = contrary_evidence(estimates, dataset, verdicts)
+    lines = [_in_short(estimates, dataset, wanted, any(contrary.values()))]
     for name, estimate in estimates.items():
         lines.append(f"{name} on {dataset}: {estimate.trend.sentence()}. {_safe(estimate, wanted)}")
         if estimate.enough is not None:
@@ -88,6 +91,29 @@ def answer(
             for verdict in contrary[name]
         ]
     return [*lines, *_tried(estimates), *_what_to_do(estimates, any(contrary.values()))]
+
+
+def _in_short(estimates: Mapping[str, PairEstimate], dataset: str, wanted: float, disputed: bool) -> str:
+    """For somebody who knows none of this: from which size on copies are rare, by the generator that needs most."""
+    closed = {
+        name: estimate.safe_size
+        for name, estimate in estimates.items()
+        if not estimate.reason and np.isfinite(estimate.safe_size.high)
+    }
+    if not closed:
+        return f"Not enough data to say how many images of {dataset} are enough; the lines below say what is missing."
+    name, safe = max(closed.items(), key=lambda item: item[1].high)
+    shown = (
+        f"From small sets, yes, and less from larger ones. From {safe.size:,.0f} images on (95 % interval "
+        f"{safe.low:,.0f} to {safe.high:,.0f}), at most {wanted:g} % of the samples of {name} copy {dataset}, chance "
+        "aside"
+    )
+    others = len(estimates) - len(closed)
+    if len(closed) > 1:
+        shown += f"; the other {'generator needs' if len(closed) == 2 else 'generators need'} no more"
+    if others:
+        shown += f"; of {others} more there is not enough data"
+    return f"{shown}. Other measures disagree: see below." if disputed else f"{shown}."
 
 
 def _safe(estimate: PairEstimate, wanted: float) -> str:

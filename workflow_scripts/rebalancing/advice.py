@@ -199,6 +199,12 @@ def _by_measurement(measured: MeasuredGain) -> tuple[Recommendation, str, list[s
     if low > 0:
         line = f"A generator hardly pays, {use}: it brings {against}, less than the {WORTHWHILE:g} point it should."
         return instead, "shown", [line, basis]
+    if high < 0:
+        line = (
+            f"No, {use}: trained with a generator's images, a classifier is {-gain:.1f} points (95 % interval "
+            f"{-high:.1f} to {-low:.1f}) less accurate than by {simpler}, where each class counts the same."
+        )
+        return instead, "shown", [line, basis]
     if high < WORTHWHILE:
         return instead, "shown", [f"Do not train a generator for this, {use}: a generator brings {against}.", basis]
     if measured.seeds == 1:

@@ -42,7 +42,7 @@ def replication(study: Study) -> Story:
         question="Will a generator copy my images?",
         idea="A generated image is a copy if it lies closer to a training image than images do that the generator "
         "never saw. Generators copy small training sets and stop copying large ones. How many images are enough?",
-        answer=read_answer(study, [*(f"one_shot/{name}.md" for name in names), "replication/verdicts.md"]),
+        answer=read_answer(study, [f"one_shot/{name}.md" for name in names], ["replication/verdicts.md"]),
         picture=(Choice("figure", (figure(study, "decay_with_size", "decay_with_size"),)),),
         measured=(
             f"{listed(settings['generators'])}: trained on {sizes}, nested subsets, with "
