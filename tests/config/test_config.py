@@ -36,6 +36,11 @@ DISTILLATION = {
     "checkpoints": {"own": {"architecture": "resnet18", "weights": "/data/own.pth"}},
     "ensembles": [["own", "weak"]],
 }
+SAMPLES = {
+    "elsewhere": {"source": "npz", "path": "/data/samples.npz", "images_key": "arr_0"},
+    "own": {"source": "generator", "generator": "gan", "size": 64, "seed": 1},
+}
+AUDIT = {"datasets": {"drawn": {"samples": ["elsewhere", "own"]}}}
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 GONE = object()
 
@@ -201,8 +206,8 @@ IMAGES = {"source": "idx", "images": "a.gz", "resolution": 16}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     # Keys
     ({"complexities": {}}, "complexities", 'did you mean "complexity"?'),
-    ({"sed": 1}, "sed", "known are datasets, generators, spaces, replication"),
-    ({"samples": 5}, "samples", "there is replication.samples"),
+    ({"sed": 1}, "sed", "known are datasets, generators, spaces, samples, replication"),
+    ({"samples": 5}, "samples", "5 given, expected a mapping of names"),
     ({"datasets.drawn.colour": "grey"}, "datasets.drawn.colour", '"grey" given, but there is no such key; did you'),
     ({"datasets.drawn.path": "x"}, "datasets.drawn.path", "no such key; known are source, resolution"),
     ({"datasets.drawn.splits": ["train"]}, "datasets.drawn.splits", "no such key"),
@@ -213,6 +218,29 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replication.datasets.drawn.size": [4]}, "replication.datasets.drawn.size", 'did you mean "sizes"?'),
     ({"replication.thresholds.0.quantile": 0.1}, "replication.thresholds.0.quantile", "calibrated, rms"),
     ({"complexity.neighbors": [5, 9]}, "complexity.neighbors", 'did you mean "neighbours"?'),
+    ({"samples": {"mine": {**SAMPLES["elsewhere"], "resolution": 32}}}, "samples.mine.resolution", "no such key"),
+    # Audits
+    (
+        {"samples": SAMPLES, "audit": {"datasets": {"drawn": {"samples": ["owm"]}}}},
+        "audit.datasets.drawn.samples",
+        '"owm" is not defined under `samples`; did you mean "own"?',
+    ),
+    (
+        {"samples.own": {**SAMPLES["own"], "generator": "gam"}, "audit": {"datasets": {"drawn": {"samples": ["own"]}}}},
+        "samples.own.generator",
+        '"gam" is not defined under `generators`; did you mean "gan"?',
+    ),
+    (
+        {"samples.own": {**SAMPLES["own"], "size": 1501}, "audit": {"datasets": {"drawn": {"samples": ["own"]}}}},
+        "samples.own.size",
+        "expected at most 1500",
+    ),
+    (
+        {"samples": SAMPLES, "audit": AUDIT | {"spaces": ["pixel+inception"]}},
+        "audit.spaces",
+        "is joint, expected the names",
+    ),
+    ({"samples": SAMPLES, "audit": {"datasets": {"drwan": {"samples": ["own"]}}}}, "audit.datasets.drwan", "drawn"),
     # What is missing
     ({"datasets": GONE}, "datasets", "missing, expected a mapping of names (data sets by name)"),
     ({"generators": GONE}, "replication.generators", '"gan" is not defined under `generators`'),
@@ -640,12 +668,16 @@ def test_every_example_of_the_reference_is_right() -> None:
             "datasets.my-images": study()["datasets"]["drawn"],
             "generators.my-gan": study()["generators"]["gan"],
             "generators.my-class-gan": study()["generators"]["class-gan"],
+            "samples.my-model": SAMPLES["elsewhere"],
             "similarity": {"datasets": ["my-images"]},
         }
     )
     for block in blocks:
         for section, content in block.items():
-            whole = {**right, section: right[section] | content if section in ("datasets", "generators") else content}
+            whole = {
+                **right,
+                section: right[section] | content if section in ("datasets", "generators", "samples") else content,
+            }
             validate(whole)
     shown = {tuple(block) for block in blocks}
     assert shown == {(section,) for section in Config.model_fields}

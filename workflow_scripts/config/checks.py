@@ -2,13 +2,22 @@
 
 from collections.abc import Iterator
 
-from workflow_scripts.config import complexity, datasets, distillation, generators, rebalancing, replication, spaces
+from workflow_scripts.config import (
+    audit,
+    complexity,
+    datasets,
+    distillation,
+    generators,
+    rebalancing,
+    replication,
+    spaces,
+)
 from workflow_scripts.config.messages import Location, did_you_mean_or_list, path, quoted
 from workflow_scripts.config.sound import Sound, where_sound
 from workflow_scripts.replication.thresholds import kind_of, threshold_label, thresholds_in
 
-SECTIONS = ("replication", "similarity", "rebalancing", "distillation")  # each names the data sets it works on
-NAMED = ("datasets", "generators", "spaces")  # sections of entries by name, of several kinds
+SECTIONS = ("replication", "similarity", "rebalancing", "distillation", "audit")  # each names the data sets it works on
+NAMED = ("datasets", "generators", "spaces", "samples")  # sections of entries by name, of several kinds
 
 
 def contradictions(config: Sound, wrong: set[Location]) -> Iterator[str]:
@@ -28,12 +37,13 @@ def contradictions(config: Sound, wrong: set[Location]) -> Iterator[str]:
         yield from generators.check(name, generator, wrong)
     for name, space in entries["spaces"].items():
         yield from spaces.check(name, space, entries["spaces"])
-    for section in NAMED:
+    for section in ("datasets", "generators", "spaces"):
         yield from _unknown_names(config, section, wrong)
     yield from complexity.check(parts["complexity"])
     yield from replication.check(parts["replication"])
     yield from rebalancing.check(parts["rebalancing"])
     yield from distillation.check(parts["distillation"])
+    yield from audit.check(parts["audit"])
     for section in ("replication", "rebalancing"):
         yield from _generators_of(config, section)
         for name in parts[section].get("datasets", ()):
@@ -44,6 +54,10 @@ def contradictions(config: Sound, wrong: set[Location]) -> Iterator[str]:
         yield from _sizes_and_images(config, name)
         yield from _sizes_and_neighbours(config, name)
         yield from _thresholds_and_held_out(config, name)
+    for name in parts["audit"].get("datasets", ()):
+        for samples in parts["audit"]["datasets"][name].get("samples", ()):
+            yield from _audited(config, name, samples, ("samples",) in wrong or ("samples", samples) in wrong)
+    yield from _audited_spaces(config)
     for name in parts["similarity"].get("datasets", ()):
         yield from _similarity(config, name)
     for name in parts["rebalancing"].get("datasets", ()):
@@ -126,6 +140,39 @@ def _thresholds_and_held_out(config: Sound, name: str) -> Iterator[str]:
                 f"{path(('datasets', name, 'held_out'))}: {held_out} given, expected at least {kind.held_out(number)}: "
                 f"the threshold {threshold_label(threshold)} is set by that share of them"
             )
+
+
+@where_sound
+def _audited(config: Sound, name: str, samples: str, wrong: bool) -> Iterator[str]:
+    """Samples of the audit are defined; and if a generator of the config makes them, it can be trained."""
+    if samples not in config["samples"]:
+        if not wrong:
+            meant = did_you_mean_or_list(samples, sorted(config["samples"]))
+            where = path(("audit", "datasets", name, "samples"))
+            yield f"{where}: {quoted(samples)} is not defined under `samples`{meant}"
+        return
+    entry, dataset = config["samples"][samples], config["datasets"][name]
+    if entry["source"] != "generator":
+        return
+    generator, where = entry["generator"], path(("samples", samples))
+    if generator not in config["generators"]:
+        meant = did_you_mean_or_list(generator, sorted(config["generators"]))
+        yield f"{where}.generator: {quoted(generator)} is not defined under `generators`{meant}"
+    else:
+        yield from _resolution(config, generator, name)
+    count, held_out = datasets.known_count(dataset), dataset["held_out"]
+    if count is not None and count < entry["size"] + held_out:
+        yield (
+            f"{where}.size: {entry['size']} is too large, expected at most {count - held_out}: the set has {count} "
+            f"images, and {held_out} of them are held out"
+        )
+
+
+@where_sound
+def _audited_spaces(config: Sound) -> Iterator[str]:
+    for name in config["audit"]["spaces"]:
+        if config["spaces"][name]["kind"] == "joint":
+            yield f"audit.spaces: {quoted(name)} is joint, expected the names of its parts"
 
 
 @where_sound

@@ -174,6 +174,8 @@ def _right_key(at: Location, schema: Schema, config: Any) -> str:
     for place, key in schema.places():
         outer = place.split(".")[:-1]
         here = len(outer) == len(at) - 1 and all(part in ("NAME", at[i]) for i, part in enumerate(outer))
+        if {at[0], place.partition(".")[0]} == {"datasets", "samples"}:  # which have most keys in common
+            continue
         if key == at[-1] and not here:  # a key of this very place belongs to another source or family
             return f"{near}; there is {place}{key}"
     return near or did_you_mean_or_list(at[-1], known)

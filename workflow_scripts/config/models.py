@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from workflow_scripts.config.audit import Audit
 from workflow_scripts.config.complexity import Complexity
 from workflow_scripts.config.datasets import AnyDataset
 from workflow_scripts.config.distillation import Distillation
@@ -12,6 +13,7 @@ from workflow_scripts.config.generators import AnyGenerator
 from workflow_scripts.config.messages import Schema
 from workflow_scripts.config.rebalancing import Rebalancing
 from workflow_scripts.config.replication import Replication
+from workflow_scripts.config.samples import AnySamples
 from workflow_scripts.config.similarity import Similarity
 from workflow_scripts.config.spaces import SPACES, AnySpace, with_built_in_spaces
 from workflow_scripts.config.training import Training
@@ -28,10 +30,14 @@ class Config(Model):
     spaces: Annotated[dict[SpaceName, AnySpace], AfterValidator(with_built_in_spaces)] = Field(
         SPACES, examples=[{"resnet": {"kind": "torchvision", "model": "resnet50"}}], description="spaces by name"
     )
+    samples: dict[Name, AnySamples] = Field(
+        {}, examples=[{"my-model": {"source": "npz", "path": "samples.npz"}}], description="samples to audit, by name"
+    )
     replication: Replication = Replication.model_validate({"datasets": {}, "generators": []})
     similarity: Similarity = Similarity.model_validate({"datasets": []})
     rebalancing: Rebalancing = Rebalancing.model_validate({"datasets": [], "generators": []})
     distillation: Distillation = Distillation.model_validate({"datasets": []})
+    audit: Audit = Audit.model_validate({"datasets": {}})
     complexity: Complexity = Complexity.model_validate({})
     training: Training = Training.model_validate({})
 

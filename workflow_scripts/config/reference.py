@@ -13,6 +13,7 @@ from workflow_scripts.config.checks import NAMED
 from workflow_scripts.config.datasets import Dataset
 from workflow_scripts.config.messages import Node
 from workflow_scripts.config.models import schema
+from workflow_scripts.config.samples import OF_DATASETS
 from workflow_scripts.config.types import ROOT
 from workflow_scripts.core.files import write_text
 from workflow_scripts.features import presets as encoder_presets
@@ -84,6 +85,19 @@ def _sections() -> Iterator[str]:
             overrides = schema().resolve(node["properties"]["overrides"])
             yield _settings_table(encoder_presets.PRESETS, overrides)
         yield _yaml({"spaces": {"my-space": example(node)}})
+
+    samples = _alternatives("samples")
+    own = samples.pop("generator")
+    missing = ", ".join(f"`{key}`" for key in sorted(OF_DATASETS))
+    yield (
+        "## `samples`\n\nImages that a generator has made, by name, for the `audit`. They have the keys of `datasets` "
+        f"with the same `source` ({', '.join(samples)}), but for {missing}: "
+        "they are packed as the data set that they are compared with.\n"
+    )
+    shown = example(samples["npz"], ("source", "path", "images_key"))
+    yield _yaml({"samples": {"my-model": shown}})
+    yield from _section("### `source: generator`", own["description"], own)
+    yield _yaml({"samples": {"my-model": example(own)}})
 
     for key, section in root["properties"].items():
         if key in NAMED:

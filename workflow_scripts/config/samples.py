@@ -1,0 +1,38 @@
+"""The section `samples`: what is audited, images that a generator made elsewhere, or a generator of the config."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, create_model
+
+from workflow_scripts.config.datasets import MODELS as DATASETS
+from workflow_scripts.config.datasets import SOURCES, Dataset
+from workflow_scripts.config.types import MOST, Model, Name, Seed, one_of
+
+# Keys that samples do not have: they are packed as the data set that they are compared with, and are never split.
+OF_DATASETS = {"resolution", "color", "held_out", "held_out_path", "subsets", "groups", "group_pattern", "superclasses"}
+
+
+class OwnSamples(Model):
+    """Samples of a generator of the config, which is trained on a subset of the audited data set."""
+
+    source: Literal["generator"] = Field(description="where the images come from")
+    generator: Name = Field(examples=["my-gan"], description="a name under `generators`")
+    size: int = Field(ge=2, le=MOST, examples=[256], description="training images, the first of the subsets' order")
+    seed: Seed = Field(0, description="of the subsets and of the training")
+
+
+def _samples_of(model: type[Dataset]) -> type[Model]:
+    fields: dict[str, Any] = {
+        name: (info.annotation, info) for name, info in model.model_fields.items() if name not in OF_DATASETS
+    }
+    return create_model(f"{model.__name__}Samples", __base__=Model, __doc__=model.__doc__, **fields)
+
+
+AnySamples = one_of([*map(_samples_of, DATASETS), OwnSamples], "source")
+
+
+def packed_like(samples: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Samples that were made elsewhere, as an entry of `datasets` with the resolution and colour of a data set."""
+    entry = {**samples, "resolution": dataset["resolution"], "color": dataset["color"]}
+    return SOURCES[samples["source"]].model_validate(entry).model_dump(mode="json")
