@@ -47,6 +47,7 @@ include: "rules/laws.smk"
 include: "rules/similarity.smk"
 include: "rules/rebalancing.smk"
 include: "rules/distillation.smk"
+include: "rules/audit.smk"
 include: "rules/report.smk"
 
 

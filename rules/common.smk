@@ -2,6 +2,7 @@
 
 from workflow_scripts.config.datasets import SOURCES as DATASETS
 from workflow_scripts.data.listing import listing_fingerprint
+from workflow_scripts.config.samples import packed_like
 from workflow_scripts.config.validation import (
     configured_paths,
     read_command_line,
@@ -36,8 +37,8 @@ if INSIDE:
         raise WorkflowError(f"The container image is not there. Build it once:  make -C {ROOT} image")
 
 # The sections of the study. One that the config leaves out has no data sets.
-REPLICATION, SIMILARITY, REBALANCING, DISTILLATION = (
-    config[section] for section in ("replication", "similarity", "rebalancing", "distillation")
+REPLICATION, SIMILARITY, REBALANCING, DISTILLATION, AUDIT = (
+    config[section] for section in ("replication", "similarity", "rebalancing", "distillation", "audit")
 )
 
 STAGES = {}  # what each file of rules does, in the order in which data flows
@@ -69,3 +70,5 @@ wildcard_constraints:
     size=r"\d+",
     seed=r"\d+",
     shard=r"\d+",
+    samples="[a-z0-9][a-z0-9-]*",
+    split=r"whole|size-\d+\.seed-\d+",

@@ -35,7 +35,13 @@ def figure(path, category, title, key=""):
 
     The caption is named like the figure. A rule with several figures tells their files apart by `key`.
     """
-    columns = {"generator": "generator", "dataset": "data set", "space": "space", "group": "classes"}
+    columns = {
+        "generator": "generator",
+        "dataset": "data set",
+        "space": "space",
+        "group": "classes",
+        "samples": "samples",
+    }
     labels = {column: f"{{{name}}}" for name, column in columns.items() if f"{{{name}}}" in path}
     *_, caption = (part for part in Path(path).parts if "{" not in part)
     svg = report(
@@ -53,7 +59,10 @@ def source_files(wildcards):
 
     A folder must exist, but its time does not count: it changes with any file beside the images.
     """
-    dataset = config["datasets"][wildcards.dataset]
+    return _files_of(config["datasets"][wildcards.dataset])
+
+
+def _files_of(dataset):
     if dataset["source"] == "shipped":
         return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
     keys = () if dataset.get("download") else DATASETS[dataset["source"]].files
@@ -66,7 +75,10 @@ def source_files(wildcards):
 
 def listing_of(wildcards):
     """Fingerprints of the folders that a data set is read from, so that it is packed again after a change in them."""
-    dataset = config["datasets"][wildcards.dataset]
+    return _listings(config["datasets"][wildcards.dataset])
+
+
+def _listings(dataset):
     keys = DATASETS[dataset["source"]].files if not dataset.get("download") else ()
     folders = [dataset[key] for key in keys if dataset[key] and "://" not in dataset[key]]
     return [listing_fingerprint(folder, dataset.get("follow_links", False)) for folder in folders]
@@ -256,3 +268,79 @@ def networks_compared(file):
     """A file of every network whose maps are compared: of students without teachers and of teachers, of every seed."""
     names = [f"students/{name}" for name in UNTAUGHT] + [f"teachers/{name}" for name in TEACHERS]
     return collect(f"{COURSE}/{{name}}/{file}", seed=DISTILLATION["seeds"], name=names, allow_missing=True)
+
+
+# One entry for each set of samples that is audited.
+AUDITED = [
+    {"dataset": dataset, "samples": samples}
+    for dataset, chosen in AUDIT["datasets"].items()
+    for samples in chosen["samples"]
+]
+AUDIT_SPACES = AUDIT["spaces"]
+AUDIT_SHARDS = range(AUDIT["shards"])
+
+
+def audited_source(wildcards):
+    """Samples that were made elsewhere, as a data set like the one that they are compared with."""
+    return packed_like(config["samples"][wildcards.samples], config["datasets"][wildcards.dataset])
+
+
+def audited_files(wildcards):
+    return _files_of(audited_source(wildcards))
+
+
+def audited_listing(wildcards):
+    return _listings(audited_source(wildcards))
+
+
+def split_name(wildcards):
+    """Which images the generator of the samples was trained on: `whole` set, or a subset."""
+    entry = config["samples"][wildcards.samples]
+    return "size-{size}.seed-{seed}".format(**entry) if entry["source"] == "generator" else "whole"
+
+
+def split_files(name):
+    """The files that tell training and held-out images of a split apart."""
+
+    def files(wildcards):
+        split = name(wildcards)
+        labels = {"labels": f"results/data/{wildcards.dataset}/labels.parquet"}
+        if split == "whole":
+            return labels
+        folder = f"results/subsets/{wildcards.dataset}/{split.split('.')[1]}"
+        return labels | {"order": f"{folder}/order.npy", "held_out": f"{folder}/held_out.npy"}
+
+    return files
+
+
+def audited_images(wildcards):
+    """The packed samples of an audit."""
+    entry = config["samples"][wildcards.samples]
+    if entry["source"] != "generator":
+        return f"results/audit/{wildcards.dataset}/{wildcards.samples}/images.npy"
+    return f"results/samples/{RUN}/images.npy".format(dataset=wildcards.dataset, **entry)
+
+
+def audited_vectors(wildcards, space):
+    """The vectors of a part of the samples of an audit: features of the part, or of packed images all of them."""
+    if are_packed(space):
+        return audited_images(wildcards)
+    return "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy".format(
+        **{"space": space, "shard": 0, **wildcards}
+    )
+
+
+def planted_vectors(wildcards, space):
+    folder = f"{wildcards.dataset}/{wildcards.split}"
+    return (
+        f"results/features/{space}/planted/{folder}.npy" if not are_packed(space) else f"results/planted/{folder}.npy"
+    )
+
+
+def in_audit_spaces(vectors):
+    """Input function: those vectors in every space of the audit."""
+
+    def files(wildcards):
+        return [vectors(wildcards, space) for space in AUDIT_SPACES]
+
+    return files

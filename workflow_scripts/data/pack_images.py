@@ -1,4 +1,4 @@
-"""Pack the configured source into an image set. Rule: pack_images."""
+"""Pack the configured source into an image set. Rules: pack_images, pack_samples."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import sha256, write_json, write_parquet, write_text
+from workflow_scripts.core.files import read_json, sha256, write_json, write_parquet, write_text
 from workflow_scripts.core.job import logger, run
 from workflow_scripts.data.decoding import BACKGROUNDS, Shape
 from workflow_scripts.data.groups import groups_of
@@ -22,7 +22,10 @@ def main(snakemake: Any) -> None:
     dataset, name = snakemake.params.dataset, snakemake.wildcards.dataset
     fetched = {key: path for key, path in snakemake.input.items() if key in dataset}  # of URLs: their local copies
     source = open_source(dataset | fetched)
-    background = background_of(source, dataset["background"], snakemake.threads)
+    wanted = dataset["background"]
+    if wanted == "auto" and (audited := snakemake.input.get("audited")):
+        wanted = read_json(audited)["background"]  # samples: as the images that they are compared with
+    background = background_of(source, wanted, snakemake.threads)
     shape = Shape(
         dataset["resolution"],
         1 if dataset["color"] == "grey" else 3,

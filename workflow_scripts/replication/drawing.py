@@ -139,7 +139,10 @@ def _line(axes: Axes, line: pd.DataFrame, panel: Panel, style: figures.Style, as
 
 @dataclass(frozen=True)
 class Pairs:
-    """Samples with their nearest training images, uint8 (m, H, W, C) each; distance (m,), replica bool (m,)."""
+    """Samples with their nearest training images, uint8 (m, H, W, C) each; distance (m,), replica bool (m,).
+
+    title: of the row, by default the number of training images, `size`.
+    """
 
     size: int
     samples: np.ndarray
@@ -148,6 +151,7 @@ class Pairs:
     replica: np.ndarray
     percentage: float
     threshold: float
+    title: str = ""
 
 
 def at_even_quantiles(distance: np.ndarray, count: int) -> np.ndarray:
@@ -162,9 +166,9 @@ def draw_gallery(rows: Sequence[Pairs], label: str) -> Figure:
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, pairs in zip(parts, rows, strict=True):
         share = f"{pairs.percentage:.1f} % of samples within an RMS distance of {pairs.threshold:.3f} ({label})"
-        part.suptitle(f"{pairs.size:,} training images: {share}", fontsize=9, x=0.005, ha="left")
+        part.suptitle(f"{pairs.title or f'{pairs.size:,} training images'}: {share}", fontsize=9, x=0.005, ha="left")
         above, below = part.subplots(2, COLUMNS)
-        for j in range(COLUMNS):
+        for j in range(len(pairs.distance)):
             figures.show_image(above[j], pairs.samples[j])
             figures.show_image(below[j], pairs.training[j])
             replica = pairs.replica[j]

@@ -38,7 +38,7 @@ def write_page(folder: str | os.PathLike[str], known: Sequence[Stage] = ()) -> s
     rules = rule_costs(study.folder, records)
     gallery = pictures.gallery(study) if study.replicated else None
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             stories=stories(study),
@@ -69,7 +69,8 @@ def _script(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Where the templates of pages are."""
     loader = jinja2.FileSystemLoader(PARTS)
     return jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -1,0 +1,207 @@
+"""Audit samples of a generator that is there already: does it copy the images that it was trained on?
+
+Samples that were made elsewhere are packed like the data set that they are compared with; those of the config's
+generators are there already. From then on there is one way for both.
+"""
+
+STAGES["audit"] = __doc__
+
+SAMPLES_OF = lookup(dpath="audit/datasets/{dataset}/samples", within=config)
+# Quality is measured on features where there are some: pixels are slow and say less.
+QUALITY_SPACE = next((space for space in AUDIT_SPACES if config["spaces"][space]["kind"] != "pixel"), AUDIT_SPACES[0])
+# Pictures of training images; a redacted audit has none.
+PAIRS_SHOWN = (
+    {} if AUDIT["redact"] else figure("audit_pairs/{dataset}/{samples}", "Audit", "nearest pairs", "pairs_figure")
+)
+PAIRS_READ = {
+    f"nearest_{kind}": collect(str(path), samples=SAMPLES_OF, allow_missing=True) for kind, path in PAIRS_SHOWN.items()
+}
+
+
+def packed_samples(wildcards):
+    """How samples that were made elsewhere were packed."""
+    folder = f"results/audit/{wildcards.dataset}/{wildcards.samples}"
+    return {} if split_name(wildcards) != "whole" else {"packed": f"{folder}/manifest.json"}
+
+
+def quality_samples(wildcards):
+    if are_packed(QUALITY_SPACE):
+        return [audited_images(wildcards)]
+    folder = f"results/features/{QUALITY_SPACE}/audit/{wildcards.dataset}/{wildcards.samples}"
+    return [f"{folder}/shard-{shard}.npy" for shard in AUDIT_SHARDS]
+
+
+use rule pack_images as pack_samples with:
+    input:
+        unpack(audited_files),
+        audited=rules.pack_images.output.manifest,
+    output:
+        images="results/audit/{dataset}/{samples}/images.npy",
+        labels="results/audit/{dataset}/{samples}/labels.parquet",
+        manifest="results/audit/{dataset}/{samples}/manifest.json",
+    log:
+        "<logs>/pack_samples/{dataset}/{samples}.log",
+        problems="<logs>/pack_samples/{dataset}/{samples}.problems.txt",
+    benchmark:
+        "<benchmarks>/pack_samples/{dataset}/{samples}.tsv"
+    params:
+        dataset=audited_source,
+        listing=audited_listing,
+
+
+rule plant_copies:
+    input:
+        unpack(split_files(lambda wildcards: wildcards.split)),
+        images=rules.pack_images.output.images,
+    output:
+        images="results/planted/{dataset}/{split}.npy",
+        table="results/planted/{dataset}/{split}.parquet",
+    log:
+        "<logs>/plant_copies/{dataset}/{split}.log",
+    benchmark:
+        "<benchmarks>/plant_copies/{dataset}/{split}.tsv"
+    params:
+        planted=AUDIT["planted"],
+        seed=AUDIT["seed"],
+    script:
+        "../workflow_scripts/audit/plant_copies.py"
+
+
+use rule extract_features as extract_planted_features with:
+    input:
+        unpack(weights_of),
+        images=rules.plant_copies.output.images,
+    output:
+        "results/features/{space}/planted/{dataset}/{split}.npy",
+    log:
+        "<logs>/extract_planted_features/{space}/{dataset}/{split}.log",
+    benchmark:
+        "<benchmarks>/extract_planted_features/{space}/{dataset}/{split}.tsv"
+
+
+use rule extract_feature_shard as extract_audited_features with:
+    input:
+        unpack(weights_of),
+        images=audited_images,
+    output:
+        temp("results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"),
+    log:
+        "<logs>/extract_audited_features/{space}/{dataset}/{samples}/{shard}.log",
+    benchmark:
+        "<benchmarks>/extract_audited_features/{space}/{dataset}/{samples}/{shard}.tsv"
+    params:
+        space=lookup(dpath="spaces/{space}", within=config),
+        shards=AUDIT["shards"],
+
+
+rule search_audit_controls:
+    input:
+        unpack(split_files(lambda wildcards: wildcards.split)),
+        images=rules.pack_images.output.images,
+        vectors=in_audit_spaces(set_vectors),
+        planted=in_audit_spaces(planted_vectors),
+        planted_images=rules.plant_copies.output.images,
+        table=rules.plant_copies.output.table,
+    output:
+        "results/planted/{dataset}/{split}.neighbours.parquet",
+    log:
+        "<logs>/search_audit_controls/{dataset}/{split}.log",
+    benchmark:
+        "<benchmarks>/search_audit_controls/{dataset}/{split}.tsv"
+    resources:
+        **on_gpu(minutes=120),
+    params:
+        spaces=AUDIT_SPACES,
+        seed=AUDIT["seed"],
+    script:
+        "../workflow_scripts/audit/search_audit_controls.py"
+
+
+rule search_samples:
+    input:
+        unpack(split_files(split_name)),
+        images=rules.pack_images.output.images,
+        samples=audited_images,
+        vectors=in_audit_spaces(set_vectors),
+        sample_vectors=in_audit_spaces(audited_vectors),
+    output:
+        temp("results/audit/{dataset}/{samples}/shard-{shard}.parquet"),
+    log:
+        "<logs>/search_samples/{dataset}/{samples}/{shard}.log",
+    benchmark:
+        "<benchmarks>/search_samples/{dataset}/{samples}/{shard}.tsv"
+    resources:
+        **on_gpu(minutes=120),
+    params:
+        spaces=AUDIT_SPACES,
+        split=split_name,
+        shards=AUDIT["shards"],
+        seed=AUDIT["seed"],
+        all_members=AUDIT["release"],
+    script:
+        "../workflow_scripts/audit/search_samples.py"
+
+
+rule measure_audit:
+    input:
+        unpack(split_files(split_name)),
+        unpack(packed_samples),
+        images=rules.pack_images.output.images,
+        manifest=rules.pack_images.output.manifest,
+        samples=audited_images,
+        shards=collect(rules.search_samples.output, shard=AUDIT_SHARDS, allow_missing=True),
+        controls=lambda wildcards: f"results/planted/{wildcards.dataset}/{split_name(wildcards)}.neighbours.parquet",
+        table=lambda wildcards: f"results/planted/{wildcards.dataset}/{split_name(wildcards)}.parquet",
+        quality_images=lambda wildcards: set_vectors(wildcards, QUALITY_SPACE),
+        quality_samples=quality_samples,
+    output:
+        **figure("audit_distances/{dataset}/{samples}", "Audit", "distances", key="distances"),
+        **PAIRS_SHOWN,
+        measured="results/audit/{dataset}/{samples}/measured.json",
+        pairs="results/audit/{dataset}/{samples}/pairs.parquet",
+    log:
+        "<logs>/measure_audit/{dataset}/{samples}.log",
+    benchmark:
+        "<benchmarks>/measure_audit/{dataset}/{samples}.tsv"
+    resources:
+        **on_gpu(minutes=120),
+    params:
+        name=lambda wildcards: wildcards.samples,
+        split=split_name,
+        spaces={space: config["spaces"][space] for space in AUDIT_SPACES},
+        thresholds=AUDIT["thresholds"],
+        wanted=AUDIT["wanted_percentage"],
+        quality_space=QUALITY_SPACE,
+        seed=AUDIT["seed"],
+    script:
+        "../workflow_scripts/audit/measure_audit.py"
+
+
+rule write_audit:
+    input:
+        **PAIRS_READ,
+        measured=collect(rules.measure_audit.output.measured, samples=SAMPLES_OF, allow_missing=True),
+        distances=collect(rules.measure_audit.output.distances, samples=SAMPLES_OF, allow_missing=True),
+        numbers=collect(rules.measure_audit.output.distances_csv, samples=SAMPLES_OF, allow_missing=True),
+        pairs=collect(rules.measure_audit.output.pairs, samples=SAMPLES_OF, allow_missing=True),
+        manifest=rules.pack_images.output.manifest,
+        config="results/config.yaml",
+    output:
+        answer="results/audit/{dataset}/audit.json",
+        text="results/audit/{dataset}/audit.md",
+        pairs="results/audit/{dataset}/pairs.parquet",
+        report="results/audit/{dataset}/report.html",
+    log:
+        "<logs>/write_audit/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_audit/{dataset}.tsv"
+    params:
+        samples=SAMPLES_OF,
+        audit=AUDIT,
+    script:
+        "../workflow_scripts/audit/write_audit.py"
+
+
+rule audit:
+    input:
+        collect("results/audit/{dataset}/{file}", dataset=AUDIT["datasets"], file=["audit.json", "report.html"]),

@@ -1,0 +1,81 @@
+"""How many samples are copies beyond what chance gives, with an interval that carries every error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from workflow_scripts.core.intervals import LEVEL
+from workflow_scripts.replication.measures import calibrated_threshold, replication
+
+BAND = 10  # times the threshold's share: the distances beyond it that tell how near the samples lie in general
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Percentages of the samples. within: of a calibrated threshold, with its interval within_low to within_high.
+
+    chance: of them, those that chance explains. percentage, low, high: the rest, which are copies, with a 95 %
+    interval. p_value: of the hypothesis that there are none. images: how many training images have a sample within.
+    """
+
+    label: str
+    threshold: float
+    samples: int
+    within: float
+    within_low: float
+    within_high: float
+    chance: float
+    percentage: float
+    low: float
+    high: float
+    p_value: float
+    images: int
+
+
+def copies(
+    label: str, share: float, samples: np.ndarray, nearest: np.ndarray, held_out: np.ndarray, training: np.ndarray
+) -> Copies:
+    """Copies among samples at the threshold that is calibrated to a share of the held-out images.
+
+    samples (m,), held_out (h,): distances to the nearest training image; nearest (m,): which it is; training (n,): of
+    training images to the nearest other one. A sample that is no copy comes as near as the threshold with the
+    probability `share` if samples are as far from the training images as held-out images are. Whether they are is seen
+    in the band of distances beyond the threshold, up to ten times the share: with r times as many samples there as
+    held-out images, chance explains r times the share. The lower end subtracts what r may be at most. The upper end
+    subtracts what it is at least, and never more than the share, as samples that come nearer in general may be copies
+    that the threshold misses. Errors of the count with the threshold's (counts_interval) and of r are combined by
+    squares (MOVER: Zou and Donner 2008).
+    """
+    counted = replication(samples, nearest, held_out, training, {"calibrated": share})
+    m, h = len(samples), len(held_out)
+    widest = min(BAND * share, 0.5)
+    outer = calibrated_threshold(held_out, widest).rms
+    limit = counted.threshold.rms
+    expected = widest - int(share * h + 1e-9) / h  # the share of held-out images in the band
+    inside = int(np.count_nonzero((samples > limit) & (samples <= outer)))
+    z = special.ndtri((1 + LEVEL) / 2)
+    ratio = inside / (m * expected)
+    spread = z * np.sqrt(1 / max(inside, 1) + 1 / (h * expected))
+    ratio_low = ratio * np.exp(-spread)
+    ratio_high = ratio * np.exp(spread) if inside else -np.log((1 - LEVEL) / 2) / (m * expected)
+    within, low, high = (
+        float(value or 0.0) / 100 for value in (counted.replicas.percentage, counted.low, counted.high)
+    )
+    chance = min(share * min(ratio, 1.0), within)
+    lowest = within - share * ratio - np.hypot(within - low, share * (ratio_high - ratio))
+    highest = within - chance + np.hypot(high - within, share * (min(ratio, 1.0) - min(ratio_low, 1.0)))
+    return Copies(
+        label=label,
+        threshold=limit,
+        samples=m,
+        within=100 * within,
+        within_low=100 * low,
+        within_high=100 * high,
+        chance=100 * chance,
+        percentage=100 * (within - chance),
+        low=100 * float(np.clip(lowest, 0, within - chance)),
+        high=100 * float(np.clip(highest, within - chance, high)),
+        p_value=float(counted.p_value if counted.p_value is not None else 1.0),
+        images=counted.images_copied,
+    )

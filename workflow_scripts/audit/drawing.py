@@ -1,0 +1,51 @@
+"""The figures of an audit: distances of samples beside those of held-out images, and the nearest pairs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workflow_scripts.core import figures
+
+POINTS = 200  # of a curve
+SAMPLES = "#D55E00"
+
+
+def curves(rows: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """Shares of samples, and of held-out images, within rising distances: columns space, of, distance, percentage.
+
+    rows, controls: of kind `query`, the latter of held-out images alone.
+    """
+    parts = []
+    for space, part in rows.groupby("space", sort=False):
+        for name, table in (("samples", part), ("held-out images", controls[controls["space"] == space])):
+            if len(table):
+                values = np.sort(table["distance"].to_numpy())
+                places = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).astype(int))
+                share = 100 * (places + 1) / len(values)
+                parts.append(
+                    pd.DataFrame({"space": space, "of": name, "distance": values[places], "percentage": share})
+                )
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw_distances(table: pd.DataFrame, limits: Mapping[str, float]) -> Figure:
+    """A panel for each space: cumulative percentages on a logarithmic axis, with the threshold."""
+    spaces = list(dict.fromkeys(table["space"]))
+    figure = Figure(figsize=(1.0 + 2.5 * len(spaces), 2.9), layout="constrained")
+    grid = figure.subplots(1, len(spaces), sharey=True, squeeze=False)[0]
+    for axes, space in zip(grid, spaces, strict=True):
+        part = table[table["space"] == space]
+        for name, colour, line in (("samples", SAMPLES, "-"), ("held-out images", figures.CONTROL, "--")):
+            curve = part[part["of"] == name]
+            axes.plot(curve["distance"], curve["percentage"], line, color=colour, drawstyle="steps-post", label=name)
+        if space in limits:
+            axes.axvline(limits[space], color=figures.CONTROL, linewidth=0.9, linestyle=":", label="threshold")
+        axes.set_yscale("log")
+        axes.set_xlim(left=0)
+        axes.set_title(space)
+        axes.set_xlabel("distance")
+    grid[0].set_ylabel("within it, %")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure

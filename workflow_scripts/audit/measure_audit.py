@@ -1,0 +1,159 @@
+"""Measure everything of one set of samples, judge it, and draw its figures. Rule: measure_audit."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.audit import measures
+from workflow_scripts.audit.drawing import curves, draw_distances
+from workflow_scripts.audit.search import MOVED, TILES, merge
+from workflow_scripts.audit.split import size_of, split_of
+from workflow_scripts.audit.variety import MOST, distinct_share, evenly, quality
+from workflow_scripts.audit.verdict import judge
+from workflow_scripts.core import figures
+from workflow_scripts.core.devices import device_of_job
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_parquet
+from workflow_scripts.core.job import run
+from workflow_scripts.replication.drawing import COLUMNS, Pairs, draw_gallery, gallery_shown
+from workflow_scripts.replication.measures import calibrated_threshold
+from workflow_scripts.replication.thresholds import threshold_label
+
+
+def main(snakemake: Any) -> None:
+    files, params, results = snakemake.input, snakemake.params, snakemake.output
+    spaces, thresholds, device = params.spaces, params.thresholds, device_of_job(snakemake)
+    images, samples, labels = read_npy(files.images), read_npy(files.samples), read_parquet(files.labels)
+    members, held_out = split_of(files, size_of(params.split))
+    rows, controls, planted = (
+        merge([*map(read_parquet, files.shards)]),
+        *map(read_parquet, (files.controls, files.table)),
+    )
+    require_two_sets(rows, len(samples), params.name)
+    groups, classes = labels["group"].to_numpy(), labels["label"].to_numpy()
+
+    held_out = held_out[np.isin(held_out, controls["query"])]
+    leaked = measures.leaks(controls, held_out, members, groups)
+    clean = np.setdiff1d(held_out, leaked["held_out"])
+    where = params.quality_space
+    real, training = (read_npy(files.quality_images)[part] for part in (clean, members))
+    most = MOST[spaces[where]["kind"] == "pixel"]
+    shown = evenly(files.quality_samples, most)
+    own = controls.loc[(controls["space"] == where) & (controls["kind"] == "own"), "distance"]
+    chance = controls.loc[
+        (controls["space"] == where) & (controls["kind"] == "query") & controls["query"].isin(clean), "distance"
+    ]
+    near = np.sort((chance if len(chance) >= 100 else own[np.isfinite(own)]).to_numpy())
+    limit = calibrated_threshold(near, 0.01).rms if len(near) >= 100 else 0.0
+    distinct = distinct_share(shown, limit, device)
+    counted = measures.thin(rows, distinct, params.seed)
+    measured = measures.measure(counted, controls, clean, members, classes, spaces, thresholds)
+    limits = {space: part["copies"][0]["threshold"] for space, part in measured.items() if part["copies"]}
+    if not limits:  # without held-out images: the fixed distances
+        limits = {space: part["fixed"][0]["threshold"]["rms"] for space, part in measured.items() if part["fixed"]}
+    copied = measures.most_copied(rows, limits, labels["origin"].to_numpy(), classes, groups)
+    named = labels["origin"].to_numpy()
+    leaked = leaked.assign(
+        held_out_origin=named[leaked["held_out"]], training_origin=named[leaked["training"].to_numpy(dtype=np.int64)]
+    )
+    manifest = read_json(files.manifest)
+    verdict = judge(measured, len(samples), distinct, len(clean), params.wanted)
+    write_json(
+        results.measured,
+        _plain(
+            {
+                "verdict": asdict(verdict),
+                "training": {"images": len(members), "set": len(images), "sha256": sha256(files.images)},
+                "samples": {"images": len(samples), "distinct": distinct, "sha256": sha256(files.samples)},
+                "held_out": {"images": len(held_out), "usable": len(clean)},
+                "notes": notes(images[members[:200]], samples[:200], files.get("packed") and read_json(files.packed)),
+                "leaks": {"count": len(leaked), "first": leaked.head(measures.LISTED).to_dict("records")},
+                "spaces": measured,
+                "power": measures.power(controls, planted, clean, limits),
+                "threshold": threshold_label(thresholds[0]) if verdict.high is not None else "fixed",
+                "copied": {"images": len(copied), "first": copied.head(measures.LISTED).to_dict("records")},
+                "classes": {
+                    "names": manifest["classes"], "copied": measures.by_part(copied, classes[members], "label"),
+                },
+                "groups": measures.by_part(copied, groups[members], "group") if has_groups(groups) else [],
+                "quality": {"space": where, **quality(shown, real[:most], training[:most], device)},
+            }
+        ),
+    )  # fmt: skip
+    queries = rows[rows["kind"] == "query"].drop(columns=["kind", "duplicates"])
+    pairs = queries.rename(columns={"query": "sample", "index": "training"})
+    origin = named[pairs["training"].to_numpy(dtype=np.int64)]
+    copy = (pairs["distance"] <= pairs["space"].map(limits)).fillna(False)
+    write_parquet(results.pairs, pairs.assign(training_origin=origin, copy=copy.astype(bool)))
+
+    control = controls[(controls["kind"] == "query") & controls["query"].isin(clean)]
+    table = curves(rows[rows["kind"] == "query"], control)
+    description = f"Cumulative distances of samples and held-out images, in {', '.join(measured)}. {verdict.sentence}"
+    figures.save_figure(draw_distances(table, limits), results.distances, table, description)
+    if results.get("pairs_figure"):
+        gallery = [_nearest_pairs(queries, space, limits.get(space, 0.0), images, samples) for space in measured]
+        shown_pairs = [pairs for pairs in gallery if len(pairs.distance)]
+        figures.save_figure(
+            draw_gallery(shown_pairs, "threshold"),
+            results.pairs_figure,
+            gallery_shown(shown_pairs),
+            "The samples that are nearest to a training image, each above that image, in each space.",
+        )
+
+
+def require_two_sets(rows: pd.DataFrame, samples: int, name: str) -> None:
+    """Raise InputError if the samples are the training images themselves."""
+    part = rows[(rows["kind"] == "query") & (rows["space"] != TILES) & (rows["space"] != MOVED)]
+    first = part[part["space"] == part["space"].iloc[0]]
+    if samples > 1 and (first["distance"] == 0).all() and (first["query"] == first["index"]).all():
+        raise InputError(
+            f"samples.{name}: these are the training images themselves, in their order; give the generator's samples"
+        )
+
+
+def notes(training: np.ndarray, samples: np.ndarray, packed: Any) -> list[str]:
+    """What a reader must know of how the samples were made comparable, a sentence each."""
+    sentences = [*packed["warnings"]] if packed else []
+    if training.shape[-1] == 3:
+        grey = [bool((part.max(axis=-1) == part.min(axis=-1)).all()) for part in (training, samples)]
+        if grey[0] != grey[1]:
+            which = ("samples", "training images") if grey[1] else ("training images", "samples")
+            sentences.append(f"The {which[0]} are grey, the {which[1]} are in colour: they are not of one kind.")
+    return sentences
+
+
+def has_groups(groups: np.ndarray) -> bool:
+    return len(np.unique(groups)) < len(groups)
+
+
+def _nearest_pairs(queries: pd.DataFrame, space: str, limit: float, images: np.ndarray, samples: np.ndarray) -> Pairs:
+    """The nearest pairs of a space, of as many training images as possible."""
+    part = queries[queries["space"] == space].sort_values("distance", kind="stable")
+    chosen = part.drop_duplicates("index").head(COLUMNS)
+    distance = chosen["distance"].to_numpy()
+    return Pairs(
+        size=len(images),
+        samples=samples[chosen["query"].to_numpy()],
+        training=images[chosen["index"].to_numpy()],
+        distance=distance,
+        replica=distance <= limit,
+        percentage=100 * float((part["distance"] <= limit).mean()),
+        threshold=limit,
+        title=space,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """`value` as strict JSON has it: numbers of NumPy as Python's, missing and infinite ones as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+run(main, snakemake)

@@ -1,0 +1,225 @@
+"""Everything that an audit measures, from the searches of samples, held-out images and planted copies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.audit.copies import copies
+from workflow_scripts.audit.search import MOVED, TILES
+from workflow_scripts.core.intervals import wilson
+from workflow_scripts.metrics.membership import membership
+from workflow_scripts.replication.measures import (
+    compare_rates,
+    data_copying,
+    data_copying_control,
+    is_authentic,
+    is_lone,
+    quantiles,
+    rate,
+    replication,
+)
+from workflow_scripts.replication.thresholds import kind_of, threshold_label, thresholds_in
+
+REPEATED = 0.9  # share of distinct samples below which each counts for less
+RELATIVE = 0.01  # share of held-out images that sets the threshold of relative distances
+LISTED = 1000  # leaks, and training images by copies, that the answer lists
+
+
+def leaks(controls: pd.DataFrame, held_out: np.ndarray, members: np.ndarray, groups: np.ndarray) -> pd.DataFrame:
+    """Held-out images that the split leaks: columns held_out, training, reason, space, distance; a row for each.
+
+    Near-duplicates of a training image in any space, and those of a training image's group. groups (N,): of all images.
+    """
+    rows = controls[(controls["kind"] == "query") & controls["query"].isin(held_out)]
+    nearest = rows[~rows["space"].isin((MOVED, TILES))]
+    near = nearest[nearest["duplicates"] > 0].assign(reason="near-duplicate")
+    shared = held_out[np.isin(groups[held_out], groups[members])]
+    first = pd.Series(members, index=groups[members]).groupby(level=0).first()
+    same = pd.DataFrame(
+        {
+            "query": shared,
+            "index": first.loc[groups[shared]].to_numpy(dtype=np.int64),
+            "reason": "same group",
+            "space": "",
+            "distance": np.nan,
+        }
+    )
+    listed = pd.concat([near, same]) if len(near) and len(same) else near if len(near) else same
+    named = listed.rename(columns={"query": "held_out", "index": "training"})
+    return named.drop_duplicates("held_out")[["held_out", "training", "reason", "space", "distance"]]
+
+
+def thin(rows: pd.DataFrame, distinct: float, seed: int) -> pd.DataFrame:
+    """The rows with as many of the samples, at random, as are distinct: those that repeat others are no evidence.
+
+    distinct: the share of samples that are unlike the others (1: all).
+    """
+    if distinct >= REPEATED:
+        return rows
+    samples = rows.loc[rows["kind"] == "query", "query"].unique()
+    kept = np.random.default_rng(seed).choice(samples, max(1, round(distinct * len(samples))), replace=False)
+    return rows[(rows["kind"] != "query") | rows["query"].isin(kept)]
+
+
+def measure(
+    rows: pd.DataFrame,
+    controls: pd.DataFrame,
+    held_out: np.ndarray,
+    members: np.ndarray,
+    labels: np.ndarray,
+    spaces: Mapping[str, Any],
+    thresholds: Sequence[dict[str, float]],
+) -> dict[str, dict[str, Any]]:
+    """All measures of each space, `moved` and `tiles` included.
+
+    rows, controls: of the searches of samples and of controls; held_out: numbers of the clean held-out images; members:
+    of the training images; labels (N,): of all images; spaces: the config's; thresholds: the audit's.
+    """
+    every = [*spaces, MOVED, TILES]
+    return {
+        space: _in_space(
+            rows[rows["space"] == space],
+            controls[controls["space"] == space],
+            held_out,
+            members,
+            labels,
+            thresholds_in(spaces.get(space, {"kind": space}), [*thresholds]),
+        )
+        for space in every
+    }
+
+
+def _in_space(
+    rows: pd.DataFrame,
+    controls: pd.DataFrame,
+    held_out: np.ndarray,
+    members: np.ndarray,
+    labels: np.ndarray,
+    thresholds: Sequence[dict[str, float]],
+) -> dict[str, Any]:
+    samples = rows[rows["kind"] == "query"]
+    control = controls[(controls["kind"] == "query") & controls["query"].isin(held_out)]
+    own = pd.concat([part.loc[part["kind"] == "own", ["query", "distance"]] for part in (controls, rows)])
+    own_of = own.drop_duplicates("query").set_index("query")["distance"]
+    rest = controls.loc[controls["kind"] == "own", "distance"].to_numpy()
+    ours, theirs = samples["distance"].to_numpy(), control["distance"].to_numpy()
+    nearest = samples["index"].to_numpy()
+    result: dict[str, Any] = {"copies": [], "fixed": []}
+    for threshold in thresholds:
+        label, (kind, number) = threshold_label(threshold), kind_of(threshold)
+        if not kind.held_out(number):
+            result["fixed"].append({"label": label} | asdict(replication(ours, nearest, theirs, rest, threshold)))
+        elif len(theirs) >= kind.held_out(number) and len(ours):
+            result["copies"].append(asdict(copies(label, number, ours, nearest, theirs, rest)))
+    result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs)}  # DCR: to the closest record
+    ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
+    result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR
+    lone = [is_lone(part["distance"].to_numpy(), part["second"].to_numpy()) for part in (samples, control)]
+    result["lone_neighbour"] = asdict(compare_rates(*lone))
+    cells = labels[nearest], labels[control["index"].to_numpy()]
+    result["data_copying"] = asdict(data_copying(ours, theirs, *cells))
+    result["data_copying_control"] = asdict(data_copying_control(theirs, cells[1]))
+    if len(own):
+        authentic = [
+            is_authentic(part["distance"].to_numpy(), own_of.reindex(part["index"]).to_numpy())
+            for part in (samples, control)
+        ]
+        result["authenticity"] = asdict(compare_rates(*authentic, fewer=True))
+        duplicates = [part["duplicates"].to_numpy() > 0 for part in (samples, control)]
+        result["near_duplicates"] = asdict(compare_rates(*duplicates))
+        relative = [part["distance"].to_numpy() / part["mean"].to_numpy() for part in (samples, control)]
+        if len(theirs) >= 1 / RELATIVE and len(ours):
+            within = replication(
+                *_known_pairs(relative[0], nearest), _known(relative[1]), rest, {"calibrated": RELATIVE}
+            )
+            result["relative"] = asdict(within)
+        scored = rows[rows["kind"] == "image"]
+        distances = [scored.loc[scored["query"].isin(kind), "distance"].to_numpy() for kind in (members, held_out)]
+        result["membership"] = asdict(membership(*distances))
+    return result
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _known_pairs(values: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = np.isfinite(values)
+    return values[known], beside[known]
+
+
+def power(
+    controls: pd.DataFrame, planted: pd.DataFrame, held_out: np.ndarray, limits: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """What share of planted copies is found within each space's threshold, a row for each change and space.
+
+    planted: query, source, change and training (whether the source is a training image) of each; held_out: numbers of
+    the clean held-out images; limits: the threshold of each space. found: of training images, with its Wilson interval;
+    right: of them, those whose nearest training image is the one that was planted; false: of held-out images.
+    """
+    rows = controls[controls["kind"] == "query"].merge(planted, on="query")
+    rows = rows[rows["training"] | rows["source"].isin(held_out)]
+    table = []
+    for space, limit in limits.items():
+        part = rows[rows["space"] == space]
+        for change, changed in part.groupby("change", sort=False):
+            hit = (changed["distance"] <= limit).to_numpy()
+            training = changed["training"].to_numpy()
+            found, false = rate(hit[training]), rate(hit[~training])
+            right = rate((changed["index"] == changed["source"]).to_numpy()[training])
+            table.append(
+                {
+                    "space": space,
+                    "change": str(change),
+                    **{f"found_{key}": value for key, value in asdict(found).items()},
+                    "right_percentage": right.percentage,
+                    "false_percentage": false.percentage,
+                }
+            )
+    return table
+
+
+def most_copied(
+    rows: pd.DataFrame, limits: Mapping[str, float], origins: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> pd.DataFrame:
+    """Training images by how many samples lie within a threshold of them, in any space; worst first.
+
+    Columns image, origin, label, group, samples, distance (the least, over its space's threshold) and space.
+    """
+    hits = copied_pairs(rows, limits).sort_values("share")
+    counted = hits.groupby("index", sort=False).agg(
+        samples=("query", "nunique"), share=("share", "first"), space=("space", "first")
+    )
+    counted = counted.sort_values(["samples", "share"], ascending=[False, True], kind="stable")
+    image = counted.index.to_numpy(dtype=np.int64)
+    named = {"image": image, "origin": origins[image], "label": labels[image], "group": groups[image]}
+    return pd.DataFrame({**named, **{name: counted[name].to_numpy() for name in counted}})
+
+
+def copied_pairs(rows: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Rows of samples within their space's threshold, with `share`, their distance over it."""
+    queries = rows[rows["kind"] == "query"]
+    limit = queries["space"].map(limits)
+    return queries[queries["distance"] <= limit].assign(share=lambda hits: hits["distance"] / limit)
+
+
+def by_part(copied: pd.DataFrame, numbers: np.ndarray, column: str) -> list[dict[str, Any]]:
+    """Of each class or group how many training images have a copy, of how many; most copied first.
+
+    copied: of most_copied; numbers (n,): the class or group of each training image; column: where copied has it.
+    """
+    total = pd.Series(numbers).value_counts()
+    found = copied[column].value_counts()
+    rows = [
+        {
+            column: int(key),
+            "copied": int(count),
+            "of": int(total[key]),
+            **dict(zip(("low", "high"), (100 * float(end) for end in wilson(count, total[key])), strict=True)),
+        }
+        for key, count in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["copied"] / row["of"], row[column]))[:LISTED]
