@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new estimate status image bench test test-all test-faults coverage results docs lint format lock schema clean
+.PHONY: help install demo new audit estimate status image bench test test-all test-faults coverage results docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,15 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
 
-# Passed in the environment, since a path may hold spaces and quotes.
-export DATA NAME CONFIG FOLDER
+# Passed in the environment, since a path may hold spaces and quotes. Shells have a variable GROUPS of their own.
+export DATA NAME CONFIG FOLDER TRAIN SAMPLES HELD_OUT
+export AUDIT_GROUPS = $(GROUPS)
 new: $(INSTALLED) ## write config/NAME.yaml for your images, and say what each answer costs: make new DATA=folder NAME=mine
 	@$(BIN)/python -m workflow_scripts.study.new
+
+# It fails where more copies than the config accepts may be among the samples (docs/audit.md).
+audit: $(INSTALLED) ## does a generator copy? make audit TRAIN=folder SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv]
+	@$(BIN)/python -m workflow_scripts.study.audit
 
 estimate: $(INSTALLED) ## estimate what each answer of a study costs here: make estimate CONFIG=config/mine.yaml
 	@$(BIN)/python -m workflow_scripts.study.costs

@@ -25,10 +25,10 @@ def packed_samples(wildcards):
 
 
 def quality_samples(wildcards):
-    if are_packed(QUALITY_SPACE):
-        return [audited_images(wildcards)]
-    folder = f"results/features/{QUALITY_SPACE}/audit/{wildcards.dataset}/{wildcards.samples}"
-    return [f"{folder}/shard-{shard}.npy" for shard in AUDIT_SHARDS]
+    """The vectors of all parts of the samples, in the space in which quality is measured."""
+    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
+    parts = ({**wildcards, "shard": shard} for shard in AUDIT_SHARDS)
+    return list(dict.fromkeys(vectors_in(audited_images(wildcards), features, part, QUALITY_SPACE) for part in parts))
 
 
 use rule pack_images as pack_samples with:

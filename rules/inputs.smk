@@ -323,24 +323,16 @@ def audited_images(wildcards):
 
 def audited_vectors(wildcards, space):
     """The vectors of a part of the samples of an audit: features of the part, or of packed images all of them."""
-    if are_packed(space):
-        return audited_images(wildcards)
-    return "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy".format(
-        **{"space": space, "shard": 0, **wildcards}
-    )
+    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
+    return vectors_in(audited_images(wildcards), features, wildcards, space)
 
 
 def planted_vectors(wildcards, space):
-    folder = f"{wildcards.dataset}/{wildcards.split}"
-    return (
-        f"results/features/{space}/planted/{folder}.npy" if not are_packed(space) else f"results/planted/{folder}.npy"
-    )
+    """Those of planted copies."""
+    planted = "planted/{dataset}/{split}.npy"
+    return vectors_in(f"results/{planted}", f"results/features/{{space}}/{planted}", wildcards, space)
 
 
 def in_audit_spaces(vectors):
-    """Input function: those vectors in every space of the audit."""
-
-    def files(wildcards):
-        return [vectors(wildcards, space) for space in AUDIT_SPACES]
-
-    return files
+    """Input function: those vectors in every space of the audit, in their order."""
+    return lambda wildcards: [vectors(wildcards, space) for space in AUDIT_SPACES]

@@ -10,6 +10,7 @@ ENDING = Ending(
     answers={
         "one_shot": [f"results/one_shot/{dataset}.md" for dataset in REPLICATION["datasets"]],
         "advice": [f"results/advice/{dataset}.md" for dataset in SIMILARITY["datasets"]],
+        "audit": [f"results/audit/{dataset}/audit.md" for dataset in AUDIT["datasets"]],
         "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
     },
     places={target: ["results/summary.md", "results/report.html"] for target in ("all", "report")},

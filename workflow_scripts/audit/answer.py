@@ -63,6 +63,8 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
     if first := audit["copied"]["first"]:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
         yield f"Copied most: training image {where}, by {first[0]['samples']:,} samples."
+    if release := audit["release"]:
+        yield f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
     quality = audit["quality"]
     values = {key: (quality["samples"][key], quality["control"][key]) for key in ("precision", "recall")}
     known = [

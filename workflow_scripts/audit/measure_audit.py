@@ -10,16 +10,18 @@ from workflow_scripts.audit import measures
 from workflow_scripts.audit.drawing import curves, draw_distances
 from workflow_scripts.audit.search import MOVED, TILES, merge
 from workflow_scripts.audit.split import size_of, split_of
-from workflow_scripts.audit.variety import MOST, distinct_share, evenly, quality
+from workflow_scripts.audit.variety import MOST, distinct_share, evenly, look_swapped, quality, spread
 from workflow_scripts.audit.verdict import judge
 from workflow_scripts.core import figures
 from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_parquet
+from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_npy, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.replication.drawing import COLUMNS, Pairs, draw_gallery, gallery_shown
 from workflow_scripts.replication.measures import calibrated_threshold
 from workflow_scripts.replication.thresholds import threshold_label
+
+SWAPPED = "The samples are much more like the held-out images than the training images are: were the two swapped?"
 
 
 def main(snakemake: Any) -> None:
@@ -38,8 +40,8 @@ def main(snakemake: Any) -> None:
     leaked = measures.leaks(controls, held_out, members, groups)
     clean = np.setdiff1d(held_out, leaked["held_out"])
     where = params.quality_space
-    real, training = (read_npy(files.quality_images)[part] for part in (clean, members))
     most = MOST[spaces[where]["kind"] == "pixel"]
+    real, training = (read_npy(files.quality_images)[spread(part, most)] for part in (clean, members))
     shown = evenly(files.quality_samples, most)
     own = controls.loc[(controls["space"] == where) & (controls["kind"] == "own"), "distance"]
     chance = controls.loc[
@@ -58,7 +60,17 @@ def main(snakemake: Any) -> None:
     leaked = leaked.assign(
         held_out_origin=named[leaked["held_out"]], training_origin=named[leaked["training"].to_numpy(dtype=np.int64)]
     )
-    manifest = read_json(files.manifest)
+    manifest, packed = read_json(files.manifest), files.get("packed")
+    qualities = quality(shown, real, training, device)
+    said = notes(images[members[:200]], samples[:200], read_json(packed) if packed else None)
+    if look_swapped(qualities):
+        said.append(SWAPPED)
+    released = None
+    if results.get("release"):
+        kept = measures.releasable(rows, limits, members, clean, len(samples))
+        write_npy(results.release, samples[kept])
+        rest = quality(evenly(files.quality_samples, most, kept), real, training, device) if kept.any() else None
+        released = {"images": int(kept.sum()), "quality": rest and rest["samples"]}
     verdict = judge(measured, len(samples), distinct, len(clean), params.wanted)
     write_json(
         results.measured,
@@ -68,7 +80,7 @@ def main(snakemake: Any) -> None:
                 "training": {"images": len(members), "set": len(images), "sha256": sha256(files.images)},
                 "samples": {"images": len(samples), "distinct": distinct, "sha256": sha256(files.samples)},
                 "held_out": {"images": len(held_out), "usable": len(clean)},
-                "notes": notes(images[members[:200]], samples[:200], files.get("packed") and read_json(files.packed)),
+                "notes": said,
                 "leaks": {"count": len(leaked), "first": leaked.head(measures.LISTED).to_dict("records")},
                 "spaces": measured,
                 "power": measures.power(controls, planted, clean, limits),
@@ -78,7 +90,8 @@ def main(snakemake: Any) -> None:
                     "names": manifest["classes"], "copied": measures.by_part(copied, classes[members], "label"),
                 },
                 "groups": measures.by_part(copied, groups[members], "group") if has_groups(groups) else [],
-                "quality": {"space": where, **quality(shown, real[:most], training[:most], device)},
+                "quality": {"space": where, **qualities},
+                "release": released,
             }
         ),
     )  # fmt: skip

@@ -223,3 +223,21 @@ def by_part(copied: pd.DataFrame, numbers: np.ndarray, column: str) -> list[dict
         for key, count in found.items()
     ]
     return sorted(rows, key=lambda row: (-row["copied"] / row["of"], row[column]))[:LISTED]
+
+
+def releasable(
+    rows: pd.DataFrame, limits: Mapping[str, float], members: np.ndarray, held_out: np.ndarray, samples: int
+) -> np.ndarray:
+    """Which samples may be released, bool (samples,): no copies, and none that tells a training image.
+
+    A sample is a copy within the threshold of any space. It tells a training image if it is its nearest sample, nearer
+    than all but 1 % of held-out images have theirs.
+    """
+    kept = np.ones(samples, dtype=bool)
+    kept[copied_pairs(rows, limits)["query"].to_numpy()] = False
+    for _, part in rows[rows["kind"] == "image"].groupby("space"):
+        chance = part.loc[part["query"].isin(held_out), "distance"]
+        if len(chance):
+            told = part[part["query"].isin(members) & (part["distance"] < chance.quantile(0.01, "lower"))]
+            kept[told["index"].to_numpy()] = False
+    return kept

@@ -238,11 +238,13 @@ def _membership(audit: Mapping[str, Any]) -> Table:
 
 def _quality(audit: Mapping[str, Any]) -> Table:
     quality = audit["quality"]
+    columns = {"samples": quality["samples"], "control": quality["control"]}
+    if (release := audit["release"]) and release["quality"]:
+        columns[f"released samples ({release['images']:,})"] = release["quality"]
     rows = tuple(
-        (cell(name), cell(value, ".4g"), cell(quality["control"][name], ".4g"))
-        for name, value in quality["samples"].items()
+        (cell(name), *(cell(values[name], ".4g") for values in columns.values())) for name in quality["samples"]
     )
-    return Table(f"Measured in {quality['space']}", ("measure", "samples", "control"), rows)
+    return Table(f"Measured in {quality['space']}", ("measure", *columns), rows)
 
 
 def _copied(audit: Mapping[str, Any], redact: bool) -> list[Table]:

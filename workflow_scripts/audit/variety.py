@@ -10,27 +10,33 @@ from scipy.sparse.csgraph import connected_components
 
 from workflow_scripts.core.files import read_npy
 from workflow_scripts.metrics.neighbours import nearest_neighbours
-from workflow_scripts.metrics.quality import compare, compare_halves
+from workflow_scripts.metrics.quality import compare, compare_halves, frechet_distance, vectors
 
 MOST = {True: 1000, False: 5000}  # rows of each set that are compared, of pixels and of features
 MOST_DISTINCT = 2000  # samples that are compared with each other
+SWAPPED = 0.5  # times the training images' Fréchet distance
 LINKS = 10  # nearest samples that each is compared with
 
 
-def evenly(paths: Sequence[str], most: int) -> np.ndarray:
-    """At most `most` rows of several arrays taken as one, at even places."""
+def evenly(paths: Sequence[str], most: int, kept: np.ndarray | None = None) -> np.ndarray:
+    """At most `most` rows at even places of several arrays taken as one, or of the `kept` of all rows, bool (n,)."""
     parts = [rows for path in paths if len(rows := read_npy(path))]
     starts = np.cumsum([0, *map(len, parts)])
-    places = np.unique(np.linspace(0, starts[-1] - 1, min(most, starts[-1])).astype(int))
-    chosen = []
+    chosen = spread(np.arange(starts[-1]) if kept is None else np.flatnonzero(kept), most)
+    pieces = []
     for start, rows in zip(starts[:-1], parts, strict=True):
-        chosen.append(rows[places[(places >= start) & (places < start + len(rows))] - start])
-    return np.concatenate(chosen)
+        pieces.append(rows[chosen[(chosen >= start) & (chosen < start + len(rows))] - start])
+    return np.concatenate(pieces)
+
+
+def spread(numbers: np.ndarray, most: int) -> np.ndarray:
+    """All numbers (n,), or `most` of them at even places."""
+    return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).astype(int))]
 
 
 def distinct_share(samples: np.ndarray, limit: float, device: torch.device) -> float:
     """The share of samples (m, ...) that are left when those within `limit` of each other count as one."""
-    rows = samples[np.unique(np.linspace(0, len(samples) - 1, min(MOST_DISTINCT, len(samples))).astype(int))]
+    rows = samples[spread(np.arange(len(samples)), MOST_DISTINCT)]
     count = len(rows)
     if count < 2:
         return 1.0
@@ -43,7 +49,22 @@ def distinct_share(samples: np.ndarray, limit: float, device: torch.device) -> f
 def quality(
     samples: np.ndarray, held_out: np.ndarray, training: np.ndarray, device: torch.device
 ) -> dict[str, dict[str, Any]]:
-    """All measures of quality against held-out images (or training images, where there are none), and the control."""
-    if len(held_out):
-        return {"samples": compare(held_out, samples, device), "control": compare_halves(held_out, device)}
-    return {"samples": compare(training, samples, device), "control": compare_halves(training, device)}
+    """All measures of quality against held-out images (or training images, where there are none), and the control.
+
+    Beside them the Fréchet distance of the training images, of which as many are taken as there are samples.
+    """
+    real = held_out if len(held_out) else training
+    values: dict[str, dict[str, Any]] = {
+        "samples": compare(real, samples, device),
+        "control": compare_halves(real, device),
+    }
+    if min(len(held_out), len(training)) > 1:
+        count = min(len(samples), len(training))
+        values["training"] = {"frechet": frechet_distance(vectors(held_out), vectors(training[:count]), device)}
+    return values
+
+
+def look_swapped(quality: dict[str, Any]) -> bool:
+    """Whether samples are much more like the held-out images than the training images are."""
+    ours, theirs = quality["samples"]["frechet"], quality.get("training", {}).get("frechet")
+    return ours is not None and theirs is not None and ours < SWAPPED * theirs

@@ -1,0 +1,135 @@
+"""`make audit TRAIN=... SAMPLES=...`: write config/NAME.yaml for an audit of samples, run it, and judge by its answer.
+
+It exits with 0 if at most the wanted percentage of samples are copies (by the upper end of the interval), with 1 if
+there may be more, and with 2 for bad input or a run that failed. GNU make turns both into its own 2.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.config.types import NAME
+from workflow_scripts.config.validation import validate
+from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.files import read_json, write_text
+from workflow_scripts.data.source import printable
+from workflow_scripts.study.inspection import Inspection, inspect, settings_for
+from workflow_scripts.study.proposal import this_machine
+
+USAGE = 'make audit TRAIN="/folder of training images" SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv] [NAME=mine]'
+LARGEST = 64  # px at which images are compared
+
+
+def audit_config(train: str, samples: str, held_out: str, groups: str, name: str) -> str:
+    """The config of an audit as text. Raises InputError for paths that do not fit each other."""
+    given = {"TRAIN": train, "SAMPLES": samples, "HELD_OUT": held_out}
+    paths = {key: _path(key, value) for key, value in given.items() if value.strip() or key != "HELD_OUT"}
+    for first, second in (("TRAIN", "SAMPLES"), ("TRAIN", "HELD_OUT"), ("SAMPLES", "HELD_OUT")):
+        if second in paths and (paths[first] == paths[second] or paths[first] in paths[second].parents):
+            raise InputError(
+                f"{second}: {paths[second]} is {first}, or lies inside it; keep training images, samples and held-out "
+                "images apart"
+            )
+    seen = inspect(paths["TRAIN"], this_machine().cores)
+    dataset = seen.settings | {"resolution": _resolution(seen), "color": "rgb" if seen.coloured else "grey"}
+    if "HELD_OUT" in paths:
+        if dataset["source"] != settings_for(paths["HELD_OUT"])["source"] or "path" not in dataset:
+            raise InputError(
+                f"HELD_OUT: {paths['HELD_OUT']} has another form than TRAIN ({dataset['source']}), or that form has no "
+                "place for held-out images; give both as folders, or both as .npz"
+            )
+        dataset["held_out_path"] = str(paths["HELD_OUT"])
+    if groups.strip():
+        dataset["groups"] = str(_path("GROUPS", groups))
+    config = {
+        "datasets": {name: dataset},
+        "samples": {"samples": settings_for(paths["SAMPLES"])},
+        "audit": {"datasets": {name: {"samples": ["samples"]}}},
+    }
+    validate(config, name)
+    return "\n".join([HEAD, *(f"# {line}" for line in seen.lines()), "", *_yaml(config)]) + "\n"
+
+
+HEAD = "# An audit of samples, written by `make audit`. Every key is described in docs/config.md."
+
+
+def _path(key: str, value: str) -> Path:
+    if not value.strip():
+        raise InputError(f"{key} is not given. {USAGE}")
+    path = Path(value).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"{key}: {printable(str(path))}: no such file or folder")
+    if path.suffix == ".pkl":
+        raise InputError(
+            f"{key}: {printable(str(path))} is a pickle, which is never opened, since it could run any code; write the "
+            "samples as images with the script that comes with the model (NVlabs: gen_images.py), and give their folder"
+        )
+    return path
+
+
+def _resolution(seen: Inspection) -> int:
+    """The shorter side of half of the training images, up to what distances between pixels need."""
+    if not len(seen.sides):
+        raise InputError(f"{seen.root}: holds no image that can be read")
+    return int(np.clip(np.median(seen.sides.min(axis=1)), 8, LARGEST))
+
+
+def _yaml(config: dict[str, Any], indent: str = "") -> list[str]:
+    """Mappings as lines, values as JSON, which YAML is a superset of."""
+    lines: list[str] = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *_yaml(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}")
+    return lines
+
+
+def write_config(environment: dict[str, str], folder: Path) -> tuple[Path, str]:
+    """The config's file and the name of its data set; one that is there is run again, and never replaced by another.
+
+    environment: TRAIN, SAMPLES and the others. Raises InputError.
+    """
+    keys = ("TRAIN", "SAMPLES", "HELD_OUT", "AUDIT_GROUPS")
+    train, samples, held_out, groups = (environment.get(key, "") for key in keys)
+    name = environment.get("NAME", "") or "audit"
+    if not re.fullmatch(NAME, name) or len(name) > 40:
+        raise InputError(f"NAME: {name!r} given, expected small letters, digits and hyphens (at most 40). {USAGE}")
+    path = folder / f"{name}.yaml"
+    if path.exists() and not train and not samples:
+        return path, name
+    text = audit_config(train, samples, held_out, groups, name)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise InputError(
+            f"{path}: there already, with other settings, and is not replaced. Give another NAME, remove the file, or "
+            f"run it as it is: make audit NAME={name}"
+        )
+    write_text(path, text)
+    return path, name
+
+
+def main() -> int:
+    try:
+        path, name = write_config(dict(os.environ), Path("config"))
+    except InputError as error:
+        print(f"make audit: {error}", file=sys.stderr)
+        return 2
+    print(f"{path}: settings of this audit, which can be changed there.", flush=True)
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(path), "--quiet", "rules", "--", "audit"]
+    if subprocess.run(command).returncode:
+        return 2
+    answer = read_json(Path("results/audit") / name / "audit.json")
+    print(f"The report: {Path('results/audit').resolve() / name / 'report.html'}")
+    if not answer["passes"]:
+        print(f"More than {answer['wanted_percentage']:g} % of the samples may be copies: this audit is not passed.")
+    return 0 if answer["passes"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
