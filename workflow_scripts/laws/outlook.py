@@ -17,6 +17,9 @@ from workflow_scripts.laws.likelihood import SCATTER, log_odds_of
 
 FAR = 30.0  # times the largest measured size: a size beyond is none that could be named
 ENDS = (0.025, 0.5, 0.975)
+# Of averaged laws: where two fit alike, the true one has half of the weight, and an end of its own 95 % interval is
+# half as far out in the average.
+AVERAGED_ENDS = (0.0125, 0.5, 0.9875)
 TRUST = 0.5  # power of a law's likelihood at held-out sizes: with 1, nominal 95 % of safe sizes cover 92 to 95 %
 
 
@@ -38,7 +41,7 @@ class Outlook:
     """Plausible laws: mass (d,), scatter between runs (d,), how far non-copies reach the background, `chance` (d,).
 
     shares: mean share of copies over training runs at sizes (s,), as (s, d). reach: the size (d,) at which the share
-    falls to a given one, infinite where none does.
+    falls to a given one, infinite where none does. ends: the quantiles that bound and halve a 95 % interval.
     """
 
     mass: np.ndarray
@@ -46,11 +49,12 @@ class Outlook:
     chance: np.ndarray
     shares: Callable[[np.ndarray], np.ndarray] = field(repr=False)
     reach: Callable[[float], np.ndarray] = field(repr=False)
+    ends: tuple[float, float, float] = ENDS
 
     def percentage(self, sizes: np.ndarray) -> np.ndarray:
         """Mean percentage of copies, background excluded, at sizes (s,) with its 95 % interval: low, middle, high (3,
         s)."""
-        return np.array([weighted_quantiles(row, self.mass, ENDS) for row in 100 * self.shares(sizes)]).T
+        return np.array([weighted_quantiles(row, self.mass, self.ends) for row in 100 * self.shares(sizes)]).T
 
     def measurement(self, points: Points) -> tuple[float, float, float]:
         """Mean percentage beyond chance that the runs of `points`, of one size, would show: 2.5 %, 50 %, 97.5 %."""
@@ -70,7 +74,7 @@ class Outlook:
     def safe_size(self, wanted_percentage: float, measured: np.ndarray) -> SafeSize:
         """Size at which mean copies beyond chance fall to a percentage. measured: sizes, which tell what lies beyond
         them."""
-        low, middle, high = weighted_quantiles(self.reach(wanted_percentage / 100), self.mass, ENDS)
+        low, middle, high = weighted_quantiles(self.reach(wanted_percentage / 100), self.mass, self.ends)
         far = FAR * float(measured.max())
         low, middle, high = (end if end <= far else np.inf for end in (low, middle, high))
         beyond = "" if measured.min() <= middle <= measured.max() else "measured sizes"
@@ -112,6 +116,7 @@ def own_outlook(fits: Sequence[DecayFit], left_out: float | None = None) -> Outl
         chance=np.concatenate([part.chance for part in draws]),
         shares=shares,
         reach=reach,
+        ends=AVERAGED_ENDS if len(parts) > 1 else ENDS,
     )
 
 
