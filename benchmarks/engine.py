@@ -1,4 +1,4 @@
-"""What a run of the default study costs beside its computation, and a run that finds nothing to do."""
+"""What a run of the default study costs besides its computation, and a run that finds nothing to do."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 ROOT = Path(__file__).parent.parent
 TIMES, LISTED = 3, 10
 
-TEXT = """## The engine: what a study costs beside its computation
+TEXT = """## Where the time of a study goes
 
 The default study as `make demo` made it in one go: {jobs} jobs on {cores} cores in {minutes:.1f} min, from the start of
 Snakemake to the last file. A core is useful while a script's own work holds it (processors were busy for

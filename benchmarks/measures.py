@@ -32,7 +32,7 @@ from workflow_scripts.metrics.products import formats
 from workflow_scripts.metrics.quality import frechet_distance
 from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 
-TEXT = """## Searches and measures beside their peers
+TEXT = """## Searches and measures compared with peers
 
 Ours and the peer's time in the same process, each once after a small run that loads everything; the ratio is theirs
 over ours. Times in brackets are extrapolated from the share of the work that is named. The results agree, as the text

@@ -52,7 +52,7 @@ STEPS = {
 }  # fmt: skip
 SKIPPED = 2  # first steps of a loop, in which things are set up
 
-TEXT = """## Training steps beside a plain loop
+TEXT = """## Training steps compared with a plain loop
 
 The same network and batch, {images:,} colour images of {side} px: ours from memory, the peer's as PNG files through
 torchvision's transforms and a DataLoader with 2 workers that stay. The two take turns, {rounds} rounds; the median
