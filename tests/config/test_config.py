@@ -43,6 +43,7 @@ SAMPLES = {
 AUDIT = {"datasets": {"drawn": {"samples": ["elsewhere", "own"]}}}
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 GONE = object()
+SCHEMA = jsonschema.Draft202012Validator(schema().root)
 
 
 def study() -> dict[str, Any]:
@@ -106,9 +107,8 @@ def problems(config: Any) -> list[str]:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_the_studies_of_the_repository_are_right(path: Path) -> None:
     raw = yaml.safe_load(path.read_text())
-    jsonschema.validate(raw, schema().root)
-    effective = validate(raw)
-    jsonschema.validate(effective, schema().root)
+    SCHEMA.validate(raw)
+    SCHEMA.validate(validate(raw))
 
 
 def test_the_effective_config_has_every_default_and_is_a_config_itself() -> None:
@@ -627,7 +627,7 @@ def test_junk_is_bad_input(config: Any) -> None:
 @given(damaged_studies())
 def test_a_damaged_study_is_right_or_bad_input(config: dict[str, Any]) -> None:
     if accepted(config):
-        jsonschema.validate(config, schema().root)
+        SCHEMA.validate(config)
 
 
 # What is written from the models --------------------------------------------------------------------------------------
@@ -647,17 +647,16 @@ def test_the_commands_write_their_files(what: str, path: str, tmp_path: Path, mo
 
 
 def test_the_schema_is_one_and_refuses_what_is_wrong_by_itself() -> None:
-    checker = jsonschema.Draft202012Validator
-    checker.check_schema(schema().root)
+    SCHEMA.check_schema(schema().root)
     refused = 0
     for changes, _, _ in WRONG:
         config = changed(changes)
         try:
             Config.model_validate(config)
         except ValidationError:
-            refused += not checker(schema().root).is_valid(config)
+            refused += not SCHEMA.is_valid(config)
         else:
-            checker(schema().root).validate(config)
+            SCHEMA.validate(config)
     assert refused > 80
 
 
