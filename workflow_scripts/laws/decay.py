@@ -123,7 +123,7 @@ class Points:
     def select(self, chosen: np.ndarray) -> "Points":
         """The points where `chosen` (m,) is true."""
         names = ("size", "dimension", "replicas", "samples", "background")
-        return Points(*(getattr(self, name)[chosen] for name in names), self.words)
+        return Points(*(getattr(self, name)[chosen] for name in names), words=self.words)
 
 
 @dataclass(frozen=True)
