@@ -79,7 +79,7 @@ def one_shot_outlook(
             None, reason="with the level of other pairs, the points would mean that larger sets are copied more"
         )
     level, rate, scatter, chance, line = level[decays], rate[decays], scatter[decays], chance[decays], line[:, decays]
-    draws = len(level)
+    kept = len(level)
 
     def shares(sizes: np.ndarray) -> np.ndarray:
         x = DIMENSION_AXIS.standardise(line[0] + line[1] * np.log(sizes)[:, None])
@@ -89,7 +89,7 @@ def one_shot_outlook(
         with np.errstate(over="ignore"):
             return np.exp((DIMENSION_AXIS.restore((level - np.log(share)) / rate) - line[0]) / line[1])
 
-    outlook = Outlook(np.full(draws, 1 / draws), scatter, chance, shares, reach)
+    outlook = Outlook(np.full(kept, 1 / kept), scatter, chance, shares, reach)
     warnings = _warnings(points, curve, others, threshold_rms, float(decays.mean()))
     return OneShot(outlook, float(np.median(level)) + LN_100, float(np.median(rate)), "", warnings)
 

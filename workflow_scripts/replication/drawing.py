@@ -133,8 +133,9 @@ def _line(axes: Axes, line: pd.DataFrame, panel: Panel, style: figures.Style, as
     axes.plot(at, mean, color=style.colour, linewidth=1.2)
     bars = sizes["low"].notna().to_numpy()
     for chosen in (bars, ~bars):
-        ends = (sizes[end].fillna(sizes["mean"]).to_numpy(float)[chosen] for end in ("low", "high"))
-        figures.points_with_bars(axes, at[chosen], mean[chosen], *ends, style, hollow=chosen is not bars)
+        lowest, highest = (sizes[end].fillna(sizes["mean"]).to_numpy(float)[chosen] for end in ("low", "high"))
+        hollow = chosen is not bars
+        figures.points_with_bars(axes, at[chosen], mean[chosen], lowest, highest, style, hollow=hollow)
 
 
 @dataclass(frozen=True)
