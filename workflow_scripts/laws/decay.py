@@ -269,11 +269,11 @@ def fit_pairs(pairs: Mapping[Pair, Points], axis: Axis, curve: Curve = "exponent
     fitted = [pair for pair, reason in reasons.items() if not reason]
     degrees = sum(max(0, pairs[pair].telling - 2) for pair in fitted)
     if degrees < LEAST_DEGREES:
-        words = next(iter(pairs.values())).words
+        words, missing = next(iter(pairs.values())).words, LEAST_DEGREES - degrees
         lacking = (
             f"the scatter between training runs is not known: {degrees} degree{'s' * (degrees != 1)} of freedom where "
-            f"{LEAST_DEGREES} are needed, so add {LEAST_DEGREES - degrees} runs or more at sizes where "
-            f"neither nearly every nor nearly no {words.item} {words.counts}"
+            f"{LEAST_DEGREES} are needed, so add at least {missing} more run{'s' * (missing != 1)} at "
+            f"sizes where neither nearly every nor nearly no {words.item} {words.counts}"
         )
         return {pair: DecayFit(axis, curve, pairs[pair], None, reasons[pair] or lacking) for pair in pairs}
     surfaces = [
