@@ -1,0 +1,185 @@
+"""Planted copies: how well the audit's distances tell them from new images, beside what a user would take instead."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+
+from benchmarks.bench import Bench
+from benchmarks.measures import require
+from workflow_scripts.audit.planting import plant
+from workflow_scripts.audit.search import MOVED, search
+from workflow_scripts.config.spaces import SPACES
+from workflow_scripts.data.arrays import read_idx
+from workflow_scripts.features.encoders import encode
+from workflow_scripts.features.pretrained import perceptual_encoder
+from workflow_scripts.metrics.membership import membership
+from workflow_scripts.metrics.ssim import prepare, ssim_pairs
+
+GARMENTS = Path(__file__).parents[1] / "resources/fashion-mnist-test/t10k-images-idx3-ubyte.gz"
+SIDE = 56  # px: the garments, doubled
+CALIBRATED = 0.01
+HASHES = ("PHash", "DHash", "AHash", "WHash")
+
+TEXT = """## Planted copies: what each tool finds
+
+{training:,} training images of {side} px (garments in random colours), and as queries {copies} planted copies of each
+kind beside {new} new images. Each tool scores a query by its nearest training image. The area under the curve is the
+probability that a planted copy scores nearer than a new image; 0.5 is guessing. Ours is the smallest distance over the
+audit's spaces and moves, in units of thresholds that {calibrating} further images set. Seconds: of all {queries:,}
+queries, images in memory, features and hashes of the training set included; in brackets extrapolated from {pairs}
+pairs.
+
+| planted copies | {names} |
+|---|{rule}
+{rows}
+"""
+
+Scores = tuple[float, np.ndarray]  # seconds, and of each query the score, lower for copies
+
+
+def garments(count: int) -> np.ndarray:
+    """Garments of two random colours, uint8 (count, SIDE, SIDE, 3)."""
+    random = np.random.default_rng(0)
+    grey = read_idx(GARMENTS, 3)[random.permutation(10_000)[:count]].astype(np.float32) / 255
+    cloth, ground = random.uniform(0.3, 1.0, (count, 1, 1, 3)), random.uniform(0.0, 0.3, (count, 1, 1, 3))
+    coloured = 255 * (ground + grey[..., None] * (cloth - ground))
+    return coloured.round().astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+
+
+def audit(bench: Bench, training: np.ndarray, calibrating: np.ndarray, queries: np.ndarray) -> dict[str, Scores]:
+    """The audit's search, and faiss on the features that it takes."""
+    space = SPACES["perceptual"]
+    encoder = perceptual_encoder(space.weights, space.resolution, bench.device)
+    encode(encoder, training[:4], bench.device)
+    everything = np.concatenate([training, calibrating, queries])
+    encoding, features = bench.timed(lambda: encode(encoder, everything, bench.device))
+    n, held_out = len(training), len(training) + len(calibrating)
+
+    def searched(first: int, last: int) -> dict[str, np.ndarray]:
+        vectors = {"pixel": everything, "perceptual": features}
+        rows = search(
+            {space: values[:n] for space, values in vectors.items()},
+            {space: values[first:last] for space, values in vectors.items()},
+            (training, everything[first:last]),
+            np.arange(n),
+            np.arange(0),
+            np.arange(last - first),
+            bench.device,
+        )
+        rows = rows[rows["kind"] == "query"].sort_values("query")
+        return {str(space): part["distance"].to_numpy() for space, part in rows.groupby("space")}
+
+    taken, (control, nearest) = bench.timed(lambda: (searched(n, held_out), searched(held_out, len(everything))))
+    spaces = ("pixel", "perceptual", MOVED)
+    score = np.min([nearest[space] / np.quantile(control[space], CALIBRATED) for space in spaces], axis=0)
+
+    def flat(values: np.ndarray) -> np.ndarray:
+        index = faiss.IndexFlatL2(values[0].size)
+        index.add(values[:n].reshape(n, -1).astype(np.float32))
+        return index.search(values[held_out:].reshape(len(queries), -1).astype(np.float32), 1)[0][:, 0]
+
+    by_features, by_pixels = bench.timed(lambda: flat(features)), bench.timed(lambda: flat(everything))
+    shared = encoding * (n + len(queries)) / len(everything)
+    return {
+        "ours": (encoding + taken, score),
+        "faiss, features": (shared + by_features[0], by_features[1]),
+        "faiss, pixels": by_pixels,
+    }
+
+
+def ssim(bench: Bench, training: np.ndarray, queries: np.ndarray, pairs: int) -> Scores:
+    """SSIM of every pair in grey, by ours; the time is that of scikit-image in a loop, which gives the same."""
+    n, m = len(training), len(queries)
+    grey = (np.concatenate([training, queries]) @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    first = torch.arange(m, device=bench.device).repeat_interleave(n) + n
+    second = torch.arange(n, device=bench.device).repeat(m)
+    indices = ssim_pairs(prepare(grey[..., None], device=bench.device), first, second).view(m, n).cpu().numpy()
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+
+    def loop() -> list[float]:
+        return [structural_similarity(grey[n], other, **options) for other in grey[:pairs]]
+
+    taken, one_by_one = bench.timed(loop)
+    require(np.abs(np.array(one_by_one) - indices[0, :pairs]).max() < 1e-4, "our SSIM and scikit-image's")
+    return taken * n * m / pairs, 1 - indices.max(axis=1)
+
+
+def hashes(bench: Bench, training: np.ndarray, queries: np.ndarray) -> dict[str, Scores]:
+    """imagededup's hashes of every image, and the smallest Hamming distance."""
+    from imagededup import methods  # a peer of its own: without it the other columns stand
+
+    scores = {}
+    for name in HASHES:
+        hasher = getattr(methods, name)(verbose=False)
+
+        def bits(images: np.ndarray, hasher: object = hasher) -> np.ndarray:
+            codes = [bytes.fromhex(hasher.encode_image(image_array=image)) for image in images]  # type: ignore[attr-defined]
+            return np.unpackbits(np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(len(images), -1), axis=1)
+
+        def nearest() -> np.ndarray:
+            known, asked = bits(training), bits(queries)
+            return (asked[:, None] != known[None]).sum(axis=2).min(axis=1).astype(float)
+
+        scores[name] = bench.timed(nearest)
+    return scores
+
+
+def network(bench: Bench, training: np.ndarray, queries: np.ndarray) -> Scores:
+    """imagededup's CNN, whose weights it fetches unless they are in torch's cache."""
+    from imagededup.methods import CNN
+
+    encoder = CNN(verbose=False)
+
+    def nearest() -> np.ndarray:
+        known, asked = (
+            np.concatenate([encoder.encode_image(image_array=image) for image in images])
+            for images in (training, queries)
+        )
+        known, asked = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (known, asked))
+        return 1 - (asked @ known.T).max(axis=1)
+
+    return bench.timed(nearest)
+
+
+def table(bench: Bench) -> str:
+    n, calibrating, new, copies, pairs = bench.size((2000, 300, 300, 30, 300), (40, 100, 30, 8, 20))
+    images = garments(n + calibrating + new)
+    training, held_out, fresh = np.split(images, [n, n + calibrating])
+    planted = plant(training[:copies], np.arange(copies), 0)
+    queries = np.concatenate([planted.images, fresh])
+    tools: dict[str, Callable[[], Mapping[str, Scores]]] = {
+        "the audit and faiss": lambda: audit(bench, training, held_out, queries),
+        "SSIM": lambda: {"SSIM in a loop": ssim(bench, training, queries, pairs)},
+        "imagededup's hashes": lambda: hashes(bench, training, queries),
+        "imagededup's CNN": lambda: {"imagededup CNN": network(bench, training, queries)},
+    }
+    scores: dict[str, Scores] = {}
+    failed = []
+    for name, work in tools.items():
+
+        def run(work: Callable[[], Mapping[str, Scores]] = work) -> list[str]:
+            scores.update(work())
+            return []
+
+        if isinstance(why := bench.attempt(name, run), str):
+            failed.append(f"{name}: {why}.")
+    rows = []
+    for change in dict.fromkeys(planted.change):
+        chosen = np.flatnonzero(planted.change == change)
+        areas = [membership(score[chosen], score[len(planted.images) :]).auc for _, score in scores.values()]
+        rows.append(f"| {change} | {' | '.join('–' if area is None else f'{area:.3f}' for area in areas)} |")
+    seconds = [f"({taken:.0f})" if "loop" in name else f"{taken:.1f}" for name, (taken, _) in scores.items()]
+    rows.append(f"| seconds | {' | '.join(seconds)} |")
+    text = TEXT.format(
+        training=n, side=SIDE, copies=copies, new=new, calibrating=calibrating, queries=len(queries), pairs=pairs,
+        names=" | ".join(scores), rule="---|" * len(scores), rows="\n".join(rows),
+    )  # fmt: skip
+    return text + "".join(f"\n{why}\n" for why in failed)
+
+
+def measure(bench: Bench) -> str:
+    return table(bench)
