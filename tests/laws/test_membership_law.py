@@ -61,6 +61,12 @@ def test_nobody_told_anywhere_is_a_reason_and_no_law() -> None:
     assert [row["reason"] for row in private_sizes(table, None)] == ["needs 100 controls"] * 2
 
 
+def test_a_table_without_any_reason_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    members().query("attack == 'distance'").to_csv(path, index=False)
+    assert (read_members(path)["reason"] == "").all()
+
+
 def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
     path = tmp_path / "members.csv"
     members().drop(columns="told").to_csv(path, index=False)

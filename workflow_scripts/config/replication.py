@@ -75,7 +75,10 @@ class Replication(Model):
         description="jobs that each search and each extraction of features is split into; results do not change",
     )
     wanted_percentage: float = Field(
-        1.0, gt=0, le=100, description="percentage of copies below which a training set counts as safe"
+        1.0,
+        gt=0,
+        le=100,
+        description="percentage of copies below which a training set counts as safe; of training images that are told beyond chance, as private",
     )
 
 

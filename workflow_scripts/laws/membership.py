@@ -30,7 +30,7 @@ def read_members(path: str | os.PathLike[str]) -> pd.DataFrame:
             f"{path}: column {', '.join(missing)} missing; expected the table of rule collect_replication with columns "
             f"{', '.join(COLUMNS)}. Delete it and run snakemake again."
         )
-    return table.fillna({"reason": ""})
+    return table.assign(reason=table["reason"].astype(object).where(table["reason"].notna(), ""))
 
 
 def fit_membership(table: pd.DataFrame, wanted: float) -> StudyLaws | None:
