@@ -78,7 +78,8 @@ class Replication(Model):
         1.0,
         gt=0,
         le=100,
-        description="percentage of copies below which a training set counts as safe; of training images that are told beyond chance, as private",
+        description="percentage of copies below which a training set counts as safe; of training images that are told "
+        "beyond chance, as private",
     )
 
 
