@@ -22,7 +22,7 @@ install: $(INSTALLED) ## create .venv from envs/lock.txt (needs Python 3.11)
 	@touch $@
 
 demo: $(INSTALLED) ## run the default study: results/report.html, and the headline numbers
-	$(BIN)/snakemake --quiet rules
+	$(BIN)/snakemake --quiet all
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
 

@@ -159,7 +159,7 @@ def predict(classifier: Classifier, images: np.ndarray | Tensor, view: View | No
 
     def look(rows: slice) -> Tensor:
         part = images[rows]
-        part = torch.from_numpy(np.ascontiguousarray(part)) if isinstance(part, np.ndarray) else part
+        part = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part
         shown = to_float(part.to(classifier.mean.device))
         if view is not None:
             shown = apply_view(shown, view.at(torch.arange(rows.start, rows.stop)))
