@@ -52,11 +52,11 @@ def cell(value: Any, form: str = "") -> Cell:
     return Cell(str(value))
 
 
-def interval(value: float, low: float, high: float, unit: str = "") -> Cell:
+def interval(value: float, low: float, high: float, form: str = ".1f", unit: str = "") -> Cell:
     """`4.2 % (3.4 to 5.1)`, sorted by the value; without the ends where they are not known."""
     if not np.isfinite([low, high]).all():
-        return Cell(f"{value:.1f}{unit}", float(value))
-    return Cell(f"{value:.1f}{unit} ({low:.1f} to {high:.1f})", float(value))
+        return Cell(f"{value:{form}}{unit}", float(value))
+    return Cell(f"{value:{form}}{unit} ({low:{form}} to {high:{form}})", float(value))
 
 
 def from_frame(caption: str, frame: pd.DataFrame, columns: dict[str, str]) -> Table:
