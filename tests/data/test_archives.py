@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.archives import parquet_set, webdataset_set, zip_set
+from workflow_scripts.data import tables
+from workflow_scripts.data.archives import webdataset_set, zip_set
 from workflow_scripts.data.decoding import Shape
 from workflow_scripts.data.packing import pack
 from workflow_scripts.data.source import Source
+from workflow_scripts.data.tables import parquet_set
 
 
 def png(light: int) -> bytes:
@@ -105,6 +107,41 @@ def test_the_parquet_files_of_hugging_face_have_named_classes(tmp_path: Path) ->
         parquet_set(tmp_path, "picture", None)
     packed = pack(source, Shape(8, 1, "crop"), tmp_path / "images.npy", threads=2)
     assert packed.origins[2] == "train-00001-of-00002.parquet/row 0 of part 0"
+
+
+def test_paths_of_windows_and_plain_tars_keep_their_classes(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, name in enumerate(("ant\\1.png", "owl\\1.png")):
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name
+            archive.writestr(entry, png(i))
+    assert shown(zip_set(path)) == [("ant/1.png", 0, "ant"), ("owl/1.png", 1, "owl")]
+    source = webdataset_set(write_tar(tmp_path / "a.tar", {"set/owl/1.png": png(1), "set/ant/2.png": png(2)}))
+    assert [name for *_, name in shown(source)] == ["owl", "ant"]
+    assert "their folders count as classes" in source.notes[0]
+    with tarfile.open(tmp_path / "b.tar", "w:gz"):
+        pass
+    with pytest.raises(InputError, match=r"b\.tar: .*it is compressed: unpack it"):
+        webdataset_set(tmp_path / "b.tar")
+
+
+def test_a_large_part_of_a_table_is_read_a_little_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet.write_table(arrow.table({"image": [png(i) for i in range(200)]}), tmp_path / "a.parquet")
+    for name, value in (("WHOLE", 0), ("ROWS", 8), ("KEPT", 3)):
+        monkeypatch.setattr(tables, name, value)
+    source = parquet_set(tmp_path / "a.parquet", "image", None)
+    for i in (*range(200), 3, 150, 149, 130, 131):
+        assert np.asarray(source.read(i)[0])[0, 0] == i
+
+
+def test_labels_that_pandas_made_floats_and_cells_without_bytes(tmp_path: Path) -> None:
+    cells = [{"bytes": png(i), "path": "a.png"} for i in range(3)] + [{"bytes": None, "path": "b.png"}]
+    parquet.write_table(arrow.table({"image": cells, "label": [1.0, 0.0, float("nan"), 1.0]}), tmp_path / "a.parquet")
+    source = parquet_set(tmp_path / "a.parquet", "image", "label")
+    assert [source.read(i)[1] for i in range(3)] == [1, 0, -1]
+    with pytest.raises(ValueError, match=r"only the path b\.png: embed the files"):
+        source.read(3)
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.parquet"])

@@ -195,3 +195,39 @@ def test_the_labels_of_stylegan_come_before_its_numbered_folders(tmp_path: Path)
         image_folder(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background"}}))  # another program's
     assert image_folder(tmp_path).classes == ["00000", "00001"]
+
+
+def test_a_folder_around_all_classes_is_no_super_class(tmp_path: Path) -> None:
+    for name in ("mydata/ant/1.png", "mydata/owl/2.png"):
+        save_image(tmp_path / name)
+    source = image_folder(tmp_path)
+    assert (source.classes, source.superclasses) == (["ant", "owl"], {})
+
+
+def test_masks_beside_images_are_no_class(tmp_path: Path) -> None:
+    for name in ("images/1.png", "masks/1.png"):
+        save_image(tmp_path / name)
+    with pytest.raises(InputError, match=r"images and masks look like images and what was drawn.*`splits: \[images\]`"):
+        image_folder(tmp_path)
+    only = image_folder(tmp_path, splits=["images"])
+    assert (only.count, only.classes) == (1, [])
+    assert image_folder(tmp_path, "classes").classes == ["images", "masks"]
+
+
+def test_links_to_themselves_and_images_without_a_suffix(tmp_path: Path) -> None:
+    save_image(tmp_path / "ant/1.png").rename(tmp_path / "ant/3f2a")
+    (tmp_path / "ant/2.png").symlink_to(tmp_path / "ant/2.png")
+    (tmp_path / "ant/README").write_text("none")
+    source = image_folder(tmp_path)
+    assert [source.origin(i) for i in range(source.count)] == ["ant/3f2a"]
+    assert source.left_out == {"other files": ["ant/README"], "links": ["ant/2.png"]}
+    assert image_folder(tmp_path, follow_links=True).count == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("a.dcm", "DICOM to PNG of 16 bits"), ("a.heic", "to JPEG"), ("a.npy", "stack")]
+)
+def test_files_of_another_kind_are_named_with_a_way_out(tmp_path: Path, name: str, way: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=rf"holds no image, but 1 \{Path(name).suffix} \(.*{way}"):
+        image_folder(tmp_path)

@@ -28,3 +28,10 @@ def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a readable CSV file"):
         groups_of(NAMES, str(path), None)
+
+
+@pytest.mark.parametrize("divider", [";", "\t"])
+def test_a_table_of_a_spreadsheet_is_read(tmp_path: Path, divider: str) -> None:
+    rows = ["file", "patient"], ["a\\patient-7_1.png", "x, y"], ["patient-7_2", "x, y"], ["patient-12_1", "z"]
+    (tmp_path / "groups.csv").write_bytes(("\ufeff" + "\r\n".join(map(divider.join, rows))).encode())
+    assert groups_of(NAMES, str(tmp_path / "groups.csv"), None).tolist() == [0, 0, 1]

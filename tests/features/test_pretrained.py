@@ -27,7 +27,7 @@ def test_the_network_recognises_what_imagenet_has() -> None:
     """With the last layer of its package, a cup of coffee is an espresso and a cat a cat."""
     pictures = [Image.fromarray(image[:300, 75:375]).resize((224, 224)) for image in (data.coffee(), data.chelsea())]
     seen = features(np.stack([np.asarray(picture) for picture in pictures]), 224)
-    head = read_weights(pretrained._lite0_path())
+    head = read_weights(pretrained.lite0_path())
     classes = (seen @ head["_fc.weight"].T + head["_fc.bias"]).argmax(1)
     assert classes[0] == 967
     assert classes[1] in (281, 282, 285)

@@ -18,6 +18,7 @@ from tests.conftest import not_here
 from tests.report.browser import Browser
 from tests.test_docs import Loaded
 from workflow_scripts.core.figures import save_figure
+from workflow_scripts.core.files import read_csv, write_csv
 from workflow_scripts.report.page import write_page
 from workflow_scripts.similarity.drawing import draw_class_similarity, similarity_table
 
@@ -320,6 +321,9 @@ def test_names_are_text_and_nothing_else(browser: Browser, smoke_run: Path, tmp_
     figure = draw_class_similarity(np.eye(2), names, [0, 1])
     table = similarity_table(np.eye(2), names)
     save_figure(figure, folder / "figures/similarity/fashion-mnist.svg", table, f"Heat map of {name}.")
+    (folder / "near_duplicates").unlink()
+    twins = read_csv(results / "near_duplicates/fashion-mnist.csv").reindex([0]).fillna(0)
+    write_csv(folder / "near_duplicates/fashion-mnist.csv", twins.assign(held_out_file=name, training_file=name))
     page = tmp_path / "report.html"
     page.write_text(write_page(folder))
     browser.complaints.clear()
@@ -327,6 +331,7 @@ def test_names_are_text_and_nothing_else(browser: Browser, smoke_run: Path, tmp_
     browser.open(page)
     browser.run(OPEN_ALL)
     assert browser.run("document.querySelectorAll('img[src=x]').length") == 0
+    assert browser.run(f"[...document.querySelectorAll('td')].some((cell) => cell.textContent === {json.dumps(name)})")
     assert browser.run("[...document.images].some((image) => image.alt.includes('<img src=x onerror'))")
     assert browser.run(f"[...document.querySelectorAll('th')].some((cell) => cell.textContent === {json.dumps(name)})")
     assert browser.complaints == []

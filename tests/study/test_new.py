@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 import yaml
 from PIL import Image
@@ -155,6 +157,30 @@ def test_archives_splits_and_numbered_folders_are_recognised(tmp_path: Path) -> 
     config = proposed(tmp_path / "set.zip", tmp_path)
     assert config["datasets"]["mine"]["source"] == "zip"
     assert config["rebalancing"]["datasets"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "expected"),
+    [(-1, 1, "f4", [-1, 1]), (0, 3900, ">u2", [0, 4095]), (-1000, 2999, "i2", [-1000, 2999]), (0, 255, "i8", None)],
+)
+def test_arrays_whose_type_does_not_say_their_range_get_one(
+    tmp_path: Path, low: int, high: int, kind: str, expected: list[int] | None
+) -> None:
+    values = np.linspace(low, high, 30 * 64).reshape(30, 8, 8).astype(kind)
+    np.save(tmp_path / "a.npy", values)
+    np.savez(tmp_path / "a.npz", images=values, labels=np.eye(3, dtype=int)[np.arange(30) % 3])
+    assert settings_for(tmp_path / "a.npy").get("range") == settings_for(tmp_path / "a.npz").get("range") == expected
+    dataset = proposed(tmp_path / "a.npz", tmp_path)["datasets"]["mine"]
+    assert (dataset["labels_key"], dataset["range"]) == ("labels", expected or "type")
+
+
+def test_a_table_without_images_and_masks_beside_images_are_seen(tmp_path: Path) -> None:
+    for name in ("images/1.png", "masks/1.png"):
+        save(tmp_path / "scans" / name, 8, 0)
+    assert settings_for(tmp_path / "scans")["splits"] == ["images"]
+    parquet.write_table(arrow.table({"a": [1], "b": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"no column holds encoded images, .* only a \(int64\), b \(string\)"):
+        settings_for(tmp_path / "a.parquet")
 
 
 def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: Path) -> None:

@@ -131,12 +131,11 @@ def _limits(name: str, images: np.ndarray, limits: Range) -> tuple[float, float,
         return float(limits[0]), float(limits[1]), []
     if limits == "type" and images.dtype == np.uint8:
         return 0, 255, []
-    if limits == "type" and images.dtype == np.uint16:
+    if limits == "type" and images.dtype.kind == "u" and images.dtype.itemsize == 2:  # of either byte order
         return 0, 65_535, ["its 16-bit values are reduced to 8 bits"]
     if images.dtype == np.bool_:
         return 0, 1, ["its booleans become black and white"]
-    parts = [np.asarray(images[start : start + 512]) for start in range(0, len(images), 512)]
-    low, high = (float(function([function(part) for part in parts])) for function in (np.min, np.max))
+    low, high = extremes(images)
     if not np.isfinite([low, high]).all():
         raise InputError(f"{name}: holds values that are not finite numbers; replace them")
     if limits == "set":
@@ -149,6 +148,13 @@ def _limits(name: str, images: np.ndarray, limits: Range) -> tuple[float, float,
         f"{name}: its {images.dtype} values go from {low:g} to {high:g}, expected bytes, or floats in 0..1; say by "
         f"`range: [{low:g}, {high:g}]` which become black and white"
     )
+
+
+def extremes(images: np.ndarray) -> tuple[float, float]:
+    """The smallest and largest value of an array, read in parts; NaN if it holds one."""
+    parts = [(float(np.min(part)), float(np.max(part))) for part in np.array_split(images, -(-len(images) // 512))]
+    lows, highs = zip(*parts, strict=True)
+    return float(np.min(lows)), float(np.max(highs))
 
 
 def _classes(name: str, count: int, labels: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.formats import SUFFIXES, open_image
+from workflow_scripts.data.formats import ADVICE, SUFFIXES, begins_like_an_image, open_image
 from workflow_scripts.data.source import Source, printable, require
 
 SPLITS = {"train", "training", "val", "valid", "validation", "validate", "dev", "test", "testing", "eval"}
@@ -21,12 +21,20 @@ SPLITS = {"train", "training", "val", "valid", "validation", "validate", "dev", 
 JUNK = {
     "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
     "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info", "__pycache__", "found.000",
+    "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@synoresource", "$recycle",
+}  # fmt: skip
+# Folders that stand side by side and hold images and what was drawn on them, which are no classes either.
+PICTURES = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
+DRAWN = {
+    "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "ground_truth",
+    "groundtruth", "gt", "segmentationclass", "segmentationobject",
 }  # fmt: skip
 # Beside images these are annotations and notes; a folder of nothing else is no class.
 DOCUMENTS = {
     "", ".csv", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".parquet", ".pdf",
     ".pkl", ".py", ".rst", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 }  # fmt: skip
+USUAL = ".png, .jpg, .tif, .webp or another suffix that Pillow reads"
 LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
 
 
@@ -60,7 +68,7 @@ class Arrangement:
 
 
 def is_junk(name: str) -> bool:
-    return name.startswith(".") or name.lower() in JUNK
+    return name.startswith((".", "~$")) or name.lower() in JUNK
 
 
 def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), follow_links: bool = False) -> Source:
@@ -75,7 +83,7 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
         raise InputError(f"{root}: is a file, expected a folder of images")
     listing = list_images(root, follow_links)
     if not listing.images:
-        raise InputError(f"{root}: holds no image{_instead(listing)}; expected files ending in {suffixes()}")
+        raise InputError(f"{root}: holds no image{_instead(listing)}; expected files ending in {USUAL}")
     labels = None
     if tree == "auto" and (root / LABELS_FILE).is_file():
         labels = labels_in((root / LABELS_FILE).read_bytes(), str(root / LABELS_FILE))
@@ -89,10 +97,6 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
         printable(root.name), len(paths), arranged.classes, read, lambda i: printable(paths[i]),
         superclasses=arranged.superclasses, left_out=listing.left_out(), notes=arranged.notes,
     )  # fmt: skip
-
-
-def suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
 
 
 def list_images(root: Path, follow_links: bool = False) -> Listing:
@@ -116,12 +120,12 @@ def list_images(root: Path, follow_links: bool = False) -> Listing:
             path = prefix + entry.name
             if is_junk(entry.name):
                 listing.junk.append(path)
-            elif entry.is_dir(follow_symlinks=follow_links):
+            elif _is_dir(entry, follow_links):
                 holds |= walk(entry.path, path + "/")
             elif entry.is_symlink() and not follow_links and not _is_file_inside(entry, inside):
                 listing.links.append(path)
                 others["link"] += 1
-            elif _suffix(entry.name) in SUFFIXES and entry.is_file():  # not a pipe, which would be waited for
+            elif _is_image(entry):
                 listing.images.append(path)
                 holds = True
             else:
@@ -162,6 +166,16 @@ def arrange(
     if labels:
         return _arrange_by_labels(root, kept, labels)
     tree = tree if labels is None else "flat"
+    if tree == "auto":
+        tops = {parts[0] for parts in folders if parts}
+        if drawn := drawn_beside(tops):
+            pictures = ", ".join(map(printable, sorted(tops - set(drawn))))
+            raise InputError(
+                f"{root}: its folders {pictures} and {', '.join(map(printable, drawn))} look like images and what was "
+                f"drawn on them, not like classes; set `splits: [{pictures}]` to read the images alone, or `tree: "
+                "classes` if they are classes"
+            )
+        folders = _without_wrapper(folders)
     depths = set(map(len, folders)) if tree != "flat" else {0}
     wanted = {"flat": {0}, "classes": {1}, "supers": {2}}.get(tree, depths)
     if depths != wanted or len(depths) > 1 or max(depths) > 2:
@@ -209,6 +223,13 @@ def splits_in(paths: Iterable[str]) -> tuple[int, list[str]]:
     return 0, []
 
 
+def drawn_beside(names: Iterable[str]) -> list[str]:
+    """The folders of masks and labels, where all folders are those of images and of such; else none."""
+    kinds = {name: name.lower() for name in names}
+    drawn = sorted(name for name, kind in kinds.items() if kind in DRAWN)
+    return drawn if drawn and 0 < sum(kind in PICTURES for kind in kinds.values()) == len(kinds) - len(drawn) else []
+
+
 def are_buckets(names: Sequence[str]) -> bool:
     """Whether folders look like parts of one set, not classes: 00000, 01000, .. or 00, 01, .. ff."""
     widths = {len(name) for name in names}
@@ -240,6 +261,13 @@ def _choose_splits(
     left = len(paths) - len(chosen)
     notes = (f"{left} images outside the splits {', '.join(splits)} are not read",) if left else ()
     return [paths[i] for i in chosen], [parts[i][:depth] + parts[i][depth + 1 :] for i in chosen], notes
+
+
+def _without_wrapper(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The folders of each image without one that holds everything, such as an archive's own, if classes lie in it."""
+    if len({parts[:1] for parts in folders}) == 1 and {len(parts) for parts in folders} in ({2}, {3}):
+        return [parts[1:] for parts in folders]
+    return folders
 
 
 def _arrange_by_labels(root: str, paths: list[str], labels: dict[str, Any]) -> Arrangement:
@@ -312,12 +340,35 @@ def _instead(listing: Listing) -> str:
             "true` to read them)"
         )
     kinds = Counter(_suffix(name) or "without a suffix" for name in listing.other).most_common(5)
-    return f", but {', '.join(f'{count} {kind}' for kind, count in kinds)}" if kinds else ""
+    if not kinds:
+        return ""
+    advice = next((f" ({ADVICE[kind]})" for kind, _ in kinds if kind in ADVICE), "")
+    return f", but {', '.join(f'{count} {kind}' for kind, count in kinds)}{advice}"
 
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """By its suffix, or without one by its first bytes; a pipe, which would be waited for, is none."""
+    suffix = _suffix(entry.name)
+    return (suffix in SUFFIXES or not suffix) and _is_file(entry) and (suffix != "" or begins_like_an_image(entry.path))
+
+
 def _is_file_inside(entry: os.DirEntry[str], inside: str) -> bool:
-    return entry.is_file() and os.path.realpath(entry.path).startswith(inside)
+    return _is_file(entry) and os.path.realpath(entry.path).startswith(inside)
+
+
+def _is_dir(entry: os.DirEntry[str], follow_links: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow_links)
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

@@ -1,6 +1,7 @@
 """Image files: which ones are read, and how one is opened whose metadata is damaged while its pixels are fine."""
 
 import io
+import os
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,26 @@ FORMATS = tuple(kind for kind in Image.OPEN if kind not in _NOT_READ)
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 # Editors and generators write descriptions beyond Pillow's limit of 1 MiB for one; that for all of a file stays.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+# How files begin that are images although their names have no suffix.
+_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"RIFF", b"BM")
+# What people have that Pillow does not read, and the way to what it does.
+ADVICE = {
+    ".dcm": "convert DICOM to PNG of 16 bits, and set `range`",
+    ".h5": "save its arrays with numpy.savez", ".hdf5": "save its arrays with numpy.savez",
+    ".mat": "save its arrays with numpy.savez", ".pt": "save its arrays with numpy.savez",
+    ".pkl": "save its arrays with numpy.savez",
+    ".heic": "convert them to JPEG or PNG", ".heif": "convert them to JPEG or PNG",
+    ".cr2": "convert raw photographs to JPEG or TIFF", ".nef": "convert raw photographs to JPEG or TIFF",
+    ".dng": "convert raw photographs to JPEG or TIFF", ".arw": "convert raw photographs to JPEG or TIFF",
+    ".svg": "draw them as PNG", ".pdf": "save its pictures as PNG",
+    ".mp4": "save its frames as PNG", ".avi": "save its frames as PNG", ".mov": "save its frames as PNG",
+    ".npy": "stack them into one array (N, H, W, C): numpy.save",
+    ".gz": "unpack it, and give the folder", ".tgz": "unpack it, and give the folder",
+    ".bz2": "unpack it, and give the folder", ".xz": "unpack it, and give the folder",
+    ".7z": "unpack it, and give the folder", ".rar": "unpack it, and give the folder",
+    ".zip": "unpack it, and give the folder",
+}  # fmt: skip
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,6 +53,15 @@ def open_image(opener: Callable[[], Any]) -> Image.Image:
         if bare is None:
             raise
         return Image.open(io.BytesIO(bare), formats=FORMATS)
+
+
+def begins_like_an_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a file without a suffix is an image, by its first bytes."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(8).startswith(_BEGINNINGS)
+    except OSError:
+        return False
 
 
 def orientation(image: Image.Image) -> int:

@@ -14,9 +14,9 @@ from workflow_scripts.data.source import require
 def groups_of(origins: Sequence[str], table: str | None, pattern: str | None) -> np.ndarray:
     """The group of each image, int32 (N,), numbered by first appearance; without table and pattern, each is its own.
 
-    table: a CSV file whose first two columns are an image's name and its group. pattern: a regular expression that is
-    searched for in the name: its first parenthesis, or all that it matches, is the group. Raises InputError for an
-    image that has none.
+    table: a CSV file, by commas, semicolons or tabs, whose first two columns are an image's name and its group.
+    pattern: a regular expression that is searched for in the name: its first parenthesis, or all that it matches, is
+    the group. Raises InputError for an image that has none.
     """
     if table is None and pattern is None:
         return np.arange(len(origins), dtype=np.int32)
@@ -38,9 +38,12 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
     require(path, "the table of groups")
     try:
         with open(path, newline="", encoding="utf-8-sig") as handle:
-            table = {row[0]: row[1] for row in csv.reader(handle) if len(row) >= 2}
+            first = handle.readline()
+            handle.seek(0)
+            rows = csv.reader(handle, delimiter=max(",;\t", key=first.count))
+            table = {row[0].replace("\\", "/"): row[1] for row in rows if len(row) >= 2}
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
-        raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8 with commas") from cause
+        raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8") from cause
     names = [_lookup(table, origin) for origin in origins]
     missing = [origin for origin, name in zip(origins, names, strict=True) if name is None]
     if missing:

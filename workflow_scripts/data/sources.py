@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.archives import parquet_set, webdataset_set, zip_set
+from workflow_scripts.data.archives import webdataset_set, zip_set
 from workflow_scripts.data.arrays import array_set, load_array, npz_set, read_idx, shipped_set
 from workflow_scripts.data.folders import image_folder
 from workflow_scripts.data.source import Source, with_held_out
 from workflow_scripts.data.sprites import sprite_set
+from workflow_scripts.data.tables import parquet_set
 from workflow_scripts.data.torchvision_sets import torchvision_set
 
 ROOT = Path(__file__).parents[2]

@@ -44,7 +44,7 @@ def perceptual_encoder(weights: str | None, resolution: int, device: torch.devic
 
     Raises InputError if the weights are not there, are damaged or are not this network's.
     """
-    path = Path(weights) if weights else _lite0_path()
+    path = Path(weights) if weights else lite0_path()
     expected = f"the weights of EfficientNet-Lite0 ({LITE0_FILE}). {_WHERE}"
     state = checked_weights(path, expected, None if weights else LITE0_SHA256, "install the package")
     network = Lite0()
@@ -101,7 +101,8 @@ _WHERE = (
 )
 
 
-def _lite0_path() -> Path:
+def lite0_path() -> Path:
+    """The weights that come with the package. Raises InputError if it is not installed."""
     spec = find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:
         raise InputError(f"the weights of the space `perceptual`, {LITE0_FILE}, are not installed. {_WHERE}")

@@ -18,9 +18,10 @@ from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 
 SEEN = 24  # neighbours of each image: those beyond its near-duplicates tell what is near
 MOST = 4  # near-duplicates of an image that are told from its other neighbours; of equal images, any number
-ERROR = 0.05  # expected share of false ones among those found (Benjamini and Hochberg 1995)
+ERROR = 0.02  # expected share of false ones among those found (Benjamini and Hochberg 1995)
 APART = 1 / 3  # of the distance to the next neighbour, beyond which no gap counts (as Yoon et al. 2023 have it)
-ALIKE = 1 / 2  # the same, of images no further away than near-duplicates that were found
+ALIKE = 1 / 2  # the same, of images no further away than near-duplicates that were found,
+ALIKE_ERROR = 0.05  # and the largest probability of such a gap
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def count_near_duplicates(distances: np.ndarray) -> np.ndarray:
 
     distances: (m, k), rising, to the k nearest references. Images that are equal always are. Others are if a gap
     follows them: the next distance is three times as large, and no chance at the error ERROR over all queries; or
-    twice, where the distance is no larger than one at which a near-duplicate was found in that way.
+    twice, and hardly chance, where the distance is no larger than one at which a near-duplicate was found in that way.
     """
     count, k = distances.shape
     equal = np.count_nonzero(distances == 0, axis=1)
@@ -81,12 +82,13 @@ def count_near_duplicates(distances: np.ndarray) -> np.ndarray:
     inner, outer = distances[:, :tried], distances[:, 1 : tried + 1]
     # The first gap is the likeliest: of the error, each has twice the share of the next.
     shares = 0.5 ** np.arange(1, tried + 1) / (1 - 0.5**tried)
-    p_values = np.where((inner <= APART * outer) & (outer > 0), gap_p_values(distances, tried) / shares, 1.0)
-    least = np.sort(p_values.min(axis=1))
+    p_values = np.where(outer > 0, gap_p_values(distances, tried) / shares, 1.0)
+    apart = np.where(inner <= APART * outer, p_values, 1.0)
+    least = np.sort(apart.min(axis=1))
     passing = np.flatnonzero(least <= ERROR * np.arange(1, count + 1) / count)
-    gaps = p_values <= (least[passing[-1]] if len(passing) else -1.0)
+    gaps = apart <= (least[passing[-1]] if len(passing) else -1.0)
     if (found := gaps.any(axis=1)).any():
-        gaps |= (inner <= distances[found, 0].max()) & (inner <= ALIKE * outer) & (outer > 0)
+        gaps |= (inner <= distances[found, 0].max()) & (inner <= ALIKE * outer) & (p_values <= ALIKE_ERROR)
     last = np.where(gaps, np.arange(1, tried + 1), 0).max(axis=1)
     return np.maximum(last, equal)
 

@@ -15,8 +15,11 @@ import numpy as np
 from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
+from workflow_scripts.data.archives import members_of
+from workflow_scripts.data.arrays import extremes, load_array
 from workflow_scripts.data.decoding import Shape, fit_image, is_deep, is_grey, is_transparent
-from workflow_scripts.data.folders import are_buckets, list_images, list_names, splits_in
+from workflow_scripts.data.folders import are_buckets, drawn_beside, list_images, list_names, splits_in
+from workflow_scripts.data.formats import ADVICE
 from workflow_scripts.data.packing import BLOCK
 from workflow_scripts.data.source import Source
 from workflow_scripts.data.sources import open_source
@@ -108,9 +111,10 @@ def settings_for(path: Path) -> dict[str, Any]:
         return {"source": "imagefolder", **where, **_tree(listing.images)}
     kind = kinds.get(path.suffix.lower(), "")
     if path.exists() and not kind:
-        raise InputError(f"{path}: is a file, expected a folder of images, or a file ending in {', '.join(kinds)}")
+        way = f"; {ADVICE[suffix]}" if (suffix := path.suffix.lower()) in ADVICE else ""
+        raise InputError(f"{path}: is a file, expected a folder of images, or a file ending in {', '.join(kinds)}{way}")
     if kind == "npy":
-        return {"source": kind, "images": str(path)}
+        return {"source": kind, "images": str(path)} | (_array_range(load_array(path)) if path.exists() else {})
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give the folder of your images")
     keys = {"zip": _zip_tree, "parquet": _parquet_keys, "npz": _npz_keys}.get(kind)
@@ -208,6 +212,10 @@ def _tree(paths: Iterable[str]) -> dict[str, Any]:
     paths = list(paths)
     depth, splits = splits_in(paths)
     folders = [path.split("/")[:-1] for path in paths]
+    tops = {parts[0] for parts in folders if parts}
+    if not splits and (drawn := drawn_beside(tops)) and all(folders):
+        splits = sorted(tops - set(drawn))
+        folders = [parts for parts in folders if parts[0] in splits]
     chosen: dict[str, Any] = {"splits": splits} if splits else {}
     rest = [parts[:depth] + parts[depth + 1 :] if splits else parts for parts in folders]
     last = sorted({parts[-1] for parts in rest if parts})
@@ -220,7 +228,7 @@ def _zip_tree(path: Path) -> dict[str, Any]:
     import zipfile
 
     try:
-        names = [entry.filename for entry in zipfile.ZipFile(path).infolist() if not entry.is_dir()]
+        names = members_of(zipfile.ZipFile(path))
     except Exception:  # the reader says what is wrong with it
         return {}
     return {} if "dataset.json" in names else _tree(list_names(names).images)
@@ -230,18 +238,18 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     """The archive's arrays of images and of labels, by their shapes; MedMNIST's splits are put together."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            shapes = {key: archive[key].shape for key in archive.files}
+            arrays = {key: archive[key] for key in archive.files}
     except Exception:  # the reader says what is wrong with it
         return {}
+    shapes = {key: array.shape for key, array in arrays.items()}
     images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
     if not images:
-        raise InputError(
-            f"{path}: holds no array of images, only {', '.join(shapes)}; expected (N, H, W) or (N, H, W, C)"
-        )
+        held = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
+        raise InputError(f"{path}: holds no array of images, only {held}; expected (N, H, W) or (N, H, W, C)")
     tail = shapes[images[0]][1:]
     images = [key for key in images if shapes[key][1:] == tail]
     counts = [shapes[key][0] for key in images]
-    others = [key for key, shape in shapes.items() if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)]
+    others = [key for key, array in arrays.items() if array.ndim == 1 or (array.ndim == 2 and _names_classes(array))]
     labels = []
     for key, count in zip(images, counts, strict=True):
         fitting = [other for other in others if shapes[other][0] == count and other not in labels]
@@ -250,7 +258,25 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     keys: dict[str, Any] = {"images_key": images if len(images) > 1 else images[0]}
     if len(labels) == len(images):
         keys["labels_key"] = labels if len(labels) > 1 else labels[0]
-    return keys
+    return keys | _array_range(*(arrays[key] for key in images))
+
+
+def _names_classes(labels: np.ndarray) -> bool:
+    """Whether a matrix has one column, or a single 1 in each row."""
+    return labels.shape[1] == 1 or (labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all()))
+
+
+def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
+    """The key `range` of arrays whose type does not say which values are black and white."""
+    if any(array.dtype.kind not in "uif" or array.dtype == np.uint8 or not array.size for array in arrays):
+        return {}
+    lows, highs = zip(*map(extremes, arrays), strict=True)
+    low, high = min(lows), max(highs)
+    if not np.isfinite([low, high]).all() or (low >= 0 and high <= 255):  # refused, or taken as they are
+        return {}
+    if arrays[0].dtype.kind == "f":
+        return {"range": [-1.0, 1.0] if -1 <= low < 0 and high <= 1 else [low, high]}
+    return {"range": [0, 2 ** int(high).bit_length() - 1] if low >= 0 else [low, high]}
 
 
 def _parquet_keys(path: Path) -> dict[str, Any]:
@@ -263,8 +289,11 @@ def _parquet_keys(path: Path) -> dict[str, Any]:
     except (arrow.ArrowException, OSError):  # the reader says what is wrong with it
         return {}
     images = [column.name for column in fields if arrow.types.is_struct(column.type) or _is_binary(column.type)]
+    if not images:
+        held = ", ".join(f"{column.name} ({column.type})" for column in fields)
+        raise InputError(f"{file}: no column holds encoded images, as bytes or as {{bytes, path}}, only {held}")
     labels = [column.name for column in fields if column.name in ("label", "labels", "class", "fine_label", "target")]
-    return {"images_key": images[0] if images else "image"} | ({"labels_key": labels[0]} if labels else {})
+    return {"images_key": images[0]} | ({"labels_key": labels[0]} if labels else {})
 
 
 def _is_binary(kind: Any) -> bool:

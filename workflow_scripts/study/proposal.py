@@ -63,7 +63,8 @@ class Proposal:
 def propose(seen: Inspection, name: str, machine: Machine) -> Proposal:
     """The config of a study of the images, under the data set's name. Raises InputError for too few images."""
     if seen.usable < FEWEST:
-        raise InputError(f"{seen.root}: {seen.usable} readable images, expected at least {FEWEST} for a study")
+        first = next((f" ({name}: {reason})" for name, reason in seen.broken.items()), "")
+        raise InputError(f"{seen.root}: {seen.usable} readable images{first}, expected at least {FEWEST} for a study")
     split = _split(seen, machine)
     available = seen.usable - split.held_out
     sizes = [size for size in SIZES[machine.preset] if size <= available] or [available // 2, available]
@@ -158,6 +159,7 @@ def _why(key: str) -> str:
     return {
         "splits": " # put together; or name those to be read, or give one of them as held_out_path",
         "tree": " # the folders' names are no classes",
+        "range": " # the values that become black and white",
     }.get(key, "")
 
 
