@@ -1,16 +1,19 @@
 """The laws of decay: rates, bands, safe sizes and predictions, under exponential and logistic truths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
 from tests.coverage.simulate import Draw, Simulation
-from workflow_scripts.laws.decay import Axis, DecayFit, Pair, Points, fit_pairs
+from workflow_scripts.laws.decay import DIMENSION_AXIS, Axis, DecayFit, Pair, Points, fit_pairs
 from workflow_scripts.laws.measured import Excess, measured_excess, scatter_draws
+from workflow_scripts.laws.one_shot import OtherPairs, one_shot_outlook
 from workflow_scripts.laws.outlook import own_outlook
 from workflow_scripts.laws.pairs import compare_levels
+from workflow_scripts.laws.size_law import DimensionCurve
 from workflow_scripts.laws.study import size_fits
 from workflow_scripts.laws.trend import trend
 
@@ -36,6 +39,12 @@ class Truth:
         return float(self.middle * odds ** (1 / self.rate))
 
 
+class Law(Protocol):
+    """A known law: the mean share that copies at sizes."""
+
+    def share(self, size: np.ndarray) -> np.ndarray: ...
+
+
 @cache
 def _grid(width: float) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds, and the mean share over runs whose log-odds scatter about them."""
@@ -44,14 +53,14 @@ def _grid(width: float) -> tuple[np.ndarray, np.ndarray]:
     return odds, expit(odds[:, None] + width * nodes) @ (weight / weight.sum())
 
 
-def run_shares(random: np.random.Generator, truth: Truth, sizes: np.ndarray, variation: float) -> np.ndarray:
+def run_shares(random: np.random.Generator, truth: Law, sizes: np.ndarray, variation: float) -> np.ndarray:
     """Shares of runs: the odds of a copy scatter log-normally between them, with the law as their mean share."""
     width = float(np.sqrt(np.log1p(variation**2)))
     odds, means = _grid(width)
     return expit(np.interp(truth.share(sizes), means, odds) + width * random.standard_normal(len(sizes)))
 
 
-def measure(random: np.random.Generator, truth: Truth, sizes: np.ndarray, variation: float) -> Points:
+def measure(random: np.random.Generator, truth: Law, sizes: np.ndarray, variation: float) -> Points:
     """What is counted of such runs."""
     copied = run_shares(random, truth, sizes, variation)
     chance = CHANCE * random.uniform()  # how far the generator's other samples are from the training set
@@ -114,6 +123,49 @@ def _held(random: np.random.Generator, truth: Truth, points: Points, fits: list[
 
 def _within(value: float, low: float, high: float) -> bool:
     return bool(low <= value <= high)
+
+
+GROWTH = DimensionCurve(4.0, 3.0, np.diag([0.05, 0.002]), np.inf, (32.0, 4096.0))  # of the dimension with ln size
+
+
+@dataclass(frozen=True)
+class DimensionTruth:
+    """A known law in dimension, like Truth: ln percentage `level` at the axis' centre, falling with `rate`."""
+
+    level: float
+    rate: float
+
+    def share(self, size: np.ndarray) -> np.ndarray:
+        x = DIMENSION_AXIS.standardise(GROWTH.dimension(size))
+        return np.minimum(np.exp(self.level - self.rate * x) / 100, 0.97)
+
+    def size(self, share: float) -> float:
+        return GROWTH.size(float(DIMENSION_AXIS.restore(np.array((self.level - np.log(100 * share)) / self.rate))))
+
+
+def _one_shot(variation: float, seeds: int) -> Draw:
+    """The safe size by runs at one size, the level of other pairs, and a growth that is known with an error."""
+
+    def draw(random: np.random.Generator) -> bool | None:
+        truths = [DimensionTruth(random.normal(1.5, 0.5), random.uniform(1.5, 3.0)) for _ in range(6)]
+        sizes = np.geomspace(64, 2048, 8)
+        others = {}
+        for i, truth in enumerate(truths[1:]):
+            points = measure(random, truth, sizes, variation)
+            others[f"g{i}", "data"] = replace(points, dimension=GROWTH.dimension(sizes))
+        levels = compare_levels(fit_pairs(others, DIMENSION_AXIS))
+        if levels is None:
+            return None
+        slope, intercept = random.normal(0.0, np.sqrt(np.diag(GROWTH.covariance)))[::-1]
+        curve = replace(GROWTH, intercept=GROWTH.intercept + intercept, slope=GROWTH.slope + slope)
+        shot = measure(random, truths[0], np.full(seeds, 128.0), variation)
+        outlook = one_shot_outlook(shot, curve, OtherPairs(levels, "others")).outlook
+        if outlook is None:
+            return None
+        safe = outlook.safe_size(WANTED, shot.size)
+        return _within(truths[0].size(WANTED / 100), safe.low, safe.high)
+
+    return draw
 
 
 def _one_size(random: np.random.Generator, share: float, variation: float, seeds: int) -> Points:
@@ -199,6 +251,14 @@ SIMULATIONS = [
         for claim in CLAIMS
         for (curve, variation, sizes, seeds, generators), draw in STUDIES.items()
         if claim != "predicted" or sizes > 3
+    ),
+    *(
+        Simulation(
+            f"one shot {variation} {seeds}", "the safe size from one size (one shot)", "interval",
+            _one_shot(variation, seeds), 200, {"CV": variation, "seeds": seeds}, careful=True,
+        )
+        for variation in VARIATIONS
+        for seeds in (1, 3)
     ),
     *(
         Simulation(
