@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workflow_scripts.audit.verdict import COPIES
+
 MATTERS = 0.5  # share of planted copies, found in no space, below which a change is named as a blind spot
 
 
@@ -60,7 +62,7 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
             f"Membership from samples: AUC {area['auc']:.2f} ({area['auc_low']:.2f} to {area['auc_high']:.2f}; by "
             f"chance 0.5) in {space}; {rate}."
         )
-    if first := audit["copied"]["first"]:
+    if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
         yield f"Copied most: training image {where}, by {first[0]['samples']:,} samples."
     if release := audit["release"]:

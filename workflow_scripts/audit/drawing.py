@@ -1,10 +1,11 @@
 """The figures of an audit: distances of samples beside those of held-out images, and the nearest pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from workflow_scripts.core import figures
 
@@ -12,14 +13,15 @@ POINTS = 200  # of a curve
 SAMPLES = "#D55E00"
 
 
-def curves(rows: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+def curves(rows: pd.DataFrame, controls: pd.DataFrame, spaces: Iterable[str]) -> pd.DataFrame:
     """Shares of samples, and of held-out images, within rising distances: columns space, of, distance, percentage.
 
     rows, controls: of kind `query`, the latter of held-out images alone.
     """
     parts = []
-    for space, part in rows.groupby("space", sort=False):
-        for name, table in (("samples", part), ("held-out images", controls[controls["space"] == space])):
+    for space in spaces:
+        for name, both in (("samples", rows), ("held-out images", controls)):
+            table = both[both["space"] == space]
             if len(table):
                 values = np.sort(table["distance"].to_numpy())
                 places = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).astype(int))
@@ -43,6 +45,7 @@ def draw_distances(table: pd.DataFrame, limits: Mapping[str, float]) -> Figure:
         if space in limits:
             axes.axvline(limits[space], color=figures.CONTROL, linewidth=0.9, linestyle=":", label="threshold")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlim(left=0)
         axes.set_title(space)
         axes.set_xlabel("distance")

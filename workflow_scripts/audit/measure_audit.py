@@ -102,7 +102,7 @@ def main(snakemake: Any) -> None:
     write_parquet(results.pairs, pairs.assign(training_origin=origin, copy=copy.astype(bool)))
 
     control = controls[(controls["kind"] == "query") & controls["query"].isin(clean)]
-    table = curves(rows[rows["kind"] == "query"], control)
+    table = curves(rows[rows["kind"] == "query"], control, measured)
     description = f"Cumulative distances of samples and held-out images, in {', '.join(measured)}. {verdict.sentence}"
     figures.save_figure(draw_distances(table, limits), results.distances, table, description)
     if results.get("pairs_figure"):

@@ -1,0 +1,84 @@
+"""The parts of an audit by themselves."""
+
+import numpy as np
+import torch
+
+from workflow_scripts.audit.alignment import align, normalised
+from workflow_scripts.audit.copies import copies
+from workflow_scripts.audit.planting import CHANGES, plant
+from workflow_scripts.audit.search import MOST_MEMBERS, scored_images
+from workflow_scripts.audit.variety import distinct_share
+
+
+def textures(count: int, side: int = 24, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth random images, uint8 (count, side, side, channels)."""
+    coarse = torch.from_numpy(np.random.default_rng(seed).random((count, channels, 6, 6)))
+    images = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic")
+    return (images.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def test_an_aligned_distance_is_that_of_the_best_move_by_brute_force() -> None:
+    queries, references = normalised(textures(3, 12, seed=1)), normalised(textures(4, 12, seed=2))
+    aligned = align(queries, references, [], torch.device("cpu"))
+    for i, query in enumerate(queries):
+        best = np.inf
+        for mirrored in (query, query[..., ::-1]):
+            for y, x in np.ndindex(3, 3):  # shifts by -1, 0 and 1 px
+                a = mirrored[:, max(0, y - 1) : 12 + min(0, y - 1), max(0, x - 1) : 12 + min(0, x - 1)]
+                b = references[:, :, max(0, 1 - y) : 12 + min(0, 1 - y), max(0, 1 - x) : 12 + min(0, 1 - x)]
+                best = min(best, float(np.sqrt(((a - b) ** 2).mean(axis=(1, 2, 3))).min()))
+        assert np.isclose(aligned.distance[i], best, rtol=1e-4)
+        assert aligned.tiles[i] >= aligned.distance[i] * 0.99
+        assert aligned.second[i] >= aligned.distance[i]
+
+
+def test_moves_and_light_are_undone_and_the_image_is_named() -> None:
+    images = textures(200)
+    planted = plant(images[:10], np.arange(10), 0)
+    chosen = np.isin(planted.change, ["none", "mirrored", "shifted by a tenth", "contrast x 0.7"])
+    queries, references = normalised(planted.images[chosen]), normalised(images)
+    aligned = align(queries, references, [], torch.device("cpu"))
+    assert (aligned.index == planted.source[chosen]).mean() > 0.95
+    fresh = align(normalised(textures(50, seed=9)), references, [], torch.device("cpu"))
+    assert np.quantile(aligned.distance, 0.9) < 0.5 * fresh.distance.min()
+
+
+def test_every_change_gives_images_of_the_same_shape_and_changes_them_as_named() -> None:
+    images = textures(4)
+    planted = plant(images, np.array([7, 8, 9, 5]), 0)
+    assert planted.images.shape == (4 * len(CHANGES), 24, 24, 3)
+    assert planted.source[:4].tolist() == [7, 8, 9, 5]
+    by = {change: planted.images[planted.change == change] for change in CHANGES}
+    assert (by["none"] == images).all()
+    assert (by["mirrored"] == images[:, :, ::-1]).all()
+    halves = by["half of another image"]
+    assert (halves[:, :, :12] == images[:, :, :12]).all()
+    assert not (halves[:, :, 12:] == images[:, :, 12:]).all()
+    assert all((part != images).any() for change, part in by.items() if change != "none")
+    assert abs(by["JPEG, quality 50"].astype(int) - images).mean() < 20
+    grey = plant(images[..., :1], np.arange(4), 0)
+    assert "hue" not in grey.change
+
+
+def test_planted_copies_lie_within_the_interval_and_none_are_found_in_none() -> None:
+    random = np.random.default_rng(0)
+    held_out, count = random.random(1000), 4000
+    for planted in (0.0, 0.02, 0.2):
+        distances = np.where(np.arange(count) < planted * count, 0.0, random.random(count))
+        measured = copies("calibrated-0.01", 0.01, distances, np.arange(count), held_out, np.ones(1))
+        assert measured.low <= 100 * planted <= measured.high
+        assert (measured.low > 0) == (planted > 0)
+        assert np.isclose(measured.within, measured.chance + measured.percentage)
+
+
+def test_repeated_samples_count_once() -> None:
+    random = np.random.default_rng(0)
+    once = random.random((60, 8)).astype(np.float32)
+    assert distinct_share(once, 0.01, torch.device("cpu")) == 1.0
+    assert distinct_share(np.repeat(once[:6], 10, axis=0), 0.01, torch.device("cpu")) == 0.1
+
+
+def test_of_many_training_images_a_part_is_asked_and_all_where_it_is_wanted() -> None:
+    members, held_out = np.arange(MOST_MEMBERS + 10), np.arange(90_000, 90_020)
+    assert len(scored_images(members, held_out, 0, False)) == MOST_MEMBERS + 20
+    assert len(scored_images(members, held_out, 0, True)) == MOST_MEMBERS + 30

@@ -1,0 +1,80 @@
+"""The audit's interval of copies and its test, from planted copies.
+
+Samples that are no copies lie as far from the training images as held-out images, or farther, or nearer.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tests.coverage.simulate import Simulation
+from workflow_scripts.audit.copies import Copies, copies
+
+# Distances of held-out images are uniform, and those of samples that are no copies are times as large.
+SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
+
+
+def _measured(random: np.random.Generator, planted: float, samples: int, held_out: int, scale: float) -> Copies:
+    near = 0.0005 * random.random(samples)
+    distances = np.where(random.random(samples) < planted, near, scale * random.random(samples))
+    nowhere = np.zeros(samples, dtype=int)
+    return copies("calibrated-0.01", 0.01, distances, nowhere, random.random(held_out), np.ones(1))
+
+
+def _interval(planted: float, samples: int, held_out: int, scale: float) -> Callable[[np.random.Generator], bool]:
+    def draw(random: np.random.Generator) -> bool:
+        measured = _measured(random, planted, samples, held_out, scale)
+        return measured.low <= 100 * planted <= measured.high
+
+    return draw
+
+
+def _upper(planted: float, samples: int, held_out: int, scale: float) -> Callable[[np.random.Generator], bool]:
+    return lambda random: _measured(random, planted, samples, held_out, scale).high < 100 * planted
+
+
+def _found(samples: int, held_out: int, scale: float) -> Callable[[np.random.Generator], bool]:
+    def draw(random: np.random.Generator) -> bool:
+        measured = _measured(random, 0.0, samples, held_out, scale)
+        return measured.p_value <= 0.05 and measured.low > 0
+
+    return draw
+
+
+SIMULATIONS = [
+    *(
+        Simulation(
+            f"audit copies {planted} {samples} {held_out}",
+            "copies that an audit finds among samples, where samples that are no copies are like held-out images",
+            "interval",
+            _interval(planted, samples, held_out, 1.0),
+            1000,
+            {"planted, %": 100 * planted, "samples": samples, "held-out": held_out},
+        )
+        for planted in (0.0, 0.001, 0.01, 0.1)
+        for samples, held_out in ((1000, 1000), (10_000, 2000))
+    ),
+    *(
+        Simulation(
+            f"audit upper end {planted} {name}",
+            "the upper end of an audit's copies lies below the truth",
+            "decision",
+            _upper(planted, 1000, 1000, scale),
+            1000,
+            {"planted, %": 100 * planted, "samples that are no copies": name},
+        )
+        for planted in (0.001, 0.01, 0.1)
+        for name, scale in SCALES.items()
+    ),
+    *(
+        Simulation(
+            f"audit copies found {name}",
+            "an audit finds copies where there are none",
+            "decision",
+            _found(1000, 1000, scale),
+            1000,
+            {"samples": name},
+        )
+        for name, scale in SCALES.items()
+    ),
+]
