@@ -37,12 +37,16 @@ def headline(claims: Sequence[Claim], strengths: int) -> str:
     """One sentence for all primary claims; strengths: how many strengths of augmentation the ensembles have."""
     if strengths < 2:
         return "All teachers have the same augmentation, so this study cannot tell what augmentation does."
-    moved = [_clause(claim) for claim in claims if claim.answer in ("as published", "opposite")]
+    moved = [
+        f"{_clause(claim)}, by {_points(claim.effect)}"
+        for claim in claims
+        if claim.answer in ("as published", "opposite")
+    ]
     still = [NOUNS[claim.measure].split(" (")[0] for claim in claims if claim.answer == "bounded near zero"]
     unknown = [NOUNS[claim.measure].split(" (")[0] for claim in claims if claim.answer == "not enough data"]
     parts = []
     if moved:
-        parts.append(f"Teachers trained with stronger augmentation {listed(moved)}.")
+        parts.append(f"Teachers trained with stronger augmentation {'; they '.join(moved)}.")
     if still:
         parts.append(f"The teachers' augmentation changes {listed(still)} by less than {POINTS:.0f} points.")
     if unknown:
