@@ -1,6 +1,7 @@
 """Devices are handed out once each, to real processes, some of which are killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,9 +34,9 @@ sys.stdin.read()
 class Job:
     """A process that takes devices."""
 
-    def __init__(self, count: int, environment: dict[str, str]) -> None:
+    def __init__(self, count: int, environment: dict[str, str], script: str = HOLDER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(count)], env=environment, cwd=ROOT, text=True,
+            [sys.executable, "-c", script, str(count)], env=environment, cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -81,6 +82,17 @@ def test_jobs_at_once_get_different_devices_and_the_next_one_waits(environment: 
     assert late.says() == f"took GPU {variables} of 0,1,2"
     for job in (jobs[0], jobs[2], late):
         job.end()
+
+
+def test_who_waits_outside_a_job_is_told_so(environment: dict[str, str]) -> None:
+    """`make estimate` has no log, and measures rates on a GPU."""
+    holder = Job(3, environment)
+    holder.devices()
+    script = re.sub("logging.basicConfig.*", "", HOLDER)
+    waiting = Job(1, environment, script)
+    assert waiting.says().startswith("waiting for 1 of the GPUs 0,1,2, which other jobs hold")
+    holder.end()
+    waiting.end()
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])

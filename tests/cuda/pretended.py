@@ -141,6 +141,7 @@ def install():
     ctypes.c_byte.in_dll(_stub, "pretended").value = 127
     cuda, save, load, tensor, apply = torch.cuda, torch.save, torch.load, torch.tensor, torch.nn.Module._apply
     Tensor.pin_memory, cuda.get_device_capability = lambda self, *_: self, lambda *_: (9, 0)
+    cuda.mem_get_info = lambda *_: (2**33, 2**33)
     for name in ("_lazy_init", "synchronize", "manual_seed_all"):
         setattr(cuda, name, lambda *_, _name=name: None)
     cuda.is_available, cuda.device_count, cuda.get_device_name = lambda: True, lambda: 1, lambda *_: "pretended"

@@ -1,6 +1,7 @@
 """The profiles name rules that exist, and every rule that asks for a GPU is in the cluster's."""
 
 import ast
+import re
 
 import pytest
 import yaml
@@ -39,6 +40,13 @@ def test_the_cluster_profile_says_how_each_gpu_is_asked_for() -> None:
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     listed = {name for name, resources in profile["set-resources"].items() if "gpu" in resources}
     assert {rule.name for rule in on_gpus()} == listed
+
+
+def test_a_profile_of_the_project_is_named_as_one_of_the_workflow() -> None:
+    """With `--profile` profiles/default is read, too, and its resources count: there is no limit on GPUs then."""
+    texts = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "config").iterdir(), *(ROOT / "profiles").rglob("*.yaml")]
+    named = {path.name: re.findall(r"--(\S*profile)[ =]profiles/(\w+)", path.read_text()) for path in texts}
+    assert {kind for uses in named.values() for kind, _ in uses} == {"workflow-profile"}, named
 
 
 def test_every_rule_belongs_to_a_stage() -> None:

@@ -183,16 +183,16 @@ def test_the_same_seed_gives_the_same_augmentation() -> None:
 def test_the_probability_follows_the_sign_of_the_logits_and_survives_a_restart() -> None:
     augmenter = Augmenter("ada", 8, 0.6, 1000, CPU)
     for _ in range(8):
-        augmenter.observe(torch.tensor(0.9), batch=10)
+        augmenter.observe(torch.tensor(0.9), 10, augmenter.is_due())
     assert augmenter.probability == pytest.approx(0.08)
-    augmenter.observe(torch.tensor(0.1), batch=10)
+    augmenter.observe(torch.tensor(0.1), 10, augmenter.is_due())
     other = Augmenter("ada", 8, 0.6, 1000, CPU)
     other.load_state(augmenter.state())
     for _ in range(3):
-        other.observe(torch.tensor(0.1), batch=10)
+        other.observe(torch.tensor(0.1), 10, other.is_due())
     assert other.probability == pytest.approx(0.04)
     for _ in range(8):
-        other.observe(torch.tensor(0.1), batch=10)
+        other.observe(torch.tensor(0.1), 10, other.is_due())
     assert other.probability == 0  # never below
 
 

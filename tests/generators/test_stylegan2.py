@@ -11,16 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workflow_scripts.generators.augmentation import Augmenter
+from workflow_scripts.generators.filters import Filter, in_format
 from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import PRESETS, StyleGAN2Settings
 from workflow_scripts.generators.stylegan2 import (
     Discriminator,
-    Filter,
     Generator,
     Mapping,
     StyledConv,
     StyleGAN2,
     ToImage,
+    demodulations,
     equalise,
     gradient_penalty,
     learning_rate_groups,
@@ -69,7 +70,7 @@ def test_modulated_convolution_is_one_with_each_image_s_own_weights(up: bool) ->
     nn.init.constant_(layer.strength, 0.3)
     size = 16 if up else 8
     noise = torch.randn(3, size * size)
-    got = layer(x, style, layer.demodulation(style), noise)
+    got = layer(x, style, demodulations([layer], style), noise, layer.parts())
     expected = []
     for image, s, n in zip(x, style, noise, strict=True):
         weight = layer.weight * s[None, :, None, None]
@@ -90,7 +91,7 @@ def test_to_image_is_a_modulated_one_by_one_convolution() -> None:
     layer, x, style = ToImage(4, 3), torch.randn(2, 4, 8, 8), torch.randn(2, 4)
     nn.init.normal_(layer.bias)
     expected = F.conv2d(x * style[:, :, None, None], layer.weight[:, :, None, None], layer.bias.flatten())
-    torch.testing.assert_close(layer(x, style), expected)
+    torch.testing.assert_close(layer(x, style, layer.weight), expected)
 
 
 def test_the_filter_keeps_constants_and_upsampling_is_the_adjoint_of_downsampling() -> None:
@@ -105,6 +106,25 @@ def test_the_filter_keeps_constants_and_upsampling_is_the_adjoint_of_downsamplin
     impulse[..., 4, 4] = 1
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
     torch.testing.assert_close(low_pass.upsample(impulse)[0, 0, 7:11, 7:11], torch.outer(taps, taps))
+
+
+@pytest.mark.parametrize("name", ["blur", "downsample", "upsample"])
+def test_the_filter_s_derivatives_of_both_orders_are_those_of_the_convolution(name: str) -> None:
+    torch.manual_seed(0)
+    low_pass, x = Filter().double(), torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    work = {"blur": lambda x: low_pass.blur(x, 2), "downsample": low_pass.downsample, "upsample": low_pass.upsample}
+    assert torch.autograd.gradcheck(work[name], x)
+    assert torch.autograd.gradgradcheck(work[name], x)
+
+
+def test_tensors_change_their_format_together_and_so_do_their_gradients() -> None:
+    tensors = [torch.randn(2, 3, requires_grad=True), torch.randn(4, requires_grad=True)]
+    assert in_format([*tensors], torch.float32) == tensors
+    first, second = in_format([*tensors], torch.bfloat16)
+    (first.sum() + 3 * second.sum()).backward()
+    for tensor, cast, gradient in zip(tensors, (first, second), (1.0, 3.0), strict=True):
+        torch.testing.assert_close(cast, tensor.bfloat16())
+        torch.testing.assert_close(tensor.grad, torch.full_like(tensor, gradient))
 
 
 def test_minibatch_std_of_groups_within_each_stacked_batch() -> None:

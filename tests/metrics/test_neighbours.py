@@ -167,8 +167,15 @@ def test_int8_products_that_saturate_are_not_used(images, monkeypatch):
     products._int8_products_are_exact.cache_clear()
     try:
         assert_exact(queries, references, 5)
+        assert torch.int8 not in products.formats(queries.reshape(len(queries), -1), 5, torch.device("cpu"))
     finally:
         products._int8_products_are_exact.cache_clear()
+
+
+@pytest.mark.parametrize(("free", "shape"), [(2**38, (8192, 65536)), (2**33, (4096, 65536)), (2**28, (1024, 8192))])
+def test_a_block_on_a_gpu_takes_half_of_what_is_free(monkeypatch, free, shape):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**38))
+    assert products._block_shape(torch.device("cuda")) == shape
 
 
 @settings(max_examples=60, deadline=None)

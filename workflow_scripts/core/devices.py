@@ -21,6 +21,9 @@ logger = logging.getLogger("copycat")
 
 Result = TypeVar("Result")
 AMPERE = (8, 0)  # the compute capability from which on GPUs multiply bfloat16
+DRIVER = Path("/proc/driver/nvidia/version")
+# The oldest NVIDIA driver for Linux that runs programs of a major version of CUDA (NVIDIA's notes on compatibility).
+OLDEST_DRIVER = {"12": "525.60.13", "13": "580.65.06"}
 
 # Instructions of x86 processors for products of these formats, any of which will do. Other formats need none.
 INSTRUCTIONS = {
@@ -94,6 +97,8 @@ def prepare_torch(threads: int, gpus: int = 1) -> list[torch.device]:
         _explain_missing_cuda(taken)
     count = min(gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
     devices = [torch.device("cuda", i) for i in range(count)] or [torch.device("cpu")]
+    for device in devices[:count]:
+        _check_capability(device)
     names = [torch.cuda.get_device_name(device) for device in devices if device.type == "cuda"]
     logger.info("computing on %s", ", ".join(names) or f"the CPU with {threads} thread(s)")
     return devices
@@ -112,8 +117,7 @@ def device_of_job(job: Any) -> torch.device:
 
 def _explain_missing_cuda(names: list[str]) -> None:
     """Raise InputError with what CUDA says; only warn where no driver is, as with a stray CUDA_VISIBLE_DEVICES."""
-    driver = Path("/proc/driver/nvidia/version")
-    if not driver.exists():
+    if not DRIVER.exists():
         logger.warning("CUDA_VISIBLE_DEVICES names %s, but this machine has no NVIDIA driver", ",".join(names))
         return
     try:
@@ -121,12 +125,44 @@ def _explain_missing_cuda(names: list[str]) -> None:
         cause = "it finds no device"
     except (RuntimeError, AssertionError) as error:
         cause = str(error).splitlines()[0]
-    [version] = re.findall(r"Module\D*(\d+\.[\d.]+)", driver.read_text())[:1] or ["unknown"]
+    advice = "Renew the driver" if driver_is_too_old() else "Restart the machine if its driver was renewed meanwhile"
     raise InputError(
-        f"GPU {','.join(names)} is asked for, but CUDA does not start ({cause}). The NVIDIA driver is {version}; this "
-        f"PyTorch needs one for CUDA {torch.version.cuda}. Renew the driver, or compute on the CPU: "
-        "--default-resources gpu=0 --set-resources RULE:gpu=0"
+        f"GPU {','.join(names)} is asked for, but CUDA does not start ({cause}). The NVIDIA driver is "
+        f"{driver_version() or 'unknown'}; this PyTorch, for CUDA {torch.version.cuda}, needs {oldest_driver()} or "
+        f"newer. {advice}, "
+        "or compute on the CPU: --default-resources gpu=0 --set-resources RULE:gpu=0"
     )
+
+
+def driver_version() -> str:
+    """Of the NVIDIA driver that is loaded; empty if there is none, or it does not say."""
+    text = DRIVER.read_text() if DRIVER.exists() else ""
+    [version] = re.findall(r"Module\D*(\d+\.[\d.]*\d)", text)[:1] or [""]
+    return version
+
+
+def oldest_driver() -> str:
+    """The oldest driver that the CUDA libraries of this PyTorch work with."""
+    return OLDEST_DRIVER.get(str(torch.version.cuda).split(".")[0], "an unknown one")
+
+
+def driver_is_too_old() -> bool:
+    """Whether the driver that is loaded is older than that."""
+    loaded, oldest = ([int(part) for part in re.findall(r"\d+", text)] for text in (driver_version(), oldest_driver()))
+    return bool(loaded) and loaded < oldest
+
+
+def _check_capability(device: torch.device) -> None:
+    """Raise InputError for a GPU that is older than any that this PyTorch has kernels for."""
+    capability = torch.cuda.get_device_capability(device)
+    built = [divmod(int(name[3:]), 10) for name in torch.cuda.get_arch_list() if name[3:].isdigit()]
+    if built and capability < min(built):
+        own, oldest = (".".join(map(str, pair)) for pair in (capability, min(built)))
+        raise InputError(
+            f"{torch.cuda.get_device_name(device)} has compute capability {own}; this PyTorch has kernels for {oldest} "
+            "and newer. Choose another GPU (CUDA_VISIBLE_DEVICES), or compute on the CPU: "
+            "--default-resources gpu=0 --set-resources RULE:gpu=0"
+        )
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

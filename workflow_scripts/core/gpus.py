@@ -132,7 +132,7 @@ def take_devices(
     folder = lock_folder(environment)
     taken = _take(devices, wanted, folder)
     if not taken:
-        logger.info("waiting for %d of the GPUs %s, which other jobs hold", wanted, ",".join(devices))
+        logger.warning("waiting for %d of the GPUs %s, which other jobs hold", wanted, ",".join(devices))
     while not taken:
         time.sleep(WAIT_S)
         taken = _take(devices, wanted, folder)

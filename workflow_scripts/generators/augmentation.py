@@ -226,16 +226,20 @@ class Augmenter:
         colour = random_colour(count, self.probability, channels)
         return (colour[:, :, :-1] @ x.flatten(2) + colour[:, :, -1:]).view_as(images)
 
-    def observe(self, sign: Tensor, batch: int) -> None:
-        """Note the mean sign of a batch's logits of training images, and adapt the probability every fourth time.
+    def is_due(self) -> bool:
+        """Count a batch; whether the probability is adapted after it."""
+        self.observed += self.method == "ada"
+        return self.method == "ada" and self.observed % ADAPT_EVERY == 0
+
+    def observe(self, sign: Tensor, batch: int, adapts: bool) -> None:
+        """Note the mean sign of a batch's logits of training images, and perhaps adapt the probability.
 
         batch: images in the batch, over all processes.
         """
         if self.method != "ada":
             return
         self.signs += sign
-        self.observed += 1
-        if self.observed % ADAPT_EVERY:
+        if not adapts:
             return
         if world_size() > 1:
             dist.all_reduce(self.signs)

@@ -4,8 +4,8 @@ The whole latent z, with the shared class embedding, conditions every block's ba
 spectrally normalised; the hinge loss trains generator and discriminator.
 """
 
+from collections.abc import Hashable
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -244,22 +244,17 @@ class BigGAN(GenerativeModel):
         }
         self._generate = torch.compile(generator) if settings.compile else generator
         self._discriminate = torch.compile(discriminator) if settings.compile else discriminator
-        self.steps_done = 0
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"steps_done": self.steps_done}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        self.steps_done = state["steps_done"]
 
     def latents(self, count: int) -> Tensor:
         return global_randn(count, self.settings.latent, device=self.device)
 
-    def step(self, batches: list[Batch]) -> Tensor:
+    def begin(self) -> Hashable:
+        self.fade_in_condition([self.networks["generator"], self.networks["discriminator"]])
+        return super().begin()
+
+    def compute(self, batches: list[Batch], kind: Hashable) -> Tensor:
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
         generator_loss = discriminator_loss = torch.zeros((), device=self.device)
-        self.fade_in_condition(self.steps_done, [generator, discriminator])
         set_trainable(discriminator, True)
         for batch in batches:
             for images, labels in self.micro_batches(batch):
@@ -284,7 +279,6 @@ class BigGAN(GenerativeModel):
             orthogonal_gradient(generator, self.settings.orthogonal)
         self.update("generator")
         self.average_weights(generator)
-        self.steps_done += 1
         return torch.stack([generator_loss.detach(), discriminator_loss.detach()])
 
     @torch.no_grad()

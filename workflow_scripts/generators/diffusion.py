@@ -3,6 +3,8 @@
 Conditional models are trained with part of the classes hidden, so that sampling can be guided (Ho and Salimans 2022).
 """
 
+from collections.abc import Hashable
+
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -52,20 +54,19 @@ class Diffusion(GenerativeModel):
         self.networks = {"network": network, "ema": frozen_copy(network)}
         adam = eager(torch.optim.Adam)(network.parameters(), settings.learning_rate, fused=True)
         self.optimisers = {"network": adam}
-        self.steps_done = 0
         self.noising = DDPMScheduler(
             settings.noise_levels, beta_schedule=settings.noise_schedule, prediction_type=settings.prediction
         )
         self._predict = torch.compile(network) if settings.compile else network
 
-    def state(self) -> dict:
-        return {**super().state(), "steps_done": self.steps_done}
+    def begin(self) -> Hashable:
+        kind = super().begin()
+        rate = self.settings.learning_rate * min(1.0, self.steps_done / max(1, self.settings.warm_up))
+        for group in self.optimisers["network"].param_groups:
+            group["lr"] = rate
+        return kind if self.steps_done >= self.settings.warm_up else None
 
-    def load_state(self, state: dict) -> None:
-        super().load_state(state)
-        self.steps_done = state["steps_done"]
-
-    def step(self, batches: list[Batch]) -> Tensor:
+    def compute(self, batches: list[Batch], kind: Hashable) -> Tensor:
         [batch] = batches
         losses = []
         for images, labels in self.micro_batches(batch):
@@ -84,10 +85,6 @@ class Diffusion(GenerativeModel):
             loss = F.mse_loss(predicted.float(), target)
             loss.backward()
             losses.append(loss.detach())
-        self.steps_done += 1
-        rate = self.settings.learning_rate * min(1.0, self.steps_done / max(1, self.settings.warm_up))
-        for group in self.optimisers["network"].param_groups:
-            group["lr"] = rate
         self.update("network")
         self.average_weights(self.networks["network"])
         return torch.stack(losses).mean().reshape(1)

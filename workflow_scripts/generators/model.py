@@ -6,7 +6,7 @@ default generator, which the loop seeds before every step, so a step depends on 
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -41,10 +41,23 @@ class GenerativeModel(ABC):
         self.device = device
         self.networks: dict[str, nn.Module] = {}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.steps_done = 0
 
-    @abstractmethod
     def step(self, batches: list[Batch]) -> Tensor:
         """Make one update from `batches_per_step` batches; give the losses in the order of `loss_names`, detached."""
+        return self.compute(batches, self.begin())
+
+    def begin(self) -> Hashable:
+        """The host's part of an update: set what changes from step to step, and count it. Gives the step's kind.
+
+        The device does the same for all steps of one kind, on the same memory. None: for no other step.
+        """
+        self.steps_done += 1
+        return ()
+
+    @abstractmethod
+    def compute(self, batches: list[Batch], kind: Hashable) -> Tensor:
+        """The device's part of an update of a kind; no number of the host changes here."""
 
     @abstractmethod
     def sample(self, count: int, labels: Tensor | None, seed: int) -> Tensor:
@@ -62,6 +75,7 @@ class GenerativeModel(ABC):
         return {
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "steps_done": self.steps_done,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -69,17 +83,18 @@ class GenerativeModel(ABC):
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+        self.steps_done = state["steps_done"]
 
     def micro_batches(self, batch: Batch) -> Iterator[Batch]:
         """Split a batch for gradient accumulation."""
         yield from zip(*(part.chunk(self.settings.accumulate) for part in batch), strict=True)
 
-    def fade_in_condition(self, steps_done: int, networks: list[nn.Module]) -> None:
+    def fade_in_condition(self, networks: list[nn.Module]) -> None:
         """Set the `condition_weight` of networks by the images seen, in a transition (Shahbazi et al. 2022)."""
         transition = getattr(self.settings, "transition", None)
         if transition is not None and self.shape.classes:
             first, last = transition
-            weight = (steps_done * self.settings.batch - first) / max(last - first, 1)
+            weight = (self.steps_done * self.settings.batch - first) / max(last - first, 1)
             for network in networks:
                 network.get_buffer("condition_weight").fill_(min(max(weight, 0.0), 1.0))
 

@@ -7,6 +7,7 @@ and, on a CPU, takes about half the time of the grouped one, derivatives include
 """
 
 import math
+from collections.abc import Hashable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -14,9 +15,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.augmentation import Augmenter
+from workflow_scripts.generators.filters import Filter, autocast_format, in_format
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, set_trainable, to_uint8
 from workflow_scripts.generators.presets import StyleGAN2Settings
 from workflow_scripts.training.optimisers import eager
@@ -74,30 +77,6 @@ def widths(settings: StyleGAN2Settings, resolution: int) -> dict[int, int]:
     return {size: min(settings.channels // size, settings.widest) for size in sizes}
 
 
-class Filter(nn.Module):
-    """The separable filter [1, 3, 3, 1], alone and with a change of resolution by two; zeros lie beyond the edges."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("kernel", torch.outer(taps, taps)[None, None], persistent=False)
-
-    def blur(self, x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
-        channels = x.shape[1]
-        return F.conv2d(x, (self.kernel * gain).expand(channels, 1, 4, 4), padding=padding, groups=channels)
-
-    def downsample(self, x: Tensor) -> Tensor:
-        channels = x.shape[1]
-        return F.conv2d(x, self.kernel.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
-
-    def upsample(self, x: Tensor) -> Tensor:
-        channels = x.shape[1]
-        kernel = (self.kernel * 4).expand(channels, 1, 4, 4)
-        return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
-
-
 def normalise(x: Tensor) -> Tensor:
     """Scale every row to a mean square of one."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
@@ -127,6 +106,35 @@ class Mapping(nn.Module):
         return x * GAIN
 
 
+class _Energies(torch.autograd.Function):
+    """Sums of squares (inputs, outputs) of convolutions' weights (outputs, inputs, 3, 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*weights)
+        return tuple(square.sum((2, 3)).T for square in torch._foreach_mul(weights, weights))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        doubled = torch._foreach_mul(gradients, 2)
+        return tuple(
+            weight * twice.T[:, :, None, None] for weight, twice in zip(ctx.saved_tensors, doubled, strict=True)
+        )
+
+
+def demodulations(layers: list["StyledConv"], styles: Tensor) -> Tensor:
+    """Factors (B, sum of outputs) that bring each layer's outputs for independent inputs of variance one to variance
+    two. styles: (B, sum of inputs)."""
+    squares = (styles.square() * 0.5).split([layer.weight.shape[1] for layer in layers], 1)
+    weights = [layer.weight for layer in layers]
+    if torch.compiler.is_compiling():
+        energies = [weight.square().sum((2, 3)).T for weight in weights]
+    else:
+        energies = _Energies.apply(*weights)
+    energy = torch.cat([square @ energy for square, energy in zip(squares, energies, strict=True)], 1)
+    return torch.rsqrt(energy + 1e-8)
+
+
 class StyledConv(nn.Module):
     """Modulated and demodulated 3 x 3 convolution, doubling the resolution where `up` is set, with noise and bias.
 
@@ -143,21 +151,23 @@ class StyledConv(nn.Module):
         self.strength = nn.Parameter(torch.zeros(()))
         self.bias.learning_rate_factor = self.strength.learning_rate_factor = GAIN  # type: ignore[attr-defined]
 
-    def demodulation(self, style: Tensor) -> Tensor:
-        """Factors (B, outputs) that bring the outputs for independent inputs of variance one to variance two."""
-        energy = self.weight.square().sum((2, 3)).T
-        return torch.rsqrt(0.5 * (style.square() @ energy) + 1e-8)
+    def parts(self) -> list[Tensor]:
+        return [self.weight, self.bias, self.strength]
 
-    def forward(self, x: Tensor, style: Tensor, demodulation: Tensor, noise: Tensor) -> Tensor:
-        x = x * style.to(x.dtype)[:, :, None, None]
+    def forward(self, x: Tensor, style: Tensor, demodulation: Tensor, noise: Tensor, parts: list[Tensor]) -> Tensor:
+        """x (B, inputs, H, W), style (B, inputs), demodulation (B, outputs), noise (B, pixels), all in one format.
+
+        parts: those of this layer, in the same format.
+        """
+        weight, bias, strength = parts
+        x = x * style[:, :, None, None]
         if self.up:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
             x = self.low_pass.blur(x, padding=1, gain=4.0)
         else:
-            x = F.conv2d(x, self.weight, padding=1)
-        x = torch.addcmul(self.bias.to(x.dtype), x, demodulation.to(x.dtype)[:, :, None, None])
-        noise = noise.view(-1, 1, *x.shape[2:]).to(x.dtype)
-        return activate(torch.addcmul(x, noise, self.strength.to(x.dtype)))
+            x = F.conv2d(x, weight, padding=1)
+        x = torch.addcmul(bias, x, demodulation[:, :, None, None])
+        return activate(torch.addcmul(x, noise.view(-1, 1, *x.shape[2:]), strength))
 
 
 class ToImage(nn.Module):
@@ -169,9 +179,9 @@ class ToImage(nn.Module):
         equalise(self.weight, 1 / math.sqrt(inputs))
         self.bias = nn.Parameter(torch.zeros(outputs, 1))
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        weights = self.weight * style[:, None, :]
-        return (weights @ x.flatten(2) + self.bias).unflatten(2, x.shape[2:])
+    def forward(self, x: Tensor, style: Tensor, weight: Tensor) -> Tensor:
+        """x (B, inputs, H, W), style (B, inputs) and the layer's weight in one format."""
+        return (weight * style[:, None, :] @ x.flatten(2) + self.bias).unflatten(2, x.shape[2:])
 
 
 class Generator(nn.Module):
@@ -222,23 +232,28 @@ class Generator(nn.Module):
             return torch.where(self.layer_of_style < crossover[:, None], styles[:, 0], styles[:, -1])
 
     def synthesise(self, styles: Tensor, noise: Tensor) -> Tensor:
-        parts = styles.split(self.style_sizes, 1)
-        conv_styles, image_styles = parts[: len(self.convs)], parts[len(self.convs) :]
+        kind, layers = autocast_format(styles), cast(list[StyledConv], list(self.convs))
+        to_image = cast(list[ToImage], list(self.to_image))
+        of_convs = sum(self.style_sizes[: len(layers)])
+        conv_styles, _ = styles.split([of_convs, styles.shape[1] - of_convs], 1)
         # Small tensors and the sum of images stay in full precision under autocast.
         with torch.autocast(styles.device.type, enabled=False):
-            factors = [
-                cast(StyledConv, layer).demodulation(style)
-                for layer, style in zip(self.convs, conv_styles, strict=True)
-            ]
-        x, image = self.constant, torch.zeros((), dtype=styles.dtype, device=styles.device)
-        steps = zip(self.convs, conv_styles, factors, noise.split(self.noise_sizes, 1), strict=True)
-        for number, (layer, style, factor, layer_noise) in enumerate(steps):
-            x = layer(x, style, factor, layer_noise)
+            factors = demodulations(layers, conv_styles).to(kind).split([len(layer.weight) for layer in layers], 1)
+        parts = in_format(
+            [*(p for layer in layers for p in layer.parts()), *(layer.weight for layer in to_image)], kind
+        )
+        weights = parts[3 * len(layers) :]
+        each_style = styles.to(kind).split(self.style_sizes, 1)
+        each_noise = noise.to(kind).split(self.noise_sizes, 1)
+        x, image = self.constant.to(kind), torch.zeros((), dtype=styles.dtype, device=styles.device)
+        for number, layer in enumerate(layers):
+            own = parts[3 * number : 3 * number + 3]
+            x = layer(x, each_style[number], factors[number], each_noise[number], own)
             if number % 2 == 0:  # the last convolution at its resolution
                 here = number // 2
                 with torch.autocast(styles.device.type, enabled=False):
                     image = self.low_pass.upsample(image) if here else image
-                image = image + self.to_image[here](x, image_styles[here])
+                image = image + to_image[here](x, each_style[len(layers) + here], weights[here])
         return image
 
 
@@ -304,7 +319,12 @@ class Discriminator(nn.Module):
         self.register_buffer("condition_weight", torch.ones(()))
 
     def forward(self, images: Tensor, labels: Tensor, batches: int = 1) -> Tensor:
-        x = activate(self.from_image(images.contiguous(memory_format=torch.channels_last)))
+        kind = autocast_format(images)
+        if self.from_image.weight.dtype != kind and not torch.compiler.is_compiling():
+            own = {name: value for name, value in self.named_parameters() if not name.startswith("embedding")}
+            formatted = dict(zip(own, in_format([*own.values()], kind), strict=True))
+            return functional_call(self, formatted, (images, labels, batches))
+        x = activate(self.from_image(images.to(kind, memory_format=torch.channels_last)))
         for block in self.blocks:
             x = block(x)
         x = activate(self.last_conv(minibatch_std(x, self.group, batches)))
@@ -362,7 +382,6 @@ class StyleGAN2(GenerativeModel):
         }
         self.augment = Augmenter(settings.augment, shape.resolution, settings.ada_target, settings.ada_images, device)
         self.path_length = torch.zeros((), device=device)  # running mean
-        self.steps_done = 0
         self._generate = torch.compile(generator) if settings.compile else generator
         self._discriminate = torch.compile(discriminator) if settings.compile else discriminator
 
@@ -374,13 +393,11 @@ class StyleGAN2(GenerativeModel):
         return eager(torch.optim.Adam)(groups, rate * share, betas, 1e-8, fused=True)
 
     def state(self) -> dict[str, Any]:
-        own = {"path_length": self.path_length, "steps_done": self.steps_done, "augment": self.augment.state()}
-        return {**super().state(), **own}
+        return {**super().state(), "path_length": self.path_length, "augment": self.augment.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
         self.path_length.copy_(state["path_length"])
-        self.steps_done = state["steps_done"]
         self.augment.load_state(state["augment"])
 
     def random_inputs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -402,11 +419,20 @@ class StyleGAN2(GenerativeModel):
         with self.autocast():
             return self._discriminate(images, labels, batches).float()
 
-    def step(self, batches: list[Batch]) -> Tensor:
+    def begin(self) -> Hashable:
+        """Whether the path length and the gradient are penalised, and whether the augmentation adapts."""
+        settings = self.settings
+        self.fade_in_condition([self.generator.mapping, self.discriminator])
+        penalises_length = bool(settings.path_length) and self.steps_done % settings.path_length_every == 0
+        penalises_gradient = bool(settings.r1_gamma) and self.steps_done % settings.r1_every == 0
+        super().begin()
+        return penalises_length, penalises_gradient, self.augment.is_due()
+
+    def compute(self, batches: list[Batch], kind: Hashable) -> Tensor:
+        penalises_length, penalises_gradient, adapts = cast(tuple[bool, bool, bool], kind)
         settings, discriminator = self.settings, self.discriminator
         parts = list(self.micro_batches(batches[0]))
         losses = torch.zeros(3, device=self.device)
-        self.fade_in_condition(self.steps_done, [self.generator.mapping, self.discriminator])
 
         set_trainable(discriminator, False)
         for _, labels in parts:
@@ -414,7 +440,7 @@ class StyleGAN2(GenerativeModel):
             generator_loss.backward()
             losses[0] += generator_loss.detach()
         self.update("generator")
-        if settings.path_length and self.steps_done % settings.path_length_every == 0:
+        if penalises_length:
             for _, labels in parts:
                 self._path_length_penalty(labels).backward()
             self.update("generator")
@@ -431,7 +457,7 @@ class StyleGAN2(GenerativeModel):
             losses[1] += discriminator_loss.detach()
             losses[2] += real.detach().sign().mean()
         self.update("discriminator")
-        if settings.r1_gamma and self.steps_done % settings.r1_every == 0:
+        if penalises_gradient:
             for images, labels in parts:
                 penalty = gradient_penalty(discriminator, images, labels, self.augment).mean()
                 (penalty * (settings.r1_gamma / 2 * settings.r1_every)).backward()
@@ -439,8 +465,7 @@ class StyleGAN2(GenerativeModel):
 
         self.average_weights(self.generator)
         losses /= len(parts)
-        self.augment.observe(losses[2], settings.batch)
-        self.steps_done += 1
+        self.augment.observe(losses[2], settings.batch, adapts)
         return torch.cat([losses, self.augment.probability[None]])
 
     def _path_length_penalty(self, labels: Tensor) -> Tensor:

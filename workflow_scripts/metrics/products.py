@@ -30,6 +30,7 @@ T = TypeVar("T")
 LONGEST_INT8_ROW = (2**31 - 1) // (3 * 2**13)
 ROW_BATCH_BYTES = 256 * 2**20  # float32 queries, each of two blocks of references, or candidate lists, held at a time
 CACHED_BYTES = 2**20  # rows in double precision that are worked on at a time, in the processor's cache
+BYTES_OF_PAIR = 16  # of a block on a GPU: a product, the half distance, and what the choice of the smallest takes
 SHORTEST_BFLOAT16_ROW = 512
 MOST_IN_BFLOAT16 = 10  # neighbours: of more, bfloat16 would leave too many in doubt
 
@@ -118,7 +119,7 @@ def each_block(
     On a CPU with several threads it is called from all of them at once, each time with other queries.
     """
     count = len(queries) if rows is None else len(rows)
-    high, wide = (8192, 65536) if device.type == "cuda" else (2560, 2048)
+    high, wide = _block_shape(device)
     encoded_rows = ROW_BATCH_BYTES // (4 * queries.shape[1])
     with progress(count * len(references), "pairs", label="search") as bar, side_by_side(device) as (threads, mapped):
         for batch in batches(count, encoded_rows):
@@ -131,6 +132,17 @@ def each_block(
                 compute = partial(_work_on_block, work, left, batch.start, right, halves, columns)
                 for pairs in mapped(compute, batches(len(left[0]), math.ceil(len(left[0]) / parts))):
                     bar.advance(pairs)
+
+
+def _block_shape(device: torch.device) -> tuple[int, int]:
+    """The most queries and references of a block: on a GPU such that it and what is made of it take half of what is
+    free."""
+    if device.type == "cpu":
+        return 2560, 2048
+    free, _ = torch.cuda.mem_get_info(device)
+    pairs = free // 2 // BYTES_OF_PAIR
+    wide = min(65536, max(2048, pairs // 1024))
+    return min(8192, max(64, pairs // wide)), wide
 
 
 def _one_ahead(parts: Iterator[T]) -> Iterator[T]:
@@ -191,7 +203,7 @@ def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dty
     """The formats in which to search k neighbours, one after the other; the last again while anything is left."""
     length = queries.shape[1]
     whole = queries.dtype == np.uint8 and length <= LONGEST_INT8_ROW
-    if whole and not is_emulated(torch.int8, device) and _int8_products_are_exact():
+    if whole and not is_emulated(torch.int8, device) and _int8_products_are_exact(device):
         return [torch.int8]
     fast = device.type == "cpu" and not is_emulated(torch.bfloat16, device)
     rough = [torch.bfloat16] if fast and length >= SHORTEST_BFLOAT16_ROW and k <= MOST_IN_BFLOAT16 else []
@@ -199,11 +211,11 @@ def formats(queries: np.ndarray, k: int, device: torch.device) -> list[torch.dty
 
 
 @cache
-def _int8_products_are_exact() -> bool:
-    """Whether this machine multiplies int8 exactly: processors without such instructions may saturate in between."""
+def _int8_products_are_exact(device: torch.device) -> bool:
+    """Whether the device multiplies int8 exactly: processors without such instructions may saturate in between."""
     extremes = torch.tensor([-128, 127], dtype=torch.int8)
     left, right = (extremes[torch.from_numpy(np.random.default_rng(i).integers(0, 2, (64, 520)))] for i in (0, 1))
-    return torch.equal(product(left, right).long(), left.long() @ right.long().T)
+    return torch.equal(product(left.to(device), right.to(device)).long().cpu(), left.long() @ right.long().T)
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
