@@ -122,8 +122,10 @@ class Points:
 
     def select(self, chosen: np.ndarray) -> "Points":
         """The points where `chosen` (m,) is true."""
-        names = ("size", "dimension", "replicas", "samples", "background")
-        return Points(*(getattr(self, name)[chosen] for name in names), words=self.words)
+        return Points(
+            self.size[chosen], self.dimension[chosen], self.replicas[chosen], self.samples[chosen],
+            self.background[chosen], self.words,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
