@@ -17,8 +17,8 @@ from workflow_scripts.laws.likelihood import SCATTER, log_odds_of
 
 FAR = 30.0  # times the largest measured size: a size beyond is none that could be named
 ENDS = (0.025, 0.5, 0.975)
-# Of averaged laws: where two fit alike, the true one has half of the weight, and an end of its own 95 % interval is
-# half as far out in the average.
+# Of a size beyond what was measured, where averaged laws part: of two that fit alike the true one has half of the
+# weight, so that the ends of its own 95 % interval are half as far out in the average.
 AVERAGED_ENDS = (0.0125, 0.5, 0.9875)
 TRUST = 0.5  # power of a law's likelihood at held-out sizes: with 1, nominal 95 % of safe sizes cover 92 to 95 %
 
@@ -41,7 +41,7 @@ class Outlook:
     """Plausible laws: mass (d,), scatter between runs (d,), how far non-copies reach the background, `chance` (d,).
 
     shares: mean share of copies over training runs at sizes (s,), as (s, d). reach: the size (d,) at which the share
-    falls to a given one, infinite where none does. ends: the quantiles that bound and halve a 95 % interval.
+    falls to a given one, infinite where none does. ends: the quantiles that bound and halve the 95 % interval of a size.
     """
 
     mass: np.ndarray
@@ -54,7 +54,7 @@ class Outlook:
     def percentage(self, sizes: np.ndarray) -> np.ndarray:
         """Mean percentage of copies, background excluded, at sizes (s,) with its 95 % interval: low, middle, high (3,
         s)."""
-        return np.array([weighted_quantiles(row, self.mass, self.ends) for row in 100 * self.shares(sizes)]).T
+        return np.array([weighted_quantiles(row, self.mass, ENDS) for row in 100 * self.shares(sizes)]).T
 
     def measurement(self, points: Points) -> tuple[float, float, float]:
         """Mean percentage beyond chance that the runs of `points`, of one size, would show: 2.5 %, 50 %, 97.5 %."""
