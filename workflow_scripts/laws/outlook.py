@@ -41,7 +41,7 @@ class Outlook:
     """Plausible laws: mass (d,), scatter between runs (d,), how far non-copies reach the background, `chance` (d,).
 
     shares: mean share of copies over training runs at sizes (s,), as (s, d). reach: the size (d,) at which the share
-    falls to a given one, infinite where none does. ends: the quantiles that bound and halve the 95 % interval of a size.
+    falls to a given one, infinite where none does. ends: quantiles that bound and halve the interval of a size.
     """
 
     mass: np.ndarray
