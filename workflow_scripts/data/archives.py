@@ -117,7 +117,7 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
     return Source(path.name, len(samples), classes, read, origin, left_out=dict(left_out), notes=notes)
 
 
-def _folders(names: list[str]) -> list[str | None]:
+def _folders(names: list[str]) -> list[str | int | None]:
     """The last folder of each sample, if these can be classes; else none."""
     folders = [printable(name.rpartition("/")[0].rpartition("/")[2]) for name in names]
     distinct = sorted(set(folders))
