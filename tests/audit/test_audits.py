@@ -65,6 +65,7 @@ def test_half_a_memoriser_is_found_with_its_share_and_its_images(half: dict[str,
     assert worst["samples"] >= 3
 
 
+@pytest.mark.slow
 def test_a_memoriser_with_noise_copies_all_and_tells_its_training_images(clothes: np.ndarray, audit: Audit) -> None:
     answer = model(audit(noisy(drawn(clothes[:TRAINING], 2 * SAMPLES))))
     assert answer["verdict"]["verdict"] == COPIES
@@ -72,17 +73,20 @@ def test_a_memoriser_with_noise_copies_all_and_tells_its_training_images(clothes
     assert answer["spaces"]["pixel"]["membership"]["auc"] > 0.95
 
 
+@pytest.mark.slow
 def test_who_draws_held_out_images_again_copies_no_training_image(clothes: np.ndarray, audit: Audit) -> None:
     held_out = clothes[TRAINING : TRAINING + HELD_OUT]
     assert model(audit(drawn(held_out)))["verdict"]["verdict"] != COPIES
 
 
+@pytest.mark.slow
 def test_a_collapsed_generator_is_no_evidence_of_the_absence_of_copies(clothes: np.ndarray, audit: Audit) -> None:
     answer = model(audit(noisy(drawn(clothes[1000:1010]))))
     assert answer["samples"]["distinct"] < 0.1
     assert answer["verdict"]["verdict"] in (UNKNOWN, DISAGREES)
 
 
+@pytest.mark.slow
 def test_mirrored_copies_are_found_where_pixels_miss_them(clothes: np.ndarray, audit: Audit) -> None:
     samples = fresh(clothes)
     samples = np.concatenate([clothes[:60, :, ::-1], samples[60:]])
@@ -126,12 +130,13 @@ def test_few_samples_or_a_single_training_image_get_the_weaker_answer(clothes: n
     assert single["training"]["images"] == 1
 
 
-def test_the_training_images_themselves_are_refused(clothes: np.ndarray, audit: Audit, capfd: Any) -> None:
+def test_the_training_images_themselves_are_refused(clothes: np.ndarray, audit: Audit, caplog: Any) -> None:
     with pytest.raises(SystemExit):
         audit(clothes[:TRAINING])
-    assert "samples.model: these are the training images themselves" in capfd.readouterr().err
+    assert "samples.model: these are the training images themselves" in caplog.text
 
 
+@pytest.mark.slow
 def test_shards_give_the_same_rows(half: dict[str, Any], clothes: np.ndarray, audit: Audit) -> None:
     samples = np.load(half["folder"].parents[1] / "samples.npy")
     sharded = audit(samples, shards=3)
@@ -155,6 +160,7 @@ def test_the_answers_agree_and_the_page_needs_nothing_else(half: dict[str, Any])
     assert pairs.loc[(pairs["space"] == "pixel") & pairs["copy"], "sample"].max() < SAMPLES
 
 
+@pytest.mark.slow
 def test_a_redacted_report_names_and_shows_no_training_image(half: dict[str, Any], audit: Audit) -> None:
     samples = np.load(half["folder"].parents[1] / "samples.npy")
     answer = audit(samples, redact=True)
@@ -164,6 +170,7 @@ def test_a_redacted_report_names_and_shows_no_training_image(half: dict[str, Any
     assert "image-" not in (answer["folder"] / "audit.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_may_be_released_holds_no_copy(half: dict[str, Any], audit: Audit) -> None:
     samples = np.load(half["folder"].parents[1] / "samples.npy")
     answer = audit(samples, release=True)

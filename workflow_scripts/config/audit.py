@@ -33,7 +33,7 @@ class Audit(Model):
     spaces: Annotated[list[SpaceName], Field(min_length=1)] = Field(
         ["pixel", "perceptual"], description="where distances are measured; the first one leads"
     )
-    thresholds: Annotated[list[Threshold], Field(min_length=1)] = Field(  # type: ignore[valid-type]
+    thresholds: Annotated[list[Threshold], Field(min_length=1)] = Field(
         [{"calibrated": 0.01}, {"rms": 0.1415}],
         description="when a sample counts as a copy; the first one leads. Without held-out images only fixed distances "
         "between pixels can be used",
