@@ -48,9 +48,7 @@ class Audit(Model):
         description="training images, and held-out ones, that are planted to measure what is found",
     )
     seed: Seed = Field(0, description="of the choice of planted images, and of those whose membership is asked")
-    shards: int = Field(
-        1, ge=1, le=10_000, description="jobs that the samples are split over; the results are the same"
-    )
+    shards: int = Field(1, ge=1, le=10_000, description="jobs that the samples are split over, for many samples")
     redact: bool = Field(False, description="show no training image in the report, only numbers")
     release: bool = Field(
         False,
