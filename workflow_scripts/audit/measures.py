@@ -118,7 +118,7 @@ def _in_space(
     ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
     result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR
     lone = [is_lone(part["distance"].to_numpy(), part["second"].to_numpy()) for part in (samples, control)]
-    result["lone_neighbour"] = asdict(compare_rates(*lone))
+    result["lone_neighbour"] = asdict(compare_rates(lone[0], lone[1]))
     cells = labels[nearest], labels[control["index"].to_numpy()]
     result["data_copying"] = asdict(data_copying(ours, theirs, *cells))
     result["data_copying_control"] = asdict(data_copying_control(theirs, cells[1]))
@@ -127,9 +127,9 @@ def _in_space(
             is_authentic(part["distance"].to_numpy(), own_of.reindex(part["index"]).to_numpy())
             for part in (samples, control)
         ]
-        result["authenticity"] = asdict(compare_rates(*authentic, fewer=True))
+        result["authenticity"] = asdict(compare_rates(authentic[0], authentic[1], fewer=True))
         duplicates = [part["duplicates"].to_numpy() > 0 for part in (samples, control)]
-        result["near_duplicates"] = asdict(compare_rates(*duplicates))
+        result["near_duplicates"] = asdict(compare_rates(duplicates[0], duplicates[1]))
         relative = [part["distance"].to_numpy() / part["mean"].to_numpy() for part in (samples, control)]
         if len(theirs) >= 1 / RELATIVE and len(ours):
             within = replication(
@@ -138,7 +138,7 @@ def _in_space(
             result["relative"] = asdict(within)
         scored = rows[rows["kind"] == "image"]
         distances = [scored.loc[scored["query"].isin(kind), "distance"].to_numpy() for kind in (members, held_out)]
-        result["membership"] = asdict(membership(*distances))
+        result["membership"] = asdict(membership(distances[0], distances[1]))
     return result
 
 
@@ -211,17 +211,11 @@ def by_part(copied: pd.DataFrame, numbers: np.ndarray, column: str) -> list[dict
 
     copied: of most_copied; numbers (n,): the class or group of each training image; column: where copied has it.
     """
-    total = pd.Series(numbers).value_counts()
-    found = copied[column].value_counts()
-    rows = [
-        {
-            column: int(key),
-            "copied": int(count),
-            "of": int(total[key]),
-            **dict(zip(("low", "high"), (100 * float(end) for end in wilson(count, total[key])), strict=True)),
-        }
-        for key, count in found.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for key, count in zip(*np.unique(copied[column].to_numpy(), return_counts=True), strict=True):
+        of = np.count_nonzero(numbers == key)
+        low, high = (100 * float(end) for end in wilson(count, of))
+        rows.append({column: int(key), "copied": int(count), "of": of, "low": low, "high": high})
     return sorted(rows, key=lambda row: (-row["copied"] / row["of"], row[column]))[:LISTED]
 
 

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from pydantic import Field, create_model
 
-from workflow_scripts.config.datasets import MODELS as DATASETS
 from workflow_scripts.config.datasets import SOURCES, Dataset
 from workflow_scripts.config.types import MOST, Model, Name, Seed, one_of
 
@@ -29,7 +28,7 @@ def _samples_of(model: type[Dataset]) -> type[Model]:
     return create_model(f"{model.__name__}Samples", __base__=Model, __doc__=model.__doc__, **fields)
 
 
-AnySamples = one_of([*map(_samples_of, DATASETS), OwnSamples], "source")
+AnySamples = one_of([*(_samples_of(model) for model in SOURCES.values()), OwnSamples], "source")
 
 
 def packed_like(samples: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
