@@ -99,7 +99,7 @@ def test_planted_effects_get_their_answers(strength, answer, words):
         assert claim.seeds_needed is None
         assert words in claim_sentence(claim, 4, 5)
         assert claim.effect.low < strength < claim.effect.high
-    assert "-1" not in headline(claims, 4)
+    assert "none-1" not in headline(claims, 4)
 
 
 def test_too_little_data_says_what_would_be_enough_and_no_number_of_the_effect():

@@ -56,7 +56,7 @@ def test_three_sizes_and_one_seed_identify_nothing() -> None:
     law = fit(points([70, 21, 4], np.array([8, 16, 32])))
     assert not law.identified
     assert np.isnan(law.rate_interval).all()
-    assert "add 3 runs or more" in law.reason
+    assert "add at least 3 more runs" in law.reason
 
 
 @pytest.mark.parametrize(
