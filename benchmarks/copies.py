@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.measures import require
 from workflow_scripts.audit.planting import plant
 from workflow_scripts.audit.search import MOVED, search
-from workflow_scripts.config.spaces import SPACES
+from workflow_scripts.config.spaces import SPACES, Perceptual
 from workflow_scripts.data.arrays import read_idx
 from workflow_scripts.features.encoders import encode
 from workflow_scripts.features.pretrained import perceptual_encoder
@@ -53,6 +53,7 @@ def garments(count: int) -> np.ndarray:
 def audit(bench: Bench, training: np.ndarray, calibrating: np.ndarray, queries: np.ndarray) -> dict[str, Scores]:
     """The audit's search, and faiss on the features that it takes."""
     space = SPACES["perceptual"]
+    assert isinstance(space, Perceptual)
     encoder = perceptual_encoder(space.weights, space.resolution, bench.device)
     encode(encoder, training[:4], bench.device)
     everything = np.concatenate([training, calibrating, queries])

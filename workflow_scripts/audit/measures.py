@@ -196,7 +196,7 @@ def most_copied(
     counted = counted.sort_values(["samples", "share"], ascending=[False, True], kind="stable")
     image = counted.index.to_numpy(dtype=np.int64)
     named = {"image": image, "origin": origins[image], "label": labels[image], "group": groups[image]}
-    return pd.DataFrame({**named, **{name: counted[name].to_numpy() for name in counted}})
+    return pd.concat([pd.DataFrame(named), counted.reset_index(drop=True)], axis=1)
 
 
 def copied_pairs(rows: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
