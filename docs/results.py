@@ -60,7 +60,7 @@ def collect(results: Path) -> dict[str, str]:
     measured = json.loads(similarity.read_text(encoding="utf-8"))["flat"]["between_sub"]
     return {
         **_run(results),
-        "answer.replication": _answer(results / "one_shot", until="Predicted from"),
+        "answer.replication": _answer(results / "one_shot"),
         "answer.rebalancing": _answer(results / "advice"),
         "answer.distillation": _answer(results / "distillation", "trends.md"),
         "answer.maps": _answer(results / "attention_maps"),
@@ -85,12 +85,10 @@ def _run(results: Path) -> dict[str, str]:
     }
 
 
-def _answer(folder: Path, name: str = "*.md", until: str = "") -> str:
-    """The lines of the only answer in a folder before the one that begins with `until`; without it the first."""
+def _answer(folder: Path, name: str = "*.md") -> str:
+    """The first line of the only answer in a folder."""
     [path] = folder.glob(name)
-    lines = [line.removeprefix("- ") for line in path.read_text(encoding="utf-8").splitlines()]
-    count = next((i for i, line in enumerate(lines) if line.startswith(until) and i), 1)
-    return " ".join(lines[:count])
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("- ")
 
 
 def _copies(table: pd.DataFrame) -> str:
