@@ -7,7 +7,7 @@ from workflow_scripts.audit.alignment import align, normalised
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.planting import CHANGES, plant
 from workflow_scripts.audit.search import MOST_MEMBERS, scored_images
-from workflow_scripts.audit.variety import distinct_share
+from workflow_scripts.audit.variety import distinct_share, look_swapped, quality
 
 
 def textures(count: int, side: int = 24, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -82,3 +82,11 @@ def test_of_many_training_images_a_part_is_asked_and_all_where_it_is_wanted() ->
     members, held_out = np.arange(MOST_MEMBERS + 10), np.arange(90_000, 90_020)
     assert len(scored_images(members, held_out, 0, False)) == MOST_MEMBERS + 20
     assert len(scored_images(members, held_out, 0, True)) == MOST_MEMBERS + 30
+
+
+def test_swapped_sets_are_suspected_and_few_training_images_are_not() -> None:
+    random = np.random.default_rng(0)
+    held_out, samples, few = (random.normal(size=(count, 8)).astype(np.float32) for count in (400, 300, 12))
+    assert not look_swapped(quality(samples, held_out, few, torch.device("cpu")))
+    generated = (random.normal(size=(300, 8)) + 1.5).astype(np.float32)
+    assert look_swapped(quality(samples, held_out, generated, torch.device("cpu")))

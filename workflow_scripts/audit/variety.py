@@ -51,20 +51,23 @@ def quality(
 ) -> dict[str, dict[str, Any]]:
     """All measures of quality against held-out images (or training images, where there are none), and the control.
 
-    Beside them the Fréchet distance of the training images, of which as many are taken as there are samples.
+    Beside them the Fréchet distances of equally many training images and samples: few of either lie further away.
     """
     real = held_out if len(held_out) else training
     values: dict[str, dict[str, Any]] = {
         "samples": compare(real, samples, device),
         "control": compare_halves(real, device),
     }
-    if min(len(held_out), len(training)) > 1:
+    if min(len(held_out), len(training), len(samples)) > 1:
         count = min(len(samples), len(training))
-        values["training"] = {"frechet": frechet_distance(vectors(held_out), vectors(training[:count]), device)}
+        values["equally_many"] = {
+            name: frechet_distance(vectors(held_out), vectors(rows[spread(np.arange(len(rows)), count)]), device)
+            for name, rows in (("samples", samples), ("training", training))
+        }
     return values
 
 
 def look_swapped(quality: dict[str, Any]) -> bool:
     """Whether samples are much more like the held-out images than the training images are."""
-    ours, theirs = quality["samples"]["frechet"], quality.get("training", {}).get("frechet")
-    return ours is not None and theirs is not None and ours < SWAPPED * theirs
+    distances = quality.get("equally_many")
+    return distances is not None and distances["samples"] < SWAPPED * distances["training"]
