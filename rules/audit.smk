@@ -7,8 +7,6 @@ generators are there already. From then on there is one way for both.
 STAGES["audit"] = __doc__
 
 SAMPLES_OF = lookup(dpath="audit/datasets/{dataset}/samples", within=config)
-# Quality is measured on features where there are some: pixels are slow and say less.
-QUALITY_SPACE = next((space for space in AUDIT_SPACES if config["spaces"][space]["kind"] != "pixel"), AUDIT_SPACES[0])
 # Pictures of training images; a redacted audit has none.
 PAIRS_SHOWN = (
     {} if AUDIT["redact"] else figure("audit_pairs/{dataset}/{samples}", "Audit", "nearest pairs", "pairs_figure")
@@ -16,19 +14,6 @@ PAIRS_SHOWN = (
 PAIRS_READ = {
     f"nearest_{kind}": collect(str(path), samples=SAMPLES_OF, allow_missing=True) for kind, path in PAIRS_SHOWN.items()
 }
-
-
-def packed_samples(wildcards):
-    """How samples that were made elsewhere were packed."""
-    folder = f"results/audit/{wildcards.dataset}/{wildcards.samples}"
-    return {} if split_name(wildcards) != "whole" else {"packed": f"{folder}/manifest.json"}
-
-
-def quality_samples(wildcards):
-    """The vectors of all parts of the samples, in the space in which quality is measured."""
-    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
-    parts = ({**wildcards, "shard": shard} for shard in AUDIT_SHARDS)
-    return list(dict.fromkeys(vectors_in(audited_images(wildcards), features, part, QUALITY_SPACE) for part in parts))
 
 
 use rule pack_images as pack_samples with:

@@ -278,6 +278,8 @@ AUDITED = [
 ]
 AUDIT_SPACES = AUDIT["spaces"]
 AUDIT_SHARDS = range(AUDIT["shards"])
+# Quality is measured on features where there are some: pixels are slow and say less.
+QUALITY_SPACE = next((space for space in AUDIT_SPACES if config["spaces"][space]["kind"] != "pixel"), AUDIT_SPACES[0])
 
 
 def audited_source(wildcards):
@@ -336,3 +338,16 @@ def planted_vectors(wildcards, space):
 def in_audit_spaces(vectors):
     """Input function: those vectors in every space of the audit, in their order."""
     return lambda wildcards: [vectors(wildcards, space) for space in AUDIT_SPACES]
+
+
+def packed_samples(wildcards):
+    """How samples that were made elsewhere were packed."""
+    folder = f"results/audit/{wildcards.dataset}/{wildcards.samples}"
+    return {} if split_name(wildcards) != "whole" else {"packed": f"{folder}/manifest.json"}
+
+
+def quality_samples(wildcards):
+    """The vectors of all parts of the samples, in the space in which quality is measured."""
+    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
+    parts = ({**wildcards, "shard": shard} for shard in AUDIT_SHARDS)
+    return list(dict.fromkeys(vectors_in(audited_images(wildcards), features, part, QUALITY_SPACE) for part in parts))
