@@ -134,7 +134,9 @@ rule measure_audit:
         images=rules.pack_images.output.images,
         manifest=rules.pack_images.output.manifest,
         samples=audited_images,
-        shards=collect(rules.search_samples.output, shard=AUDIT_SHARDS, allow_missing=True),
+        shards=collect(
+            "results/audit/{dataset}/{samples}/shard-{shard}.parquet", shard=AUDIT_SHARDS, allow_missing=True
+        ),
         controls=lambda wildcards: f"results/planted/{wildcards.dataset}/{split_name(wildcards)}.neighbours.parquet",
         table=lambda wildcards: f"results/planted/{wildcards.dataset}/{split_name(wildcards)}.parquet",
         quality_images=lambda wildcards: set_vectors(wildcards, QUALITY_SPACE),
@@ -165,10 +167,14 @@ rule measure_audit:
 rule write_audit:
     input:
         **PAIRS_READ,
-        measured=collect(rules.measure_audit.output.measured, samples=SAMPLES_OF, allow_missing=True),
-        distances=collect(rules.measure_audit.output.distances, samples=SAMPLES_OF, allow_missing=True),
-        numbers=collect(rules.measure_audit.output.distances_csv, samples=SAMPLES_OF, allow_missing=True),
-        pairs=collect(rules.measure_audit.output.pairs, samples=SAMPLES_OF, allow_missing=True),
+        measured=collect("results/audit/{dataset}/{samples}/measured.json", samples=SAMPLES_OF, allow_missing=True),
+        distances=collect(
+            "results/figures/audit_distances/{dataset}/{samples}.svg", samples=SAMPLES_OF, allow_missing=True
+        ),
+        numbers=collect(
+            "results/figures/audit_distances/{dataset}/{samples}.csv", samples=SAMPLES_OF, allow_missing=True
+        ),
+        pairs=collect("results/audit/{dataset}/{samples}/pairs.parquet", samples=SAMPLES_OF, allow_missing=True),
         manifest=rules.pack_images.output.manifest,
         config="results/config.yaml",
     output:

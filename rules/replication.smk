@@ -149,7 +149,7 @@ rule collect_replication:
         membership=each(f"results/membership/{{space}}/{RUN}.parquet", RUNS),
         controls=each(f"results/controls/{{space}}/{SUBSET}.json", RUNS),
         complexity=each(f"results/complexity/{SUBSET}.json", RUNS),
-        near_duplicates=collect(rules.find_near_duplicates.output.table, dataset=REPLICATION["datasets"]),
+        near_duplicates=collect("results/near_duplicates/{dataset}.csv", dataset=REPLICATION["datasets"]),
     output:
         table="results/replication/table.csv",
         over_seeds="results/replication/over_seeds.csv",

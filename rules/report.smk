@@ -86,7 +86,7 @@ rule write_report:
         rules.one_shot.input,
         rules.distillation.input,
         collect("results/similarity/{dataset}.json", dataset=SIMILARITY["datasets"]),
-        collect(rules.find_near_duplicates.output.table, dataset=REPLICATION["datasets"]),
+        collect("results/near_duplicates/{dataset}.csv", dataset=REPLICATION["datasets"]),
         # Of the first seed: the slider of nearest pairs.
         each(f"results/samples/{RUN}/images.npy", FIRST_RUNS),
         each(f"results/neighbours/{{space}}/{RUN}.parquet", FIRST_RUNS),
