@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from workflow_scripts.audit.variety import spread
 from workflow_scripts.core import figures
 
 POINTS = 200  # of a curve
@@ -24,7 +25,7 @@ def curves(rows: pd.DataFrame, controls: pd.DataFrame, spaces: Iterable[str]) ->
             table = both[both["space"] == space]
             if len(table):
                 values = np.sort(table["distance"].to_numpy())
-                places = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).astype(int))
+                places = spread(np.arange(len(values)), POINTS)
                 share = 100 * (places + 1) / len(values)
                 parts.append(
                     pd.DataFrame({"space": space, "of": name, "distance": values[places], "percentage": share})

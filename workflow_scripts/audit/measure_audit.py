@@ -17,6 +17,7 @@ from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_npy, write_parquet
 from workflow_scripts.core.job import run
+from workflow_scripts.metrics.quality import compare
 from workflow_scripts.replication.drawing import COLUMNS, Pairs, draw_gallery, gallery_shown
 from workflow_scripts.replication.measures import calibrated_threshold
 from workflow_scripts.replication.thresholds import threshold_label
@@ -69,8 +70,9 @@ def main(snakemake: Any) -> None:
     if results.get("release"):
         kept = measures.releasable(rows, limits, members, clean, len(samples))
         write_npy(results.release, samples[kept])
-        rest = quality(evenly(files.quality_samples, most, kept), real, training, device) if kept.any() else None
-        released = {"images": int(kept.sum()), "quality": rest and rest["samples"]}
+        rest = evenly(files.quality_samples, most, kept)
+        left = compare(real if len(real) else training, rest, device) if len(rest) else None
+        released = {"images": int(kept.sum()), "quality": left}
     verdict = judge(measured, len(samples), distinct, len(clean), params.wanted)
     write_json(
         results.measured,

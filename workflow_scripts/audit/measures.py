@@ -12,11 +12,9 @@ from workflow_scripts.audit.search import MOVED, TILES
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.measures import (
+    Nearest,
+    beside_controls,
     compare_rates,
-    data_copying,
-    data_copying_control,
-    is_authentic,
-    is_lone,
     quantiles,
     rate,
     replication,
@@ -117,17 +115,17 @@ def _in_space(
     result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs)}  # DCR: to the closest record
     ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
     result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR
-    lone = [is_lone(part["distance"].to_numpy(), part["second"].to_numpy()) for part in (samples, control)]
-    result["lone_neighbour"] = asdict(compare_rates(lone[0], lone[1]))
-    cells = labels[nearest], labels[control["index"].to_numpy()]
-    result["data_copying"] = asdict(data_copying(ours, theirs, *cells))
-    result["data_copying_control"] = asdict(data_copying_control(theirs, cells[1]))
+    seen = (
+        Nearest(
+            distance=part["distance"].to_numpy(),
+            second=part["second"].to_numpy(),
+            own=own_of.reindex(part["index"]).to_numpy() if len(own) else None,
+            cells=labels[part["index"].to_numpy()],
+        )
+        for part in (samples, control)
+    )
+    result |= beside_controls(*seen)
     if len(own):
-        authentic = [
-            is_authentic(part["distance"].to_numpy(), own_of.reindex(part["index"]).to_numpy())
-            for part in (samples, control)
-        ]
-        result["authenticity"] = asdict(compare_rates(authentic[0], authentic[1], fewer=True))
         duplicates = [part["duplicates"].to_numpy() > 0 for part in (samples, control)]
         result["near_duplicates"] = asdict(compare_rates(duplicates[0], duplicates[1]))
         relative = [part["distance"].to_numpy() / part["mean"].to_numpy() for part in (samples, control)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy import special
 
-from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, UNKNOWN
+from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, UNKNOWN, told
 
 COPIES, NONE = "copies found", "none found"
 RULE = """\
@@ -38,11 +38,7 @@ class Evidence:
     shows: bool
 
     def __str__(self) -> str:
-        unit, digits = {"C_T": ("", 1), "membership AUC": ("", 2)}.get(self.measure, (" %", 1))
-        chance = "chance" if self.measure == "membership AUC" else "held-out images"
-        return (
-            f"{self.measure} in {self.space} {self.value:.{digits}f}{unit} ({chance} {self.control:.{digits}f}{unit})"
-        )
+        return told(self.measure, self.space, [self.value], [self.control])
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from workflow_scripts.core.words import listed
 from workflow_scripts.distillation.choice import StudentChoice
 from workflow_scripts.distillation.trends import FEWEST_SEEDS, MOST_SEEDS, NEAR_ZERO, Claim, Effect
 
@@ -108,11 +109,6 @@ def choice_sentence(choice: StudentChoice, best: str, untaught: str, seeds: int)
         f"No ensemble is shown to beat no teacher: the best students with teachers ({best}) differ from the best "
         f"without ({untaught}) by {numbers}.{tail}"
     )
-
-
-def listed(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, or `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def student_in_words(student: str, ensembles: Mapping[str, Sequence[str]]) -> str:

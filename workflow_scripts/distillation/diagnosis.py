@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from workflow_scripts.distillation.answers import listed
+from workflow_scripts.core.words import listed
 from workflow_scripts.distillation.estimates import Estimate, mean_estimate, proportion
 from workflow_scripts.distillation.measures import log_probabilities
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.core.words import listed
 from workflow_scripts.laws.decay import LARGEST_BACKGROUND
 from workflow_scripts.laws.size_law import DimensionCurve
 from workflow_scripts.laws.study import plain
@@ -152,7 +153,7 @@ def _what_to_do(estimates: Mapping[str, PairEstimate], disputed: bool) -> list[s
     """How it was measured, and what to do with that, a line each. disputed: whether other measures see copying at
     sizes that are called safe."""
     points = [estimate.points for estimate in estimates.values()]
-    sizes = listed(np.unique(np.concatenate([part.size for part in points])))
+    sizes = listed(f"{size:,.0f}" for size in np.unique(np.concatenate([part.size for part in points])))
     count = sum(int(part.samples.sum()) for part in points)
     lines = [f"Measured by {count:,} samples of generators that were trained on {sizes} images."]
     known = [estimate.safe_size for estimate in estimates.values() if not estimate.reason]
@@ -186,9 +187,3 @@ def _what_to_do(estimates: Mapping[str, PairEstimate], disputed: bool) -> list[s
         "To do: add sizes between one at which most samples are copies and one at which none are, and seeds; until "
         "then look at each sample beside its nearest training image (results/figures/gallery).",
     ]
-
-
-def listed(sizes: np.ndarray) -> str:
-    """Sizes in words: 8, 16 and 32."""
-    words = [f"{size:,.0f}" for size in sizes]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

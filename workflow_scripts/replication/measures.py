@@ -98,6 +98,33 @@ class DataCopying:
     cells: int
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest training image of each query, arrays (m,).
+
+    distance, second: to it, and to the next one; own: from it to the nearest other training image, None where that is
+    not known; cells: the part of the training set that it lies in, its class (one where there are no classes).
+    """
+
+    distance: np.ndarray
+    second: np.ndarray
+    own: np.ndarray | None
+    cells: np.ndarray
+
+
+def beside_controls(samples: Nearest, held_out: Nearest) -> dict[str, Any]:
+    """The measures that need no threshold, each beside its control; authenticity where `own` is known."""
+    lone = compare_rates(is_lone(samples.distance, samples.second), is_lone(held_out.distance, held_out.second))
+    measured = {"lone_neighbour": asdict(lone)}
+    if samples.own is not None and held_out.own is not None:
+        authentic = is_authentic(samples.distance, samples.own), is_authentic(held_out.distance, held_out.own)
+        measured["authenticity"] = asdict(compare_rates(*authentic, fewer=True))
+    copying = data_copying(samples.distance, held_out.distance, samples.cells, held_out.cells)
+    measured["data_copying"] = asdict(copying)
+    measured["data_copying_control"] = asdict(data_copying_control(held_out.distance, held_out.cells))
+    return measured
+
+
 def measure(
     neighbours: pd.DataFrame,
     controls: pd.DataFrame,
@@ -117,13 +144,15 @@ def measure(
     own = by_rank(training, 1)["distance"]  # of each training image to the nearest other one
     nearest, chance = by_rank(neighbours, 1), by_rank(held_out, 1)
     samples, control = (table["distance"].to_numpy() for table in (nearest, chance))
-    index, control_index = (table["index"].to_numpy() for table in (nearest, chance))
-    lone, lone_control = (
-        is_lone(first["distance"].to_numpy(), by_rank(rows, 2)["distance"].to_numpy())
+    index = nearest["index"].to_numpy()
+    seen = (
+        Nearest(
+            distance=first["distance"].to_numpy(),
+            second=by_rank(rows, 2)["distance"].to_numpy(),
+            own=own.loc[first["index"]].to_numpy(),
+            cells=labels[first["index"].to_numpy()],
+        )
         for first, rows in ((nearest, neighbours), (chance, held_out))
-    )
-    authentic, authentic_control = (
-        is_authentic(table["distance"].to_numpy(), own.loc[table["index"]].to_numpy()) for table in (nearest, chance)
     )
     distances = {"samples": samples, "held_out": control, "training": own.to_numpy()}
     return {
@@ -132,11 +161,7 @@ def measure(
             | asdict(replication(samples, index, control, own.to_numpy(), threshold))
             for threshold in thresholds
         ],
-        "lone_neighbour": asdict(compare_rates(lone, lone_control)),
-        "authenticity": asdict(compare_rates(authentic, authentic_control, fewer=True)),
-        # Cells of the cellwise test: the class of the nearest training image (one cell where there are no classes).
-        "data_copying": asdict(data_copying(samples, control, labels[index], labels[control_index])),
-        "data_copying_control": asdict(data_copying_control(control, labels[control_index])),
+        **beside_controls(*seen),
         "membership": asdict(
             membership(
                 scored.loc[scored["member"], "distance"].to_numpy(),

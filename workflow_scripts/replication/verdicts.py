@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from workflow_scripts.core.words import listed
 from workflow_scripts.replication.summary import CELL, grouped
 
 COPIES, NONE, DISAGREES, UNKNOWN = "copies", "no copies found", "the evidence disagrees", "not enough data"
@@ -45,13 +46,17 @@ class Evidence:
     shows: bool
 
     def __str__(self) -> str:
-        unit, digits = {"C_T": ("", 1), "membership AUC": ("", 2)}.get(self.measure, (" %", 1))
-        values, controls = (
-            " and ".join(dict.fromkeys(f"{value:.{digits}f}{unit}" for value in numbers))
-            for numbers in (self.values, self.controls)
-        )
-        chance = "chance" if self.measure == "membership AUC" else "held-out images"
-        return f"{self.measure} in {self.space} {values} ({chance} {controls})"
+        return told(self.measure, self.space, self.values, self.controls)
+
+
+def told(measure: str, space: str, values: Sequence[float], controls: Sequence[float]) -> str:
+    """A measure in words, beside what its control gives."""
+    unit, digits = {"C_T": ("", 1), "membership AUC": ("", 2)}.get(measure, (" %", 1))
+    ours, theirs = (
+        " and ".join(dict.fromkeys(f"{value:.{digits}f}{unit}" for value in numbers)) for numbers in (values, controls)
+    )
+    chance = "chance" if measure == "membership AUC" else "held-out images"
+    return f"{measure} in {space} {ours} ({chance} {theirs})"
 
 
 @dataclass(frozen=True)
@@ -191,8 +196,8 @@ def answer(judged: Sequence[Verdict]) -> str:
         judged, lambda item: (item.generator, item.dataset, item.verdict)
     ).items():
         if kind == COPIES and len(items) > 1:
-            sizes = _listed([f"{item.size:,}" for item in items])
-            shares = _listed([f"{item.percentage:.1f}" for item in items])
+            sizes = listed(item.size for item in items)
+            shares = listed(f"{item.percentage:.1f}" for item in items)
             lead = items[0].evidence[0]
             lines.append(
                 f"{generator} copies {dataset} with {sizes} training images: {shares} % of samples lie within "
@@ -208,10 +213,6 @@ def _named(evidence: Sequence[Evidence]) -> str:
     ordered = sorted(evidence, key=lambda item: item.p_value)
     further = [f"{len(ordered) - MOST_NAMED} more"] if len(ordered) > MOST_NAMED else []
     return "; ".join([*map(str, ordered[:MOST_NAMED]), *further])
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _number(value: Any) -> float | None:

@@ -6,7 +6,6 @@ there may be more, and with 2 for bad input or a run that failed. GNU make turns
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.config.types import NAME
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_text
 from workflow_scripts.data.source import printable
 from workflow_scripts.study.inspection import Inspection, inspect, settings_for
-from workflow_scripts.study.proposal import this_machine
+from workflow_scripts.study.proposal import config_file, this_machine
 
 USAGE = 'make audit TRAIN="/folder of training images" SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv] [NAME=mine]'
 LARGEST = 64  # px at which images are compared
@@ -99,9 +97,7 @@ def write_config(environment: dict[str, str], folder: Path) -> tuple[Path, str]:
     keys = ("TRAIN", "SAMPLES", "HELD_OUT", "AUDIT_GROUPS")
     train, samples, held_out, groups = (environment.get(key, "") for key in keys)
     name = environment.get("NAME", "") or "audit"
-    if not re.fullmatch(NAME, name) or len(name) > 40:
-        raise InputError(f"NAME: {name!r} given, expected small letters, digits and hyphens (at most 40). {USAGE}")
-    path = folder / f"{name}.yaml"
+    path = config_file(folder, name, USAGE)
     if path.exists() and not train and not samples:
         return path, name
     text = audit_config(train, samples, held_out, groups, name)

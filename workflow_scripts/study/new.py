@@ -4,17 +4,15 @@ Then the commands that answer the three questions are printed, each with what it
 """
 
 import os
-import re
 import sys
 from pathlib import Path
 
-from workflow_scripts.config.types import NAME
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import atomic_path, write_text
 from workflow_scripts.data.source import printable
 from workflow_scripts.study.contact_sheet import contact_sheet
 from workflow_scripts.study.inspection import Inspection, inspect
-from workflow_scripts.study.proposal import Machine, Proposal, propose, this_machine
+from workflow_scripts.study.proposal import Machine, Proposal, config_file, propose, this_machine
 
 USAGE = 'make new DATA="/folder of images" NAME=mine'  # or an archive of them
 
@@ -23,11 +21,7 @@ def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Pa
     """Write `folder`/NAME.yaml. Raises InputError for a bad name or folder, and rather than replace a file."""
     if not data.strip():
         raise InputError(f"DATA is not given: the folder of your images. {USAGE}")
-    if not re.fullmatch(NAME, name) or len(name) > 40:
-        raise InputError(
-            f"NAME: {name!r} given, expected small letters, digits and hyphens (at most 40, no hyphen first). {USAGE}"
-        )
-    path = folder / f"{name}.yaml"
+    path = config_file(folder, name, USAGE)
     if path.exists():
         raise InputError(f"{path}: there already, and is not replaced. Give another NAME, or remove it.")
     root = Path(data).expanduser().resolve()

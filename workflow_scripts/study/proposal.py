@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from workflow_scripts.config.types import NAME
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import machine_devices
@@ -49,6 +52,15 @@ def this_machine() -> Machine:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     gpu = "a GPU" if machine_devices() else ""
     return Machine(len(os.sched_getaffinity(0)), gpu, pages / 1e9)
+
+
+def config_file(folder: Path, name: str, usage: str) -> Path:
+    """`folder`/NAME.yaml. Raises InputError for a name that no data set can have; `usage` ends its message."""
+    if not re.fullmatch(NAME, name) or len(name) > 40:
+        raise InputError(
+            f"NAME: {name!r} given, expected small letters, digits and hyphens (at most 40, no hyphen first). {usage}"
+        )
+    return folder / f"{name}.yaml"
 
 
 @dataclass(frozen=True)

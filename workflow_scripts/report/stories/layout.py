@@ -6,7 +6,7 @@ Nothing is measured, fitted or drawn here.
 import base64
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,12 +135,6 @@ def marked(text: str) -> Markup:
     safe = html.escape(" ".join(text.split()), quote=False)
     safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
     return Markup(re.sub(r"`+(.+?)`+", r"<code>\1</code>", safe))
-
-
-def listed(names: Iterable[object]) -> str:
-    """`a`, `a and b`, or `a, b and c`; whole numbers with commas."""
-    words = [f"{name:,}" if isinstance(name, int) else str(name) for name in names]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def count(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Will synthetic images help my rare classes?"""
 
-from workflow_scripts.report.stories.layout import Choice, Part, Story, count, csv_table, figure, listed, read_answer
+from workflow_scripts.core.words import listed
+from workflow_scripts.report.stories.layout import Choice, Part, Story, count, csv_table, figure, read_answer
 from workflow_scripts.report.study import Study
 
 

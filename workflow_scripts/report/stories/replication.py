@@ -1,5 +1,6 @@
 """Will a generator copy my images?"""
 
+from workflow_scripts.core.words import listed
 from workflow_scripts.report.stories.layout import (
     Choice,
     Part,
@@ -7,7 +8,6 @@ from workflow_scripts.report.stories.layout import (
     count,
     csv_table,
     figure,
-    listed,
     marked,
     read_answer,
 )
