@@ -61,7 +61,5 @@ def test_every_rule_belongs_to_a_stage() -> None:
 
 def test_no_job_of_a_group_waits_for_one_that_waits_for_the_group(tmp_path: Path) -> None:
     """Planning finds such circles: a law that stands outside the group of its table and its figure, for one."""
-    plan = subprocess.run(
-        cluster_command(tmp_path, "-n", "--quiet=all"), capture_output=True, text=True, cwd=tmp_path
-    )
+    plan = subprocess.run(cluster_command(tmp_path, "-n", "--quiet=all"), capture_output=True, text=True, cwd=tmp_path)
     assert plan.returncode == 0, plan.stdout + plan.stderr

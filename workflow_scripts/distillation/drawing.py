@@ -109,6 +109,6 @@ def draw_methods(overlaps: pd.DataFrame) -> Figure:
         low, high = (np.where(np.isnan(end), mean, end) for end in ends)
         figures.points_with_bars(axes, x[~seeds], mean, low, high, style, label)
     axes.set_xticks(range(len(METHODS)), METHODS.values())
-    axes.set_ylabel("overlap (IoU) corrected for chance")
+    axes.set_ylabel("overlap (IoU)\ncorrected for chance")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

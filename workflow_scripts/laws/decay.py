@@ -70,11 +70,11 @@ class Words:
 
 COPIES = Words(
     "copying", "sample", "counts as a replica", "nowhere more replicas than among held-out images",
-    "samples that are replicas (%)", "held-out images (control)",
+    "copies (% of samples)", "held-out images (control)",
 )  # fmt: skip
 MEMBERS = Words(
     "membership", "training image", "is told", "nowhere more training images are told than by chance",
-    "training images that are told (%)", "chance",
+    "training images told (%)", "chance",
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def draw_laws(laws: Laws, threshold: str, reference: Reference | None = None) ->
     styles = figures.generator_styles(generator for generator, _ in fits)
     axis = next(iter(fits.values())).axis.name
     words = next(iter(fits.values())).points.words
+    label = f"{words.axis}\n" + threshold.replace(", ", ",\n")
     lowest = min(0.5, 45.0 / max(float(fit.points.samples.max()) for fit in fits.values()))
     width = 1.1 + 3.5 * len(datasets) if len(datasets) > 1 else 5.8
     figure = Figure(figsize=(width, 5.1), layout="constrained")
@@ -65,7 +66,7 @@ def draw_laws(laws: Laws, threshold: str, reference: Reference | None = None) ->
                 for line in textwrap.wrap(law_caption(pair[0], fit), 62)
             ],
         )
-        figures.percentage_axis(upper, lowest, f"{words.axis}\n{threshold}" if column == 0 else "")
+        figures.percentage_axis(upper, lowest, label if column == 0 else "")
         _control(upper, chosen)
         for i, (pair, fit) in enumerate(chosen.items()):
             style = styles[pair[0]]

@@ -30,7 +30,8 @@ def draw_one_shot(estimates: Mapping[str, PairEstimate], wanted: float, threshol
     figure = Figure(figsize=(1.3 + 3.6 * len(estimates), 6.2), layout="constrained")
     grid = figure.subplots(2, len(estimates), sharey=True, sharex="col", squeeze=False)
     for (upper, lower), (generator, estimate) in zip(grid.T, estimates.items(), strict=True):
-        style, sizes, end = styles[generator], _measured(estimate)[0], estimate.sizes[-1]
+        style, sizes = styles[generator], _measured(estimate)[0]
+        end = sizes[-1]
         if estimate.reason:
             lines = textwrap.wrap(f"no safe size: {estimate.reason}", 46)
         else:
@@ -38,8 +39,10 @@ def draw_one_shot(estimates: Mapping[str, PairEstimate], wanted: float, threshol
             upper.plot(estimate.sizes, middle, color=style.colour)
             upper.fill_between(estimate.sizes, low, high, color=style.colour, alpha=0.15, linewidth=0)
             safe = estimate.safe_size
-            right = min(end, safe.high)
-            upper.plot([safe.low, right], [wanted, wanted], color=INK, linewidth=2.5, solid_capstyle="butt")
+            end = min(estimate.sizes[-1], 2 * max(filter(np.isfinite, (end, safe.size, safe.high))))
+            upper.plot(
+                [safe.low, min(end, safe.high)], [wanted, wanted], color=INK, linewidth=2.5, solid_capstyle="butt"
+            )
             upper.plot(safe.size, wanted, "|", color=INK, markersize=12, markeredgewidth=2)
             ends = f"{safe.low:,.0f}, " + ("∞" if np.isinf(safe.high) else f"{safe.high:,.0f}")
             lines = [f"{wanted:g} % at {safe.size:,.0f} images [{ends}]"]
@@ -50,8 +53,8 @@ def draw_one_shot(estimates: Mapping[str, PairEstimate], wanted: float, threshol
             part = estimate.predictions(trial)
             value = part[["predicted", "low", "high"]].to_numpy(float)
             _with_zeros(lower, part["size"].to_numpy(float) * aside, value, figures.Style(colour, "d"))
-        upper.set_xlim(sizes[0] / 1.3, 1.3 * end)
         figures.size_axis(lower, [*sizes, end], X_LABELS["size"])
+        upper.set_xlim(sizes[0] / 1.3, 1.3 * end)
     for axes in grid[:, 0]:
         figures.percentage_axis(axes, LOWEST, "copies beyond chance, %")
     handles = [

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from workflow_scripts.core import figures
 from workflow_scripts.laws.stopping_answer import Pair, Stop
 
-LABEL = "samples that are replicas (%)"
+LABEL = "copies (% of samples)"
 
 
 def draw_stopping(stops: Mapping[Pair, Stop], wanted: float) -> Figure:
