@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, pad, unfold
+from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.resolution import shrink
@@ -23,7 +23,7 @@ CANDIDATES = 5  # of each kind
 SHIFT = 0.1  # of the side, in both directions
 FLATTEST = 0.02  # standard deviation, of 0..1, below which contrast is not stretched further
 TILES = 4  # in a row
-FLOATS = 2**24  # of shifted queries held at a time
+FLOATS = 2**21  # of shifted queries held at a time
 
 
 @dataclass(frozen=True)
@@ -112,22 +112,22 @@ def _squares(queries: Tensor, others: Tensor, shift: int) -> tuple[Tensor, Tenso
     Also the moved queries (b, 2 * shifts, C * S * S), zero where they show nothing, and where they do, (shifts, S * S).
     """
     b, channels, side, _ = queries.shape
-    both = torch.cat([queries, queries.flip(-1)])
 
     def moved(images: Tensor) -> Tensor:  # (images, shifts, channels * side * side)
-        windows = unfold(pad(images, (shift,) * 4), side)  # blocks are the shifts' windows' pixels
-        return windows.transpose(1, 2)
+        # A window of side `side` at each of (2 shift + 1)^2 places of the padded image.
+        windows = pad(images, (shift,) * 4).unfold(2, side, 1).unfold(3, side, 1)
+        return windows.permute(0, 2, 3, 1, 4, 5).reshape(len(images), -1, images[0].numel())
 
-    # A window of side `side` at each of (2 shift + 1)^2 places of the padded image.
-    shifted = torch.cat(moved(both).chunk(2), dim=1)
+    both = torch.stack([queries, queries.flip(-1)], dim=1).flatten(0, 1)
+    shifted = moved(both).view(b, -1, queries[0].numel())
     seen = moved(torch.ones(1, 1, side, side, device=queries.device))[0]
-    flat = others.flatten(2)
-    cross = torch.bmm(shifted, flat.transpose(1, 2))
-    energy = (flat**2).view(b, -1, channels, side * side).sum(dim=2) @ seen.T  # (b, c, shifts)
-    own = shifted.square().sum(dim=2, keepdim=True)
-    both_energies = torch.cat([energy, energy], dim=2).transpose(1, 2)
+    cross = torch.bmm(shifted, others.flatten(2).transpose(1, 2))
+    energy = others.square().sum(dim=2).flatten(2) @ seen.T  # (b, c, shifts)
+    # What a window shows of the query is what the window of the opposite shift shows of another image.
+    own = (both.square().sum(dim=1).flatten(1) @ seen.flip(0).T).view(b, -1, 1)
+    energies = torch.cat([energy, energy], dim=2).transpose(1, 2)
     values = channels * torch.cat([seen, seen]).sum(dim=1)[None, :, None]
-    return (own + both_energies - 2 * cross) / values, shifted, seen
+    return (own + energies - 2 * cross) / values, shifted, seen
 
 
 def _largest_tile(shifted: Tensor, others: Tensor, seen: Tensor) -> np.ndarray:
