@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workflow_scripts.audit.verdict import COPIES
+from workflow_scripts.audit.verdict import COPIES, REPEATED
 
 MATTERS = 0.5  # share of planted copies, found in no space, below which a change is named as a blind spot
 
@@ -22,8 +22,10 @@ def text(audits: Mapping[str, Mapping[str, Any]], redact: bool) -> str:
 def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
     verdict, spaces = audit["verdict"], audit["spaces"]
     yield f"**{name}**: {verdict['sentence']}"
+    share = audit["samples"]["distinct"]
+    distinct = "" if share >= REPEATED else f" (about {100 * share:.0f} % of them distinct)"
     yield (
-        f"Compared: {audit['samples']['images']:,} samples, {audit['training']['images']:,} training images, "
+        f"Compared: {audit['samples']['images']:,} samples{distinct}, {audit['training']['images']:,} training images, "
         f"{audit['held_out']['usable']:,} held-out images."
     )
     if verdict["advice"]:
@@ -64,7 +66,8 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
         )
     if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
-        yield f"Copied most: training image {where}, by {first[0]['samples']:,} samples."
+        count = first[0]["samples"]
+        yield f"Copied most: training image {where}, by {count:,} sample{'' if count == 1 else 's'}."
     if release := audit["release"]:
         yield f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
     quality = audit["quality"]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.search import MOVED, TILES
+from workflow_scripts.audit.verdict import REPEATED
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.measures import (
@@ -21,7 +22,6 @@ from workflow_scripts.replication.measures import (
 )
 from workflow_scripts.replication.thresholds import kind_of, threshold_label, thresholds_in
 
-REPEATED = 0.9  # share of distinct samples below which each counts for less
 RELATIVE = 0.01  # share of held-out images that sets the threshold of relative distances
 LISTED = 1000  # leaks, and training images by copies, that the answer lists
 

@@ -9,6 +9,7 @@ from scipy import special
 from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, UNKNOWN, told
 
 COPIES, NONE = "copies found", "none found"
+REPEATED = 0.9  # share of distinct samples below which each counts for less
 RULE = """\
 Each measure is compared with its control on held-out images, by a one-sided test: copies at the first threshold,
 authenticity, lone neighbours, near-duplicates, distances relative to fifty neighbours, C_T and membership, in every
@@ -78,11 +79,11 @@ def judge(
     if copied:
         space = max(copied, key=lambda name: leading[name]["low"])
         most, high = leading[space], max(part["high"] for part in leading.values())
-        repeats = "" if counted == samples else f"; only about {counted:,} of the samples are distinct"
+        repeats = "" if distinct >= REPEATED else f"; only about {counted:,} of the samples are distinct"
         return Verdict(
             COPIES,
             f"Copies found: {most['percentage']:.1f} % of samples (95 % interval {most['low']:.1f} to "
-            f"{most['high']:.1f} %) lie nearer to a training image, in {space}, than chance explains; "
+            f"{most['high']:.1f} %) lie nearer to a training image, in the space {space}, than chance explains; "
             f"{most['images']:,} training images are copied{repeats}.",
             space, most["percentage"], most["low"], high, "", evidence,
         )  # fmt: skip
@@ -107,7 +108,7 @@ def judge(
         against = "; ".join(map(str, shown))
         return Verdict(
             DISAGREES,
-            f"The evidence disagrees: no more samples than by chance lie within the threshold ({most}), but {against}.",
+            f"The evidence disagrees: by distances alone, {most}; but {against}.",
             space, leading[space]["percentage"], leading[space]["low"], high, advice, evidence,
         )  # fmt: skip
     return Verdict(

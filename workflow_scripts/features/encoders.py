@@ -72,7 +72,7 @@ def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: 
     """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite."""
 
     def look(rows: slice) -> np.ndarray:
-        part = np.ascontiguousarray(images[rows])
+        part = np.array(images[rows])  # a copy: PyTorch warns of arrays on disk, which nobody may write to
         return encoder(torch.from_numpy(part).to(device)).float().cpu().numpy()
 
     parts = []

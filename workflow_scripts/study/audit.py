@@ -117,7 +117,7 @@ def main() -> int:
         print(f"make audit: {error}", file=sys.stderr)
         return 2
     print(f"{path}: settings of this audit, which can be changed there.", flush=True)
-    command = [sys.executable, "-m", "snakemake", "--configfile", str(path), "--quiet", "rules", "--", "audit"]
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(path), "--quiet", "all", "--", "audit"]
     if subprocess.run(command).returncode:
         return 2
     answer = read_json(Path("results/audit") / name / "audit.json")

@@ -244,8 +244,9 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     shapes = {key: array.shape for key, array in arrays.items()}
     images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
     if not images:
-        held = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
-        raise InputError(f"{path}: holds no array of images, only {held}; expected (N, H, W) or (N, H, W, C)")
+        held = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        only = f"no array of images, only {held}" if held else "no array"
+        raise InputError(f"{path}: holds {only}; expected (N, H, W) or (N, H, W, C)")
     tail = shapes[images[0]][1:]
     images = [key for key in images if shapes[key][1:] == tail]
     counts = [shapes[key][0] for key in images]
