@@ -245,8 +245,8 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
     if not images:
         held = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
-        only = f"no array of images, only {held}" if held else "no array"
-        raise InputError(f"{path}: holds {only}; expected (N, H, W) or (N, H, W, C)")
+        why = f"only {held}" if held else "it is empty"
+        raise InputError(f"{path}: holds no array of images, {why}; expected (N, H, W) or (N, H, W, C)")
     tail = shapes[images[0]][1:]
     images = [key for key in images if shapes[key][1:] == tail]
     counts = [shapes[key][0] for key in images]
