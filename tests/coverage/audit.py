@@ -1,6 +1,6 @@
 """The audit's interval of copies and its test, from planted copies.
 
-Samples that are no copies lie as far from the training images as held-out images, or farther, or nearer.
+Samples that are no copies lie as far from the training images as held-out images, or farther, or nearer, or never near.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,24 @@ from workflow_scripts.audit.copies import Copies, copies
 SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
 
 
-def _measured(random: np.random.Generator, planted: float, samples: int, held_out: int, scale: float) -> Copies:
+SHARE = 0.01
+
+
+def _measured(
+    random: np.random.Generator, planted: float, samples: int, held_out: int, scale: float, gap: float = 0.0
+) -> Copies:
     near = 0.0005 * random.random(samples)
-    distances = np.where(random.random(samples) < planted, near, scale * random.random(samples))
+    others = gap + (1 - gap) * scale * random.random(samples)
+    distances = np.where(random.random(samples) < planted, near, others)
     nowhere = np.zeros(samples, dtype=int)
-    return copies("calibrated-0.01", 0.01, distances, nowhere, random.random(held_out), np.ones(1))
+    return copies("calibrated-0.01", SHARE, distances, nowhere, random.random(held_out), np.ones(1))
 
 
-def _interval(planted: float, samples: int, held_out: int, scale: float) -> Callable[[np.random.Generator], bool]:
+def _interval(
+    planted: float, samples: int, held_out: int, scale: float, gap: float = 0.0
+) -> Callable[[np.random.Generator], bool]:
     def draw(random: np.random.Generator) -> bool:
-        measured = _measured(random, planted, samples, held_out, scale)
+        measured = _measured(random, planted, samples, held_out, scale, gap)
         return measured.low <= 100 * planted <= measured.high
 
     return draw
@@ -52,6 +60,20 @@ SIMULATIONS = [
             {"planted, %": 100 * planted, "samples": samples, "held-out": held_out},
         )
         for planted in (0.0, 0.001, 0.01, 0.1)
+        for samples, held_out in ((1000, 1000), (10_000, 2000))
+    ),
+    *(
+        Simulation(
+            f"audit gap {gap} {planted} {samples} {held_out}",
+            "copies that an audit finds among samples, where samples that are no copies never come near",
+            "interval",
+            _interval(planted, samples, held_out, 1.0, gap * SHARE),
+            500,
+            {"gap, thresholds": gap, "planted, %": 100 * planted, "samples": samples, "held-out": held_out},
+            careful=True,  # the lower end makes no use of the gap: it claims fewer copies than it could
+        )
+        for gap in (1.0, 2.0)
+        for planted in (0.001, 0.01, 0.1)
         for samples, held_out in ((1000, 1000), (10_000, 2000))
     ),
     *(

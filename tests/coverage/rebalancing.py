@@ -127,7 +127,7 @@ def class_images(random: np.random.Generator, counts: tuple[int, ...]) -> tuple[
 
 @cache
 def true_similarity(classes: int) -> dict[str, float]:
-    images, labels = class_images(np.random.default_rng(0), (400,) * classes)
+    images, labels = class_images(np.random.default_rng(0), (4000,) * classes)
     measured = measure_similarity(images, labels, list(map(str, range(classes))), standard_error=0.0005).flat
     return {name: value.value for name, value in measured.items() if value is not None}
 

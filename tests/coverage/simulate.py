@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from workflow_scripts.core.intervals import wilson
 
-COVERAGE = (0.92, 0.98)  # of a nominal 95 % interval
+COVERAGE = (0.93, 0.97)  # of a nominal 95 % interval
 FALSE_ALARMS = 0.01  # of quick runs, which try many claims on few studies each
 LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be wrong in at most 5 % of studies
 CHUNK = 8  # draws that a process makes at a time
@@ -36,7 +36,7 @@ class Simulation:
     or None where the product gives no answer; or a list of such answers, of studies that are computed at once.
     repeats: draws of a full run. settings: the conditions, for the table. part: of simulations that have the same
     `draw`, so that one fit serves several claims, which of its results belongs to this one. careful: the interval may
-    cover more than 98 %, because so few or no counts leave no choice, or since it makes no use of what it cannot know.
+    cover more than 97 %, because so few or no counts leave no choice, or since it makes no use of what it cannot know.
     """
 
     name: str

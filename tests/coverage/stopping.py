@@ -51,7 +51,7 @@ DESIGNS = {
 }
 SIMULATIONS = [
     Simulation(
-        f"{claim} {design}", sentence, "interval", draw, 250,
+        f"{claim} {design}", sentence, "interval", draw, 400,
         dict(zip(("exponent", "scatter", "middle", "seeds"), design, strict=True)), claim,
         careful=True,  # moments lie apart, and where runs scatter less than that, they do not show how much
     )

@@ -1,8 +1,11 @@
 """The harness of the coverage simulations: it tells a good interval from a bad one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.coverage import __main__ as main
 from tests.coverage.simulate import Result, Simulation, simulate, table
 
 
@@ -61,3 +64,15 @@ def test_few_studies_of_many_claims_refute_only_what_is_far_off() -> None:
     assert Result(claim, true=17, false=7).refuted(1)
     assert Result(claim, true=12, false=12).refuted(300)
     assert not Result(claim).refuted(300)
+
+
+def test_rooms_run_one_by_one_share_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "KEPT", tmp_path / "coverage.csv")
+    monkeypatch.setattr(main, "PAGE", tmp_path / "coverage.md")
+    main.write_kept({"1.96": (19, 1, 2), "a simulation that is no more": (1, 1, 1)})
+    main.write_kept(main.read_kept() | {"1.3": (15, 5, 0)})
+    main.write_page({"first": [_mean(1.96)], "second": [_mean(1.3)], "not run": [_mean(4.0)]}, main.read_kept())
+    page = main.PAGE.read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## first", "## second"]
+    assert "| 1.96 | 0.950 | 0.764 to 0.991 | 9 % | 22 |" in page
+    assert "| 1.3 | 0.750 | 0.531 to 0.888 | 0 % | 20 |" in page

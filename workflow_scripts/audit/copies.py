@@ -9,6 +9,8 @@ from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.replication.measures import calibrated_threshold, replication
 
 BAND = 10  # times the threshold's share: the distances beyond it that tell how near the samples lie in general
+EDGES = (1.0, 2.0)  # times the share: how far from half of it samples are looked for, see _thins_out
+THINNED = 0.05  # p-value below which samples are fewer there than in the rest of the band
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def copies(
     in the band of distances beyond the threshold, up to ten times the share: with r times as many samples there as
     held-out images, chance explains r times the share. The lower end subtracts what r may be at most. The upper end
     subtracts what it is at least, and never more than the share, as samples that come nearer in general may be copies
-    that the threshold misses. Errors of the count with the threshold's (counts_interval) and of r are combined by
+    that the threshold misses. Where samples thin out towards the threshold, it subtracts nothing: then the band says
+    nothing of what lies within. Errors of the count with the threshold's (counts_interval) and of r are combined by
     squares (MOVER: Zou and Donner 2008).
     """
     counted = replication(samples, nearest, held_out, training, {"calibrated": share})
@@ -62,7 +65,7 @@ def copies(
     within, low, high = (
         float(value or 0.0) / 100 for value in (counted.replicas.percentage, counted.low, counted.high)
     )
-    chance = min(share * min(ratio, 1.0), within)
+    chance = 0.0 if _thins_out(samples, held_out, share, outer) else min(share * min(ratio, 1.0), within)
     lowest = within - share * ratio - np.hypot(within - low, share * (ratio_high - ratio))
     highest = within - chance + np.hypot(high - within, share * (min(ratio, 1.0) - min(ratio_low, 1.0)))
     return Copies(
@@ -79,3 +82,16 @@ def copies(
         p_value=float(counted.p_value if counted.p_value is not None else 1.0),
         images=counted.images_copied,
     )
+
+
+def _thins_out(samples: np.ndarray, held_out: np.ndarray, share: float, outer: float) -> bool:
+    """Whether samples, compared with held-out images, are fewer about the threshold than farther off, up to `outer`."""
+    rank = int(share / 2 * len(held_out))
+    inner = np.partition(held_out, rank - 1)[rank - 1] if rank else 0.0
+    for edge in EDGES:
+        limit = calibrated_threshold(held_out, edge * share).rms
+        ours, theirs = (np.count_nonzero((inner < part) & (part <= limit)) for part in (samples, held_out))
+        rest, control = (np.count_nonzero((limit < part) & (part <= outer)) for part in (samples, held_out))
+        if special.bdtr(ours, ours + theirs, rest / max(rest + control, 1)) < THINNED:
+            return True
+    return False

@@ -30,6 +30,8 @@ Resampling = Literal["subsets", "bootstrap"]
 
 FEWEST_FOR_INTERVAL = 16  # distinct images: in simulations of two far-apart clusters, 8 cover 0.31 and 32 cover 0.91
 
+ALIKE = 4  # images that tell about as much as one, since they share neighbours; chosen by simulation
+
 SCALES = 12  # numbers of neighbours from 3 to the largest, evenly on a logarithmic axis
 
 # For the growth of the dimension with size:
@@ -186,7 +188,7 @@ def estimate_dimension(
         reason = f"an interval needs at least {FEWEST_FOR_INTERVAL} distinct images, there are {count}"
         return Dimension(whole["whole_set"], None, None, **whole, reason=reason)
     se = np.std(estimates, ddof=1) * np.sqrt(part / (count - part))
-    half = float(special.stdtrit(count - 1, (1 + LEVEL) / 2) * se)
+    half = float(special.stdtrit(count / ALIKE, (1 + LEVEL) / 2) * se)
     return Dimension(whole["whole_set"], max(whole["whole_set"] - half, 0.0), whole["whole_set"] + half, **whole)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, wilson
+from workflow_scripts.core.intervals import LEVEL, counts_at_quantile, counts_interval, wilson
 
 FALSE_ALARMS = (0.01, 0.001)
 FEWEST_MEMBERS = 8  # of which an AUC is given
@@ -116,7 +116,9 @@ def _told(members: np.ndarray, controls: np.ndarray, alarms: float, least: float
     rank = int(alarms * len(controls) + 1e-9)
     hits = int((members < np.partition(controls, rank)[rank]).sum())
     counts = counts_at_quantile(members, controls, alarms, least)
-    low, high = counts_interval(counts, len(members), exact=True)
+    # Where the count hangs on the threshold, the counts of thresholds that are right have but half of the weight.
+    level = LEVEL if np.ptp(counts) == 0 else (1 + LEVEL) / 2
+    low, high = counts_interval(counts, len(members), level, exact=True)
     return Told(alarms, 100 * hits / len(members), 100 * low, 100 * high, tuple(counts.tolist()))
 
 

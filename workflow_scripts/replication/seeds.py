@@ -49,10 +49,13 @@ class OverSeeds:
     reason: str = ""
 
 
-def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]]) -> list[OverSeeds]:
+def over_seeds(
+    cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]], differ: float = CELLS_DIFFER
+) -> list[OverSeeds]:
     """Summarise each cell over its runs; scatter is pooled over all cells.
 
-    cells: of each cell its runs; percentages: of each run, to be averaged. The interval is of the expected percentage
+    cells: of each cell its runs; percentages: of each run, to be averaged; differ: how far scatter does between cells,
+    as a standard deviation of its logarithm. The interval is of the expected percentage
     of a run, central 95 % of its posterior. The prior of the centre lies between a flat one on the logit scale and
     Jeffreys', that of the scatter is flat in its logarithm from 0.2 to 3; docs/coverage.md shows what they cover. One
     run per cell says nothing of scatter: no interval then.
@@ -65,7 +68,7 @@ def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequenc
     nothing: dict[str, Any] = {"low": None, "high": None, "scatter": None}
     if degrees < LEAST_DEGREES:
         return [OverSeeds(**head, **nothing, reason=_missing(head["seeds"], degrees)) for head in heads]
-    posterior, scatters = _posteriors(cells)
+    posterior, scatters = _posteriors(cells, differ)
     kernel_means = _expected().ravel()
     order = np.argsort(kernel_means)
     summaries = []
@@ -99,7 +102,7 @@ def _expected() -> np.ndarray:
     return np.einsum("e,sem->sm", special.expit(GRID), _kernels())
 
 
-def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndarray]:
+def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.ndarray, np.ndarray]:
     """Posterior of scatter and centre (cells, scatters, centres), and of the scatter alone (cells, scatters)."""
     likelihood = np.stack([_likelihood(run) for runs in cells for run in runs])
     by_run = np.log(np.maximum(likelihood @ _kernels(), 1e-300))  # (scatters, runs, centres)
@@ -108,7 +111,7 @@ def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndar
     by_cell += PULL * (special.log_expit(GRID) + special.log_expit(-GRID))
     joint = np.exp(by_cell - by_cell.max(axis=(0, 2), keepdims=True)).swapaxes(0, 1)  # (cells, scatters, centres)
     spread = np.log(SCATTERS)[:, None] - np.log(SCATTERS)[None, :]
-    prior = np.exp(-0.5 * (spread / CELLS_DIFFER) ** 2)
+    prior = np.exp(-0.5 * (spread / differ) ** 2)
     prior /= prior.sum(axis=1, keepdims=True)  # of a cell's scatter (columns) given the study's (rows)
     evidence = joint.sum(axis=2) @ prior.T  # (cells, the study's scatter)
     studied = np.log(evidence).sum(axis=0)
