@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.coverage import __main__ as main
+import tests.coverage.__main__ as main
 from tests.coverage.simulate import Result, Simulation, simulate, table
 
 
