@@ -56,7 +56,12 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as cause:
-        raise InputError(f"{path}: not a readable NumPy file ({cause}); save it with numpy.save") from cause
+        raise InputError(f"{path}: not a readable NumPy file ({_why(cause)}); save it with numpy.save") from cause
+
+
+def _why(cause: Exception) -> str:
+    """NumPy takes any other file for a pickle, and then advises to open it."""
+    return "it is something else, or a pickle, which is never opened" if "pickle" in str(cause) else str(cause)
 
 
 def npz_set(
@@ -71,7 +76,7 @@ def npz_set(
             names = list(archive.files)
             arrays = {key: archive[key] for key in wanted if key in names}
     except Exception as cause:
-        raise InputError(f"{path}: not a readable NumPy archive ({cause}); save it with numpy.savez") from cause
+        raise InputError(f"{path}: not a readable NumPy archive ({_why(cause)}); save it with numpy.savez") from cause
     if missing := [key for key in wanted if key not in arrays]:
         raise InputError(f"{path}: has no array {missing[0]!r}, only {', '.join(names)}; correct the key")
     images, labels = (
@@ -91,6 +96,8 @@ def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: 
     shape = images.shape
     last = images.ndim == 4 and shape[3] in CHANNELS
     first = images.ndim == 4 and not last and shape[1] in CHANNELS and shape[1] < min(shape[2:])
+    if not len(images):
+        raise InputError(f"{name}: holds no image; its shape is {shape}")
     if images.dtype.kind not in "buif" or (images.ndim != 3 and not last and not first) or not min(shape):
         raise InputError(
             f"{name}: holds {images.dtype} of shape {shape}, expected images (N, H, W), (N, H, W, C) or (N, C, H, W) "

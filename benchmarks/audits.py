@@ -1,0 +1,135 @@
+"""Audit the default study's own generators as if they came from elsewhere, and keep the table in docs/audit.md.
+
+`python -m benchmarks.audits` after `make demo`: training images, held-out images and samples of every generator go into
+files of their own, and the audit sees nothing else. What the study itself measured stands beside what the audit says.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.__main__ import machine
+from workflow_scripts.core.files import read_json
+from workflow_scripts.study.inspection import settings_for
+
+ROOT = Path(__file__).parent.parent
+PAGE, TABLE = ROOT / "docs/audit.md", ROOT / "docs/audits.csv"
+PLACE = re.compile(r"(?<=<!--audits-->\n).*(?=<!--/audits-->)", re.DOTALL)
+NAMES = {"biggan": "BigGAN", "stylegan2": "StyleGAN2", "diffusion": "diffusion"}
+RULES = ("pack_samples", "extract_audited_features", "search_samples", "measure_audit")  # of one set of samples alone
+
+TEXT = """\
+Measured on {day}, {machine}. Seconds are those of a processor, for what is done for this set of samples alone.
+
+| generator | training images | study: copies, % of samples | verdict | copies, % of samples, where most | \
+membership AUC, where largest | told at 1 % false alarms, % | s |
+|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def write_inputs(results: Path, work: Path) -> dict[str, Any]:
+    """Each size's training and held-out images, and each generator's samples, as files; the config that audits them."""
+    [dataset], folder = pd.read_csv(results / "replication/table.csv")["dataset"].unique(), work / "inputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.load(results / "data" / dataset / "images.npy", mmap_mode="r")
+    split = {name: np.load(results / f"subsets/{dataset}/seed-0/{name}.npy") for name in ("order", "held_out")}
+    np.savez(folder / "held-out.npz", arr_0=images[np.sort(split["held_out"])])
+    config: dict[str, Any] = {"datasets": {}, "samples": {}, "audit": {"datasets": {}}}
+    for path in sorted((results / "samples").glob(f"*/{dataset}/*/seed-0/images.npy")):
+        generator, size = path.parts[-5], path.parts[-3]
+        name = f"{generator}-{size.removeprefix('size-')}"
+        np.savez(folder / f"{name}.npz", arr_0=np.load(path))
+        np.savez(folder / f"{size}.npz", arr_0=images[np.sort(split["order"][: int(size.removeprefix("size-"))])])
+        config["samples"][name] = settings_for(folder / f"{name}.npz")
+        config["datasets"][size] = settings_for(folder / f"{size}.npz") | {
+            "held_out_path": str(folder / "held-out.npz"),
+            "resolution": images.shape[1],
+            "color": "grey" if images.shape[-1] == 1 else "rgb",
+        }
+        config["audit"]["datasets"].setdefault(size, {"samples": []})["samples"].append(name)
+    return config
+
+
+def collect(results: Path, audited: Path) -> pd.DataFrame:
+    """A row for each generator: what the study measured and what the audit found."""
+    table = pd.read_csv(results / "replication/table.csv")
+    table = table[(table["seed"] == 0) & (table["threshold"] == table["threshold"].iloc[0])]
+    known = table.set_index(["generator", "size"])
+    rows = []
+    for path in sorted(audited.glob("audit/*/audit.json")):
+        for name, audit in read_json(path)["audits"].items():
+            generator, size = name.split("-")
+            study = known.loc[(generator, int(size))]
+            areas = [part["membership"] for part in audit["spaces"].values() if part.get("membership")]
+            area = max(areas, key=lambda item: item["auc"] or 0.0)
+            verdict = audit["verdict"]
+            rows.append(
+                {"generator": generator, "size": int(size)}
+                | {f"study_{key}": study[f"excess_{key}"] for key in ("percentage", "low", "high")}
+                | {key: verdict[key] for key in ("verdict", "space", "percentage", "low", "high")}
+                | {key: area[key] for key in ("auc", "auc_low", "auc_high")}
+                | {f"told_{key}": area["told"][0][key] for key in ("percentage", "low", "high")}
+                | {"seconds": sum(_seconds(audited, path.parent.name, name))}
+            )
+    rows.sort(key=lambda row: (list(NAMES).index(row["generator"]), row["size"]))
+    return pd.DataFrame(rows).assign(day=date.today().isoformat(), machine=machine())
+
+
+def _seconds(audited: Path, dataset: str, samples: str) -> Iterator[float]:
+    for path in (audited / "benchmarks").rglob("*.tsv"):
+        parts = path.relative_to(audited / "benchmarks").with_suffix("").parts
+        if parts[0] in RULES and dataset in parts and samples in parts:
+            yield float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0])
+
+
+def render(table: pd.DataFrame) -> str:
+    """The table as Markdown."""
+    rows = [
+        f"| {NAMES[row.generator]} | {row.size} | {_interval(row.study_percentage, row.study_low, row.study_high)} "
+        f"| {row.verdict} | {_interval(row.percentage, row.low, row.high)}, {row.space} "
+        f"| {_interval(row.auc, row.auc_low, row.auc_high, '.2f')} "
+        f"| {_interval(row.told_percentage, row.told_low, row.told_high, '.0f')} | {row.seconds:.0f} |"
+        for row in table.itertuples(index=False)
+    ]
+    return TEXT.format(day=table["day"].iloc[0], machine=table["machine"].iloc[0], rows="\n".join(rows))
+
+
+def _interval(value: float, low: float, high: float, form: str = ".1f") -> str:
+    if pd.isna(value):
+        return "too few images"
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def fill(page: str, table: pd.DataFrame) -> str:
+    """The page with the table in its place."""
+    return PLACE.sub(lambda _: render(table), page)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audits", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="of the default study")
+    parser.add_argument("--work", type=Path, default=Path("results/audits"), help="where the audits are made")
+    options = parser.parse_args()
+    work = options.work.resolve()
+    config = write_inputs(options.results.resolve(), work)
+    file = work / "audits.yaml"
+    file.write_text(json.dumps(config, indent=1), encoding="utf-8")  # YAML holds JSON
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", work]
+    command += ["--profile", ROOT / "profiles/default", "--configfile", file, "--quiet", "all", "--", "audit"]
+    subprocess.run(command, check=True)
+    collect(options.results, work / "results").to_csv(TABLE, index=False)
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), pd.read_csv(TABLE)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
