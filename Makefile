@@ -66,7 +66,7 @@ coverage: $(INSTALLED) ## simulate every interval and p-value with known truth; 
 	$(BIN)/python -m tests.coverage $(if $(QUICK),--quick) $(ROOMS)
 
 # After `make demo`: the numbers in README, tutorials and FAQ are those of that run, and of no other.
-results: $(INSTALLED) ## put the results of `make demo` into docs/results.json and the pages that quote them
+results: $(INSTALLED) ## put the results and pictures of `make demo` into docs/ and the pages that quote them
 	$(BIN)/python docs/results.py collect
 	$(BIN)/python docs/results.py fill
 

@@ -1,12 +1,13 @@
 """The results that the pages quote: taken from one run of the default study, and put into the pages between markers.
 
-`python docs/results.py collect` reads `results/` after `make demo` and writes docs/results.json; `... fill` puts its
-values into every page. `make results` does both. A value stands between `<!--r KEY-->` and `<!--/r-->`, which readers
-of the page do not see.
+`python docs/results.py collect` reads `results/` after `make demo`, writes docs/results.json and copies the pictures
+that the pages show; `... fill` puts the values into every page. `make results` does both. A value stands between
+`<!--r KEY-->` and `<!--/r-->`, which readers of the page do not see.
 """
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -26,6 +27,17 @@ RESULT = re.compile(
     r"|\(\s*[+-]?\d[\d,.]*(?: %)? to [+-]?\d[\d,.]*(?: %)?\)|\bp [=<] ?0?\.\d+"
 )
 CONVENTIONS = {"95 %", "99 %", "1 %"}  # levels of confidence and of chance, which no run decides
+# What the pages show as docs/images/NAME.png: a figure of the study.
+PICTURES = {
+    "attention": "attention/fashion-mnist",
+    "attention_maps": "attention_maps/fashion-mnist",
+    "class_similarity": "similarity/fashion-mnist",
+    "decay_law": "decay_with_size",
+    "distillation_trends": "trends",
+    "gallery": "gallery/pixel/biggan/fashion-mnist-8",
+    "rebalancing_counts": "rebalancing/fashion-mnist/all/counts",
+    "rebalancing_gains": "rebalancing/fashion-mnist/all/gains",
+}
 NAMES = {"biggan": "BigGAN", "stylegan2": "StyleGAN2", "diffusion": "diffusion"}
 ARMS = {
     "repetition": "repetition of the rare images",
@@ -122,6 +134,8 @@ def _gains(table: pd.DataFrame) -> str:
 def main(task: str) -> None:
     if task == "collect":
         VALUES.write_text(json.dumps(collect(ROOT / "results"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, figure in PICTURES.items():
+            shutil.copy(ROOT / f"results/figures/{figure}.png", ROOT / f"docs/images/{name}.png")
         return
     for page in PAGES:
         page.write_text(fill(page.read_text(encoding="utf-8"), read()), encoding="utf-8")

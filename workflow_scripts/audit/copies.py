@@ -91,7 +91,7 @@ def _thins_out(samples: np.ndarray, held_out: np.ndarray, share: float, outer: f
     for edge in EDGES:
         limit = calibrated_threshold(held_out, edge * share).rms
         ours, theirs = (np.count_nonzero((inner < part) & (part <= limit)) for part in (samples, held_out))
-        rest, control = (np.count_nonzero((limit < part) & (part <= outer)) for part in (samples, held_out))
+        rest, control = (int(np.sum((limit < part) & (part <= outer))) for part in (samples, held_out))
         if special.bdtr(ours, ours + theirs, rest / max(rest + control, 1)) < THINNED:
             return True
     return False

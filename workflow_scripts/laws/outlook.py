@@ -77,7 +77,7 @@ class Outlook:
         low, middle, high = weighted_quantiles(self.reach(wanted_percentage / 100), self.mass, self.ends)
         far = FAR * float(measured.max())
         low, middle, high = (end if end <= far else np.inf for end in (low, middle, high))
-        beyond = "" if measured.min() <= middle <= measured.max() else "measured sizes"
+        beyond = "" if measured.min() - 0.5 <= middle <= measured.max() + 0.5 else "measured sizes"
         return SafeSize(middle, low, high, beyond)
 
 
