@@ -103,7 +103,7 @@ def _in_short(estimates: Mapping[str, PairEstimate], dataset: str, wanted: float
     }
     if not closed:
         return f"Not enough data to say how many images of {dataset} are enough; the lines below say what is missing."
-    name, safe = max(closed.items(), key=lambda item: item[1].high)
+    name, safe = max(closed.items(), key=lambda item: (item[1].size, item[1].high))
     shown = (
         f"From small sets, yes, and less from larger ones. From {safe.size:,.0f} images on (95 % interval "
         f"{safe.low:,.0f} to {safe.high:,.0f}), at most {wanted:g} % of the samples of {name} copy {dataset}, chance "
