@@ -18,19 +18,19 @@ RUNG_WORDS = {
 }
 UNTAUGHT = {"alone": "plain training", "smoothed": "label smoothing"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
-# Of each primary measure: what it is; what falls or rises with stronger augmentation of the teachers, in a clause.
+# Of each primary measure: what it is; what falls or rises "with stronger augmentation of the teachers".
 NOUNS = {
-    "iou": "how much the places that the teachers look at overlap",
+    "iou": "the overlap between the places teachers look at",
     "agreement": "how often students agree with their teachers",
     "gap": "how much students overfit (accuracy on training images minus accuracy on new ones)",
 }
 CLAUSES = {
-    ("iou", -1): "look at places that overlap less",
-    ("iou", 1): "look at places that overlap more",
-    ("agreement", -1): "have students that agree with them less often",
-    ("agreement", 1): "have students that agree with them more often",
-    ("gap", -1): "have students that overfit less",
-    ("gap", 1): "have students that overfit more",
+    ("iou", -1): "the places teachers look at overlap less",
+    ("iou", 1): "the places teachers look at overlap more",
+    ("agreement", -1): "students agree with them less often",
+    ("agreement", 1): "students agree with them more often",
+    ("gap", -1): "students overfit less",
+    ("gap", 1): "students overfit more",
 }
 
 
@@ -47,7 +47,7 @@ def headline(claims: Sequence[Claim], strengths: int) -> str:
     unknown = [NOUNS[claim.measure].split(" (")[0] for claim in claims if claim.answer == "not enough data"]
     parts = []
     if moved:
-        parts.append(f"Teachers trained with stronger augmentation {'; they '.join(moved)}.")
+        parts.append(f"With stronger augmentation of the teachers, {', and '.join(moved)}.")
     if still:
         parts.append(f"The teachers' augmentation changes {listed(still)} by less than {POINTS:.0f} points.")
     if unknown:
@@ -68,7 +68,7 @@ def claim_sentence(claim: Claim, strengths: int, seeds: int) -> str:
         )
     verdict = "as" if claim.answer == "as published" else "the opposite of what"
     return (
-        f"Teachers trained with stronger augmentation {_clause(claim)}: {_points(effect)} from the weakest to the "
+        f"With stronger augmentation of the teachers, {_clause(claim)}: {_points(effect)} from the weakest to the "
         f"strongest, {verdict} Guo et al. (2024) report."
     )
 
