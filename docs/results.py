@@ -7,7 +7,6 @@ that the pages show; `... fill` puts the values into every page. `make results` 
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 VALUES = ROOT / "docs/results.json"
@@ -135,7 +135,10 @@ def main(task: str) -> None:
     if task == "collect":
         VALUES.write_text(json.dumps(collect(ROOT / "results"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         for name, figure in PICTURES.items():
-            shutil.copy(ROOT / f"results/figures/{figure}.png", ROOT / f"docs/images/{name}.png")
+            with Image.open(ROOT / f"results/figures/{figure}.png") as picture:
+                whole = (0, 0, *picture.size)
+                shown = (0, 0, picture.width, picture.height // 2) if name == "gallery" else whole  # half of its sizes
+                picture.crop(shown).save(ROOT / f"docs/images/{name}.png", optimize=True)
         return
     for page in PAGES:
         page.write_text(fill(page.read_text(encoding="utf-8"), read()), encoding="utf-8")
