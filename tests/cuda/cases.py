@@ -24,6 +24,7 @@ from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.training import graphs as step_graphs
 from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
@@ -53,6 +54,18 @@ def generator(device: torch.device, family: str) -> dict[str, torch.Tensor]:
         train_run(run, [device])
         model, record = train_run(run, [device])
         torch.stack(record.snapshots).numpy()  # what train_generator.py writes
+    return {name: value.detach().cpu() for name, value in model.networks["ema"].named_parameters()}
+
+
+def graphs(device: torch.device, family: str) -> dict[str, torch.Tensor]:
+    """Steps of every kind repeated as graphs, on a GPU; ADA adapts, and the memory of the weights stays where it is."""
+    step_graphs.WARM_UP = 1
+    settings = replace(FAMILIES[family], steps=10 if family == "stylegan2" else 4, conditional=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrainingRun(settings, IMAGES, LABELS, 3, 0, Checkpoints(Path(folder)), graphs=True)
+        pretended.TALLY.clear()
+        model, _ = train_run(run, [device])
+        assert device.type == "cpu" or pretended.TALLY["recorded"] == {"stylegan2": 3}.get(family, 1)
     return {name: value.detach().cpu() for name, value in model.networks["ema"].named_parameters()}
 
 
@@ -105,6 +118,7 @@ def budget(device: torch.device, name: str) -> tuple[float, int]:
 
 
 CASES = {f"generator {family}": (generator, family) for family in FAMILIES}
+CASES |= {f"graphs {family}": (graphs, family) for family in FAMILIES}
 CASES |= {f"classifier {rung}": (classifier, rung) for rung in ("weak", "stronger")} | {"simclr": (simclr, "")}
 
 

@@ -2,8 +2,9 @@
 """A pretended GPU: tensors that say they are on cuda:0 and compute on the CPU.
 
 They follow a GPU's rules (autograd, autocast, `is_cuda` branches, errors of mixed devices, no NumPy) and count launches
-and syncs. `install()` holds to the end of the process. Needs PyTorch's CUDA build and g++. It cannot show kernels,
-fused attention, the compiler, NCCL or real memory.
+and syncs. A graph is recorded and repeated on the memory of its tensors; what leaves the device meanwhile is an error.
+`install()` holds to the end of the process. Needs PyTorch's CUDA build and g++. It cannot show kernels, fused
+attention, the compiler, NCCL or real memory.
 """
 
 import concurrent.futures
@@ -11,6 +12,7 @@ import ctypes
 import subprocess
 import tempfile
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 
 STUB = """extern "C" { signed char pretended = 0;  // what PyTorch's autograd engine asks of a driver
 signed char _ZN3c104cuda12device_countEv() { return pretended; }
@@ -26,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 aten, TALLY = torch.ops.aten, Counter()  # launches and syncs so far
+RECORDING: list["Graph"] = []  # the graph that is being recorded
 COPIES = {aten._to_copy.default, aten.copy_.default}
 FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
 SYNCS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
@@ -85,17 +88,22 @@ def run(func, args, kwargs):
     moved = func in COPIES and (bool(plain) or not on_gpu)
     returns = func._schema.returns
     is_view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
-    TALLY.update(
-        launches=int(not is_view and name not in FREE),
-        syncs=int(name in SYNCS or (moved and not kwargs.get("non_blocking"))),
-    )
+    launches, waits = not is_view and name not in FREE, name in SYNCS or (moved and not kwargs.get("non_blocking"))
+    TALLY.update(launches=int(launches), syncs=int(waits))
+    if RECORDING and (waits or moved or plain):
+        raise RuntimeError(f"{func}: leaves the device while a graph is recorded")
+    if RECORDING:
+        RECORDING[0].keep(func, args, kwargs)
     if name == "as_strided_":  # strides of axes of one element
         return args[0]
 
     def inner(x):
         return x.elem if isinstance(x, Cuda) else torch.device("cpu") if isinstance(x, torch.device) else x
 
-    out = INSTEAD.get(func, func)(*tree_map(inner, args), **tree_map(inner, kwargs))
+    work, given, named = INSTEAD.get(func, func), tree_map(inner, args), tree_map(inner, kwargs)
+    out = work(*given, **named)
+    if RECORDING and launches:
+        RECORDING[0].steps.append((work, given, named, out))
     if func._schema.returns and func._schema.returns[0].alias_info and func._schema.returns[0].alias_info.is_write:
         arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
         into = [arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
@@ -109,6 +117,57 @@ INSTEAD = {
         g, x, w, m, v, sm, sv, True, eps, [True] * 3
     ),
 }
+
+
+class Stream:
+    def wait_stream(self, other):
+        pass
+
+
+class Graph:
+    """A record of operations, each with the memory that it reads and writes.
+
+    They are computed while they are recorded, for their shapes; after that all is as it was, as on a GPU, which only
+    notes them.
+    """
+
+    def __init__(self):
+        self.steps, self.before = [], {}
+
+    def keep(self, func, args, kwargs):
+        """Keep what the operation will write over."""
+        given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+        written = [given.get(a.name) for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+        for tensor in tree_flatten(written)[0]:
+            if isinstance(tensor, Cuda):
+                storage = tensor.elem.untyped_storage()
+                self.before.setdefault(storage._cdata, (storage, storage.clone()))
+
+    def restore(self):
+        for storage, content in self.before.values():
+            storage.copy_(content)
+        self.before.clear()
+
+    def replay(self):
+        TALLY.update(launches=1)
+        for work, args, kwargs, before in self.steps:
+            again = work(*args, **kwargs)
+            for old, new in zip(tree_flatten(before)[0], tree_flatten(again)[0], strict=True):
+                if isinstance(old, Tensor) and old is not new:
+                    old.copy_(new)
+
+
+@contextmanager
+def record(graph, pool=None, stream=None):
+    RECORDING.append(graph)
+    TALLY.update(recorded=1)
+    random = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        RECORDING.clear()
+        graph.restore()
+        torch.set_rng_state(random)
 
 
 class Mode(TorchDispatchMode):
@@ -141,6 +200,8 @@ def install():
     ctypes.c_byte.in_dll(_stub, "pretended").value = 127
     cuda, save, load, tensor, apply = torch.cuda, torch.save, torch.load, torch.tensor, torch.nn.Module._apply
     Tensor.pin_memory, cuda.get_device_capability = lambda self, *_: self, lambda *_: (9, 0)
+    cuda.Stream, cuda.current_stream, cuda.stream = Stream, lambda *_: Stream(), lambda _: nullcontext()
+    cuda.CUDAGraph, cuda.graph, cuda.graph_pool_handle = Graph, record, lambda: None
     cuda.mem_get_info = lambda *_: (2**33, 2**33)
     for name in ("_lazy_init", "synchronize", "manual_seed_all"):
         setattr(cuda, name, lambda *_, _name=name: None)

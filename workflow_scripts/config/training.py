@@ -19,3 +19,8 @@ class Training(Model):
         description="a training job stops, after a checkpoint, shortly before it has run so long, and the next run "
         "goes on from there; null: no limit but SLURM's own",
     )
+    cuda_graphs: bool = Field(
+        False,
+        description="generators repeat their steps on one GPU as recorded CUDA graphs, which spares the start of each "
+        "kernel; not tried on hardware yet: run `make gpu-check` first",
+    )

@@ -8,6 +8,7 @@ The image's own test. It stands alone, for the image holds no other file of the 
 import importlib
 import os
 import re
+import shutil
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -70,6 +71,8 @@ def main() -> None:
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     print(f"{len(locked)} packages as locked, on Python {sys.version.split()[0]} in {sys.prefix}")
+    compiler = shutil.which("g++")
+    print(f"C++ compiler, for `compile: true`: {compiler or 'none'}")
     print(f"devices: {', '.join(names) or 'the CPU alone'} (torch {torch.__version__}, CUDA {torch.version.cuda})")
 
 

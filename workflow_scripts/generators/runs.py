@@ -29,7 +29,7 @@ from workflow_scripts.training.order import INITIAL_WEIGHTS, step_seed
 @dataclass(frozen=True)
 class TrainingRun:
     """All that defines a run. images: uint8 (N, H, W, C); labels: int64 (N,); checkpoints: this run's own;
-    snapshot_samples: see `GeneratorTraining`."""
+    snapshot_samples: see `GeneratorTraining`; graphs: see `train`."""
 
     settings: Settings
     images: np.ndarray
@@ -38,6 +38,7 @@ class TrainingRun:
     seed: int
     checkpoints: Checkpoints
     snapshot_samples: int = SNAPSHOT_SAMPLES
+    graphs: bool = False
 
     @property
     def shape(self) -> ImageShape:
@@ -65,7 +66,9 @@ def _train_on(run: TrainingRun, device: torch.device) -> tuple[GenerativeModel, 
     torch.manual_seed(step_seed(run.seed, INITIAL_WEIGHTS))
     model = build_model(run.settings, run.shape, device)
     images, labels = torch.from_numpy(run.images).to(device), torch.from_numpy(run.labels).to(device)
-    record = train(model, images, labels, run.seed, run.checkpoints, snapshot_samples=run.snapshot_samples)
+    record = train(
+        model, images, labels, run.seed, run.checkpoints, snapshot_samples=run.snapshot_samples, graphs=run.graphs
+    )
     return model, record
 
 

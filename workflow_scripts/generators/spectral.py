@@ -5,6 +5,7 @@ Torch's parametrisation takes some twenty operations a layer, and a GPU takes lo
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,14 +34,14 @@ class SpectralNorm(nn.Module):
         self.shifted = [layer for layer in layers if getattr(layer, "bias", None) is not None]
         self.shapes = [(len(group), *shape) for shape, group in groups.items()]
         for side, axis in (("left", 1), ("right", 2)):
-            lengths = torch.tensor([shape[axis] for shape in self.shapes for _ in range(shape[0])])
+            lengths = np.array([shape[axis] for shape in self.shapes for _ in range(shape[0])])
             self.register_buffer(side, torch.randn(int(lengths.sum())))
-            owner = torch.arange(len(lengths)).repeat_interleave(lengths)
+            owner = np.arange(len(lengths)).repeat(lengths)
             # Each vector in a row of its own, filled up from the end of the numbers, where a zero is put.
-            places = torch.full((len(lengths), int(lengths.max())), len(owner))
-            places[torch.arange(places.shape[1]) < lengths[:, None]] = torch.arange(len(owner))
-            self.register_buffer(f"{side}_owner", owner, persistent=False)
-            self.register_buffer(f"{side}_places", places, persistent=False)
+            places = np.full((len(lengths), lengths.max()), len(owner))
+            places[np.arange(places.shape[1]) < lengths[:, None]] = np.arange(len(owner))
+            self.register_buffer(f"{side}_owner", torch.from_numpy(owner), persistent=False)
+            self.register_buffer(f"{side}_places", torch.from_numpy(places), persistent=False)
         weights = [torch.stack([_matrix(layer.get_parameter("weight").detach()) for layer in g]) for g in self.groups]
         self.register_buffer("nothing", torch.zeros(1), persistent=False)
         self._normalise("right", [self.right.clone()])

@@ -44,6 +44,7 @@ def main(snakemake: Any) -> None:
             snapshot_samples=snapshot_samples,
         ),
         snapshot_samples=snapshot_samples,
+        graphs=snakemake.config["training"]["cuda_graphs"],
     )
     model, record = train_run(training, devices)
 

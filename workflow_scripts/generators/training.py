@@ -1,6 +1,6 @@
 """A generator in the training loop: its batches, snapshots of its samples, and the choice of the best weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,10 @@ from workflow_scripts.generators.evaluation import distance_to_training_set, lab
 from workflow_scripts.generators.model import GenerativeModel, from_uint8
 from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, SNAPSHOTS
 from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.graphs import StepGraphs
 from workflow_scripts.training.loop import Trainee, run_training
 from workflow_scripts.training.order import BatchOrder
+from workflow_scripts.training.processes import world_size
 
 
 @dataclass
@@ -53,7 +55,11 @@ class GeneratorTraining(Trainee):
         labels: Tensor,
         seed: int,
         snapshot_samples: int = SNAPSHOT_SAMPLES,
+        graphs: bool = False,
     ) -> None:
+        self.graphs: StepGraphs | None = None
+        if graphs and model.device.type == "cuda" and world_size() == 1:
+            self.graphs = StepGraphs(model.optimisers.values())
         self.model, self.images, self.labels, self.seed = model, images, labels, seed
         self.steps, self.batch = model.settings.steps, model.settings.batch
         self.batches_per_step, self.loss_names = model.batches_per_step, model.loss_names
@@ -65,7 +71,14 @@ class GeneratorTraining(Trainee):
             self.evaluations.append((model.settings.evaluations, self.keep_if_best))
 
     def step(self, number: int, batches: list[Tensor]) -> Tensor:
-        return self.model.step([(from_uint8(self.images[chosen]), self.labels[chosen]) for chosen in batches])
+        kind = self.model.begin()
+        if self.graphs is None:
+            return self._compute(batches, kind)
+        return self.graphs.run(kind, lambda chosen: self._compute(chosen, kind), batches)
+
+    def _compute(self, batches: list[Tensor], kind: Hashable) -> Tensor:
+        pairs = [(from_uint8(self.images[chosen]), self.labels[chosen]) for chosen in batches]
+        return self.model.compute(pairs, kind)
 
     def row(self, done: int, losses: list[float]) -> list[float]:
         return [done * self.batch, *losses]
@@ -97,13 +110,15 @@ def train(
     checkpoints: Checkpoints,
     on_step: Callable[[int], None] | None = None,
     snapshot_samples: int = SNAPSHOT_SAMPLES,
+    graphs: bool = False,
 ) -> TrainingRecord:
     """Train `model` for its configured number of steps, or continue from the newest checkpoint; see `run_training`.
 
-    images: uint8 (N, H, W, C) and labels: int64 (N,), both on the model's device, where they stay.
+    images: uint8 (N, H, W, C) and labels: int64 (N,), both on the model's device, where they stay. graphs: repeat steps
+    as CUDA graphs, if the device is a GPU and trains alone.
     """
     warn_of_emulation(model.settings.precision, model.device)
-    training = GeneratorTraining(model, images, labels, seed, snapshot_samples)
+    training = GeneratorTraining(model, images, labels, seed, snapshot_samples, graphs)
     order = BatchOrder(len(images), model.settings.batch, seed)
     training.record.curve = run_training(training, order, checkpoints, model.device, on_step)
     if training.record.best:

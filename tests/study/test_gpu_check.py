@@ -1,0 +1,56 @@
+"""The check of a GPU, on a CPU: what can be tried here holds, and what cannot is said to be not here."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from workflow_scripts.generators.memory import LiveBytes
+from workflow_scripts.study import gpu_check
+from workflow_scripts.study.gpu_check import LEAST, NotHere, Trial, as_table, check, main
+
+
+@pytest.mark.slow
+def test_the_check_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "prepare_torch", lambda threads, gpus: [torch.device("cpu")])
+    assert main(tmp_path) == 0
+    claims = json.loads((tmp_path / "gpu_check.json").read_text())["claims"]
+    verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
+    for family in LEAST:
+        assert verdicts[f"Two trainings of {family} end in the same bytes."] == "PASS"
+        assert verdicts[f"A training of {family} that is stopped and resumed ends in the same bytes."] == "PASS"
+        assert verdicts[f"A step of {family} never waits for the GPU."] == "NOT HERE"
+    assert verdicts["Nearest neighbours are those that the CPU finds."] == "PASS"
+    assert (tmp_path / "gpu_check.md").read_text().count("\n| ") == 1 + len(claims)
+
+
+def test_what_goes_wrong_in_a_claim_is_a_verdict_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differs(trial: Trial) -> str:
+        """Bytes are the same."""
+        raise AssertionError("1 of 3 tensors differ | the first")
+
+    def absent(trial: Trial) -> str:
+        """There are two."""
+        raise NotHere("there is one")
+
+    for name in ("device_and_driver", "search_as_on_cpu"):
+        monkeypatch.setattr(gpu_check, name, differs)
+    monkeypatch.setattr(gpu_check, "bfloat16_as_told", absent)
+    monkeypatch.setattr(gpu_check, "OF_FAMILY", ())
+    claims = list(check(Trial.on([torch.device("cpu")])))
+    assert [claim.verdict for claim in claims] == ["FAIL", "FAIL", "NOT HERE"]
+    assert "| FAIL | Bytes are the same. | AssertionError: 1 of 3 tensors differ / the first |" in as_table("x", claims)
+
+
+def test_live_bytes_follow_tensors_to_their_end() -> None:
+    with LiveBytes() as meter:
+        first = torch.zeros(1000)
+        assert meter.live == 4000
+        second = first.view(10, 100) + 1  # a view is no memory of its own
+        assert meter.live == meter.peak == 8000
+        del first
+        assert (meter.live, meter.peak) == (4000, 8000)
+        second.add_(1)
+        del second
+    assert (meter.live, meter.peak) == (0, 8000)

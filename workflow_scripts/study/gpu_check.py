@@ -1,0 +1,306 @@
+"""Ten minutes that tell whether a GPU does what Copycat says of GPUs: `make gpu-check`.
+
+Each claim is tried, not looked up. The table is printed and written as gpu_check.md, to be pasted into an issue, and as
+gpu_check.json. Without a GPU the same is tried on the CPU, with small networks; what only a GPU can show is marked.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workflow_scripts.core.devices import (
+    driver_is_too_old,
+    driver_version,
+    is_emulated,
+    oldest_driver,
+    prepare_torch,
+    training_kernels,
+)
+from workflow_scripts.core.errors import Interrupted
+from workflow_scripts.generators.families import build_model
+from workflow_scripts.generators.memory import needed_mb
+from workflow_scripts.generators.model import ImageShape
+from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
+from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.metrics.neighbours import nearest_neighbours
+from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.graphs import WARM_UP
+
+Weights = dict[str, np.ndarray]
+SMALL_GPU_MB = 8000  # what the presets `small` fit into
+TIMED = 32  # steps
+
+# As small as a family can be; what is tried on a CPU.
+LEAST: dict[str, Settings] = {
+    "biggan": BigGANSettings(
+        steps=4, batch=4, width=4, depth=1, bottleneck=1, latent=4, attention_at=8, standing_batches=2
+    ),
+    "stylegan2": StyleGAN2Settings(
+        steps=4, batch=4, channels=32, widest=4, latent=4, mapping_depth=1, r1_every=2, path_length_every=2
+    ),
+    "diffusion": DiffusionSettings(
+        steps=4, batch=4, widths=(4, 8), layers=1, groups=2, attention=(4,), sampling_steps=2
+    ),
+}  # fmt: skip
+
+
+class NotHere(Exception):
+    """What a claim is about is not on this machine."""
+
+
+@dataclass
+class Claim:
+    """verdict: PASS, FAIL, or NOT HERE; said: what was seen."""
+
+    claim: str
+    verdict: str
+    said: str
+    seconds: float
+
+
+@dataclass
+class Trial:
+    """What is tried: settings of each family, for images of `shape`, on devices of which the first does the work."""
+
+    devices: list[torch.device]
+    settings: dict[str, Settings]
+    shape: ImageShape
+    done: dict[str, Weights] = field(default_factory=dict)
+
+    @classmethod
+    def on(cls, devices: list[torch.device]) -> "Trial":
+        if devices[0].type == "cpu":
+            return cls(devices, LEAST, ImageShape(8, 1))
+        steps = 4 * (WARM_UP + 2)  # every kind of step is repeated as a graph, with lazy regularisers twice as often
+        lazy = {"r1_every": 2, "path_length_every": 2}
+        settings = {
+            family: replace(presets["small"], steps=steps, **(lazy if family == "stylegan2" else {}))
+            for family, presets in PRESETS.items()
+        }
+        return cls(devices, settings, ImageShape(32, 3))
+
+    @property
+    def device(self) -> torch.device:
+        return self.devices[0]
+
+    def need_gpu(self) -> None:
+        if self.device.type != "cuda":
+            raise NotHere("there is no GPU")
+
+    def images(self, count: int) -> np.ndarray:
+        size = (count, self.shape.resolution, self.shape.resolution, self.shape.channels)
+        return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+
+    def trained(self, family: str, stopped: bool = False, graphs: bool = False, devices: int = 1) -> Weights:
+        """The weights at the end of a training, or of one that is stopped after its first step and taken up again."""
+        settings = self.settings[family]
+        images, labels = self.images(2 * settings.batch), np.zeros(2 * settings.batch, dtype=np.int64)
+        with tempfile.TemporaryDirectory() as folder:
+            run = TrainingRun(settings, images, labels, 0, 3, Checkpoints(Path(folder)), 4, graphs)
+            if stopped:
+                with suppress(Interrupted):
+                    train_run(
+                        replace(run, checkpoints=Checkpoints(Path(folder), stop_at=time.time())), self.devices[:1]
+                    )
+            model, _ = train_run(run, self.devices[:devices])
+        return {name: value.cpu().numpy() for name, value in model.networks["ema"].state_dict().items()}
+
+    def plain(self, family: str) -> Weights:
+        """The weights of an undisturbed training, which is done once."""
+        if family not in self.done:
+            self.done[family] = self.trained(family)
+        return self.done[family]
+
+    def step_of(self, family: str) -> Callable[[], None]:
+        """A step of this family on the device."""
+        model = build_model(self.settings[family], self.shape, self.device)
+        size = (self.settings[family].batch, self.shape.channels, self.shape.resolution, self.shape.resolution)
+        batch = torch.rand(size, device=self.device), torch.zeros(size[0], dtype=torch.int64, device=self.device)
+
+        def step() -> None:
+            with training_kernels(True):
+                model.step([batch] * model.batches_per_step)
+
+        return step
+
+
+def device_and_driver(trial: Trial) -> str:
+    """The GPU is seen, and its driver new enough."""
+    trial.need_gpu()
+    properties, driver = (
+        torch.cuda.get_device_properties(trial.device),
+        f"{driver_version()} (needed: {oldest_driver()})",
+    )
+    assert not driver_is_too_old(), driver
+    return (
+        f"{properties.name}, compute capability {properties.major}.{properties.minor}, "
+        f"{properties.total_memory / 1e9:.0f} GB, driver {driver}"
+    )
+
+
+def assert_same(first: Weights, second: Weights) -> str:
+    apart = [name for name, values in first.items() if values.tobytes() != second[name].tobytes()]
+    assert not apart, f"{len(apart)} of {len(first)} tensors differ, the first is {apart[0]}"
+    return f"{len(first)} tensors"
+
+
+def same_twice(family: str, trial: Trial) -> str:
+    """Two trainings of {family} end in the same bytes."""
+    return assert_same(trial.plain(family), trial.trained(family))
+
+
+def same_resumed(family: str, trial: Trial) -> str:
+    """A training of {family} that is stopped and resumed ends in the same bytes."""
+    return assert_same(trial.plain(family), trial.trained(family, stopped=True))
+
+
+def same_as_graphs(family: str, trial: Trial) -> str:
+    """Steps of {family} that are repeated as CUDA graphs give the same bytes."""
+    trial.need_gpu()
+    return assert_same(trial.plain(family), trial.trained(family, graphs=True))
+
+
+def same_on_two(family: str, trial: Trial) -> str:
+    """Two GPUs train {family} as one does, up to rounding."""
+    if len(trial.devices) < 2:
+        raise NotHere("there are no two GPUs")
+    alone, together = trial.plain(family), trial.trained(family, devices=2)
+    apart = max(float(np.abs(values - together[name]).max()) for name, values in alone.items() if values.size)
+    assert apart < 0.05, f"weights differ by up to {apart:.2g}"
+    return f"weights differ by at most {apart:.2g}"
+
+
+def never_waits(family: str, trial: Trial) -> str:
+    """A step of {family} never waits for the GPU."""
+    step = trial.step_of(family)
+    step()
+    if trial.device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            step()
+    finally:
+        if trial.device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    trial.need_gpu()
+    return "4 steps under torch.cuda.set_sync_debug_mode('error')"
+
+
+def memory_as_stated(family: str, trial: Trial) -> str:
+    """{family} takes no more GPU memory than is stated, and fits 8 GB."""
+    stated = needed_mb(trial.settings[family], trial.shape)
+    assert stated <= SMALL_GPU_MB, f"{stated} MB stated"
+    trial.need_gpu()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(trial.device)
+    step = trial.step_of(family)
+    for _ in range(3):
+        step()
+    taken = torch.cuda.max_memory_reserved(trial.device) / 1e6
+    assert taken <= stated, f"{taken:.0f} MB taken, {stated} MB stated"
+    return f"{taken:.0f} MB reserved, {stated} MB stated with CUDA's own"
+
+
+def search_as_on_cpu(trial: Trial) -> str:
+    """Nearest neighbours are those that the CPU finds."""
+    pixels = trial.images(3000 if trial.device.type == "cuda" else 300).reshape(-1, trial.shape.resolution**2)
+    for rows in (pixels, np.random.default_rng(1).normal(size=(len(pixels), 300)).astype(np.float32)):
+        here, there = (nearest_neighbours(rows, rows, 5, device=d, exclude_self=True) for d in (trial.device, "cpu"))
+        assert np.array_equal(here.indices, there.indices), f"other neighbours of {rows.dtype} rows"
+        assert np.array_equal(here.distances, there.distances), f"other distances of {rows.dtype} rows"
+    return f"{len(pixels)} rows of uint8 and of float32"
+
+
+def bfloat16_as_told(trial: Trial) -> str:
+    """bfloat16 is faster than float32 where the log does not warn of it."""
+    size = 4096 if trial.device.type == "cuda" else 256
+    seconds = {}
+    for kind in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(size, size, device=trial.device, dtype=kind)
+        seconds[kind] = timed(lambda matrix=matrix: matrix @ matrix, trial.device, 10)
+    ratio = seconds[torch.float32] / seconds[torch.bfloat16]
+    said = (
+        f"{ratio:.1f} times as fast as float32; {'' if is_emulated(torch.bfloat16, trial.device) else 'not '}emulated"
+    )
+    trial.need_gpu()
+    assert (ratio > 1) != is_emulated(torch.bfloat16, trial.device), said
+    return said
+
+
+def throughput(family: str, trial: Trial) -> str:
+    """Steps of {family} a second (a figure, no claim)."""
+    step = trial.step_of(family)
+    step()
+    seconds = timed(step, trial.device, TIMED if trial.device.type == "cuda" else 2)
+    return f"{1e3 * seconds:.1f} ms a step, {trial.settings[family].batch / seconds:.0f} images a second"
+
+
+def timed(work: Callable[[], object], device: torch.device, times: int) -> float:
+    """Mean seconds of work on the device, after one that warms it up."""
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - begun) / times
+
+
+OF_FAMILY = (same_twice, same_resumed, same_as_graphs, never_waits, memory_as_stated, same_on_two, throughput)
+
+
+def check(trial: Trial) -> Iterator[Claim]:
+    """Every claim, as it is tried; what goes wrong in one does not stop the others."""
+    claims = [(str(work.__doc__), work) for work in (device_and_driver, search_as_on_cpu, bfloat16_as_told)]
+    for work in OF_FAMILY:
+        claims += [(str(work.__doc__).format(family=name), partial(work, name)) for name in trial.settings]
+    for claim, attempt in claims:
+        begun = time.monotonic()
+        try:
+            verdict, said = "PASS", attempt(trial)
+        except NotHere as cause:
+            verdict, said = "NOT HERE", str(cause)
+        except Exception as cause:
+            verdict, said = "FAIL", f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+        yield Claim(claim, verdict, said, round(time.monotonic() - begun, 1))
+
+
+def as_table(machine: str, claims: list[Claim]) -> str:
+    """Markdown for an issue."""
+    rows = [f"| {c.verdict} | {c.claim} | {c.said.replace('|', '/')} | {c.seconds:.1f} |" for c in claims]
+    return (
+        "\n".join([f"`make gpu-check` on {machine}:", "", "| | claim | seen | s |", "|---|---|---|---|", *rows]) + "\n"
+    )
+
+
+def main(folder: Path = Path()) -> int:
+    """Try all claims, write gpu_check.md and gpu_check.json into the folder; 1 if one failed, else 0."""
+    devices = prepare_torch(torch.get_num_threads(), gpus=2)
+    trial = Trial.on(devices)
+    name = torch.cuda.get_device_name(trial.device) if trial.device.type == "cuda" else "a CPU"
+    machine = f"{name}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    claims: list[Claim] = []
+    for claim in check(trial):
+        claims.append(claim)
+        print(f"{claim.verdict:8} {claim.claim} ({claim.said})", flush=True)
+    (folder / "gpu_check.md").write_text(as_table(machine, claims))
+    record = {"machine": machine, "claims": [asdict(claim) for claim in claims]}
+    (folder / "gpu_check.json").write_text(json.dumps(record, indent=1) + "\n")
+    failed = sum(claim.verdict == "FAIL" for claim in claims)
+    print(f"\n{failed} of {len(claims)} claims failed. gpu_check.md is the table, to be pasted into an issue.")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
