@@ -46,8 +46,8 @@ status: $(INSTALLED) ## show what is done, running and left: make status CONFIG=
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
 	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/python -m workflow_scripts.containers.build_image
 
-# It also runs without a GPU, on small networks; docs/gpu.md says what each claim means.
-gpu-check: $(INSTALLED) ## try on this machine's GPU, in ten minutes, what Copycat says of GPUs; writes gpu_check.md and .json
+# It also runs without a GPU, on small networks; docs/gpu.md explains the claims.
+gpu-check: $(INSTALLED) ## test on this machine's GPU, in ten minutes, what the docs claim of GPUs; writes gpu_check.md and .json
 	@$(BIN)/python -m workflow_scripts.study.gpu_check
 
 # TESTS=: which of them, and other arguments of pytest. Each core tests on its own, with one thread.

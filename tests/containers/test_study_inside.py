@@ -37,13 +37,14 @@ rule probe:
 PROBE_SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from workflow_scripts.containers.check_image import foreign_modules, locked_versions
+from workflow_scripts.containers.check_image import can_compile, foreign_modules, locked_versions
 from workflow_scripts.core.files import write_json
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 locked = locked_versions(Path(snakemake.params.lock).read_text())
 variables = dict(os.environ)
 foreign = foreign_modules(locked, Path("/opt/copycat"))
-write_json(snakemake.output[0], {"prefix": sys.prefix, "variables": variables, "foreign": foreign})
+seen = {"prefix": sys.prefix, "variables": variables, "foreign": foreign, "compiles": can_compile()}
+write_json(snakemake.output[0], seen)
 """
 
 
@@ -121,6 +122,7 @@ def test_a_job_sees_the_images_packages_and_none_of_the_hosts_variables(
     seen = json.loads((tmp_path / "results/probe.json").read_text())
     assert seen["prefix"] == "/opt/copycat"
     assert seen["foreign"] == []
+    assert seen["compiles"]
     assert "host" not in seen["variables"].values()
     assert seen["variables"]["OMP_NUM_THREADS"] == "1"
     assert seen["variables"]["CUDA_VISIBLE_DEVICES"] == "0,1"

@@ -100,10 +100,10 @@ def run(func, args, kwargs):
     def inner(x):
         return x.elem if isinstance(x, Cuda) else torch.device("cpu") if isinstance(x, torch.device) else x
 
-    work, given, named = INSTEAD.get(func, func), tree_map(inner, args), tree_map(inner, kwargs)
-    out = work(*given, **named)
+    work, inputs, named = INSTEAD.get(func, func), tree_map(inner, args), tree_map(inner, kwargs)
+    out = work(*inputs, **named)
     if RECORDING and launches:
-        RECORDING[0].steps.append((work, given, named, out))
+        RECORDING[0].steps.append((work, inputs, named, out))
     if func._schema.returns and func._schema.returns[0].alias_info and func._schema.returns[0].alias_info.is_write:
         arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
         into = [arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
@@ -136,8 +136,8 @@ class Graph:
 
     def keep(self, func, args, kwargs):
         """Keep what the operation will write over."""
-        given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
-        written = [given.get(a.name) for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+        arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+        written = [arguments.get(a.name) for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
         for tensor in tree_flatten(written)[0]:
             if isinstance(tensor, Cuda):
                 storage = tensor.elem.untyped_storage()

@@ -7,6 +7,7 @@ steps: sets of different sizes are trained alike.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -75,9 +76,9 @@ class ClassifierTraining(Trainee):
         settings = self.settings = classifier.settings
         self.classifier, self.images, self.labels, self.validation = classifier, images, labels, validation
         self.steps, self.device, self.target = settings.steps, images.device, target
-        counts = labels.bincount(minlength=classifier.classes)
-        self.prior = counts if against_tail == "balanced-softmax" else None
-        self.weights = class_weights(counts) if against_tail == "class-weights" else None
+        counts = partial(labels.bincount, minlength=classifier.classes)
+        self.prior = counts() if against_tail == "balanced-softmax" else None
+        self.weights = class_weights(counts()) if against_tail == "class-weights" else None
         repeat = against_tail == "repetition"
         self.rows = _repeated(labels) if repeat else torch.arange(len(labels), device=self.device)
         self.network = torch.compile(classifier) if settings.compile else classifier

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 import warnings
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -60,6 +61,11 @@ def foreign_modules(locked: dict[str, str], prefix: Path) -> list[str]:
     return wrong
 
 
+def can_compile() -> bool:
+    """Whether what torch.compile needs is here: g++ and the headers of Python."""
+    return bool(shutil.which("g++")) and Path(sysconfig.get_path("include"), "Python.h").exists()
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # GitPython comes with Snakemake; the image needs no git
@@ -71,8 +77,7 @@ def main() -> None:
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     print(f"{len(locked)} packages as locked, on Python {sys.version.split()[0]} in {sys.prefix}")
-    compiler = shutil.which("g++")
-    print(f"C++ compiler, for `compile: true`: {compiler or 'none'}")
+    print(f"C++ compiler, for `compile: true`: {'yes' if can_compile() else 'none that has the headers of Python'}")
     print(f"devices: {', '.join(names) or 'the CPU alone'} (torch {torch.__version__}, CUDA {torch.version.cuda})")
 
 
