@@ -1,6 +1,6 @@
 """Test in ten minutes whether a GPU does what Copycat claims of GPUs: `make gpu-check`.
 
-Every claim is tested by running it. The results are printed and written as gpu_check.md, a table to paste into an issue,
+Every claim is tested by running it. Results are printed, and written as gpu_check.md, a table to paste into an issue,
 and gpu_check.json. Without a GPU the same runs on the CPU, with small networks; what only a GPU can show is NOT HERE.
 """
 
