@@ -58,6 +58,7 @@ SIMULATIONS = [
             _interval(planted, samples, held_out, 1.0),
             1000,
             {"planted, %": 100 * planted, "samples": samples, "held-out": held_out},
+            careful=planted == 0,  # no interval can end below 0
         )
         for planted in (0.0, 0.001, 0.01, 0.1)
         for samples, held_out in ((1000, 1000), (10_000, 2000))
