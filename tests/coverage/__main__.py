@@ -102,8 +102,8 @@ def write_page(rooms: Mapping[str, Sequence[Simulation]], kept: Mapping[str, Cou
     parts = []
     for room, simulations in rooms.items():
         results = [Result(simulation, *kept[simulation.name]) for simulation in simulations if simulation.name in kept]
-        if results:
-            parts.append(f"\n## {room}\n\n{table(results)}")
+        run = f"{len(results)} of {len(simulations)} simulations have been run."
+        parts.append("\n".join(["", f"## {room}", "", run, *(["", table(results)] if results else [""])]))
     PAGE.write_text(INTRODUCTION + "".join(parts), encoding="utf-8")
 
 

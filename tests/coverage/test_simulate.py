@@ -73,6 +73,7 @@ def test_rooms_run_one_by_one_share_a_page(tmp_path: Path, monkeypatch: pytest.M
     main.write_kept(main.read_kept() | {"1.3": (15, 5, 0)})
     main.write_page({"first": [_mean(1.96)], "second": [_mean(1.3)], "not run": [_mean(4.0)]}, main.read_kept())
     page = main.PAGE.read_text()
-    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## first", "## second"]
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## first", "## second", "## not run"]
     assert "| 1.96 | 0.950 | 0.764 to 0.991 | 9 % | 22 |" in page
     assert "| 1.3 | 0.750 | 0.531 to 0.888 | 0 % | 20 |" in page
+    assert page.endswith("## not run\n\n0 of 1 simulations have been run.\n")
