@@ -124,7 +124,15 @@ def main() -> None:
     config = write_inputs(options.results.resolve(), work)
     file = work / "audits.yaml"
     file.write_text(json.dumps(config, indent=1), encoding="utf-8")  # YAML holds JSON
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", work]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--directory",
+        work,
+    ]
     command += ["--profile", ROOT / "profiles/default", "--configfile", file, "--quiet", "all", "--", "audit"]
     subprocess.run(command, check=True)
     collect(options.results, work / "results").to_csv(TABLE, index=False)
