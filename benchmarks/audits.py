@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.__main__ import machine
+from benchmarks.__main__ import machine as this_machine
 from workflow_scripts.core.files import read_json
 from workflow_scripts.study.inspection import settings_for
 
@@ -28,7 +27,8 @@ NAMES = {"biggan": "BigGAN", "stylegan2": "StyleGAN2", "diffusion": "diffusion"}
 RULES = ("pack_samples", "extract_audited_features", "search_samples", "measure_audit")  # of one set of samples alone
 
 TEXT = """\
-Measured on {day}, {machine}. Seconds are those of a processor, for what is done for this set of samples alone.
+{count} generators, measured on {day}, {machine}. Seconds are those of a processor, for what is done for this set of
+samples alone (nan: not yet finished).
 
 | generator | training images | study: copies, % of samples | verdict | copies, % of samples, where most | \
 membership AUC, where largest | told at 1 % false alarms, % | s |
@@ -66,30 +66,33 @@ def collect(results: Path, audited: Path) -> pd.DataFrame:
     table = table[(table["seed"] == 0) & (table["threshold"] == table["threshold"].iloc[0])]
     known = table.set_index(["generator", "size"])
     rows = []
-    for path in sorted(audited.glob("audit/*/audit.json")):
-        for name, audit in read_json(path)["audits"].items():
-            generator, size = name.split("-")
-            study = known.loc[(generator, int(size))]
-            areas = [part["membership"] for part in audit["spaces"].values() if part.get("membership")]
-            area = max(areas, key=lambda item: item["auc"] or 0.0)
-            verdict = audit["verdict"]
-            rows.append(
-                {"generator": generator, "size": int(size)}
-                | {f"study_{key}": study[f"excess_{key}"] for key in ("percentage", "low", "high")}
-                | {key: verdict[key] for key in ("verdict", "space", "percentage", "low", "high")}
-                | {key: area[key] for key in ("auc", "auc_low", "auc_high")}
-                | {f"told_{key}": area["told"][0][key] for key in ("percentage", "low", "high")}
-                | {"seconds": sum(_seconds(audited, path.parent.name, name))}
-            )
+    for path in sorted(audited.glob("audit/*/*/measured.json")):
+        audit, name = read_json(path), path.parent.name
+        generator, size = name.split("-")
+        study = known.loc[(generator, int(size))]
+        areas = [part["membership"] for part in audit["spaces"].values() if part.get("membership")]
+        area = max(areas, key=lambda item: item["auc"] or 0.0)
+        verdict = audit["verdict"]
+        rows.append(
+            {"generator": generator, "size": int(size)}
+            | {f"study_{key}": study[f"excess_{key}"] for key in ("percentage", "low", "high")}
+            | {key: verdict[key] for key in ("verdict", "space", "percentage", "low", "high")}
+            | {key: area[key] for key in ("auc", "auc_low", "auc_high")}
+            | {f"told_{key}": area["told"][0][key] for key in ("percentage", "low", "high")}
+            | {"seconds": _seconds(audited, path.parent.parent.name, name)}
+        )
     rows.sort(key=lambda row: (list(NAMES).index(row["generator"]), row["size"]))
-    return pd.DataFrame(rows).assign(day=date.today().isoformat(), machine=machine())
+    return pd.DataFrame(rows).assign(day=date.today().isoformat(), machine=this_machine())
 
 
-def _seconds(audited: Path, dataset: str, samples: str) -> Iterator[float]:
+def _seconds(audited: Path, dataset: str, samples: str) -> float:
+    """Processor seconds of the jobs of a set of samples; NaN while one is still running."""
+    seconds = []
     for path in (audited / "benchmarks").rglob("*.tsv"):
         parts = path.relative_to(audited / "benchmarks").with_suffix("").parts
         if parts[0] in RULES and dataset in parts and samples in parts:
-            yield float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0])
+            seconds.append(float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0]))
+    return sum(seconds) if len(seconds) >= len(RULES) else float("nan")
 
 
 def render(table: pd.DataFrame) -> str:
@@ -101,7 +104,9 @@ def render(table: pd.DataFrame) -> str:
         f"| {_interval(row.told_percentage, row.told_low, row.told_high, '.0f')} | {row.seconds:.0f} |"
         for row in table.itertuples(index=False)
     ]
-    return TEXT.format(day=table["day"].iloc[0], machine=table["machine"].iloc[0], rows="\n".join(rows))
+    return TEXT.format(
+        count=len(table), day=table["day"].iloc[0], machine=table["machine"].iloc[0], rows="\n".join(rows)
+    )
 
 
 def _interval(value: float, low: float, high: float, form: str = ".1f") -> str:

@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from nbclient import NotebookClient
 
+from benchmarks import audits
 from docs.results import PAGES, fill, read, unbacked
 from tests.conftest import ROOT, not_here
 
@@ -122,3 +124,8 @@ def test_a_number_that_no_result_backs_is_found() -> None:
     )
     assert list(unbacked(page)) == ["12.5 %", "(3.1 to 20.4)", "+4.2"]
     assert "<!--r key-->4.0 %<!--/r-->" in fill(page, {"key": "4.0 %"})
+
+
+def test_the_table_of_audits_is_the_one_that_was_measured() -> None:
+    page = audits.PAGE.read_text(encoding="utf-8")
+    assert audits.fill(page, pd.read_csv(audits.TABLE)) == page  # else: python -m benchmarks.audits
