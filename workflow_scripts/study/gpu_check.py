@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class Trial:
         if devices[0].type == "cpu":
             return cls(2 * devices, LEAST, ImageShape(8, 1))  # a process is as good as a device
         steps = 4 * (WARM_UP + 2)  # every kind of step is repeated as a graph, with lazy regularisers twice as often
-        lazy = {"r1_every": 2, "path_length_every": 2}
+        lazy: dict[str, Any] = {"r1_every": 2, "path_length_every": 2}
         settings = {
             family: replace(presets["small"], steps=steps, **(lazy if family == "stylegan2" else {}))
             for family, presets in PRESETS.items()
@@ -245,7 +246,7 @@ def bfloat16_as_told(trial: Trial) -> str:
     seconds = {}
     for kind in (torch.float32, torch.bfloat16):
         matrix = torch.ones(size, size, device=trial.device, dtype=kind)
-        seconds[kind] = timed(lambda matrix=matrix: matrix @ matrix, trial.device, 10)
+        seconds[kind] = timed(partial(torch.matmul, matrix, matrix), trial.device, 10)
     ratio = seconds[torch.float32] / seconds[torch.bfloat16]
     said = (
         f"{ratio:.1f} times as fast as float32; {'' if is_emulated(torch.bfloat16, trial.device) else 'not '}emulated"
