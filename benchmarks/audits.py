@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Hashable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def collect(results: Path, audited: Path) -> pd.DataFrame:
     table = pd.read_csv(results / "replication/table.csv")
     table = table[(table["seed"] == 0) & (table["threshold"] == table["threshold"].iloc[0])]
     known = table.set_index(["generator", "size"])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(audited.glob("audit/*/*/measured.json")):
         audit, name = read_json(path), path.parent.name
         generator, size = name.split("-")
@@ -98,18 +99,20 @@ def _seconds(audited: Path, dataset: str, samples: str) -> float:
 def render(table: pd.DataFrame) -> str:
     """The table as Markdown."""
     rows = [
-        f"| {NAMES[row.generator]} | {row.size} | {_interval(row.study_percentage, row.study_low, row.study_high)} "
-        f"| {row.verdict} | {_interval(row.percentage, row.low, row.high)}, {row.space} "
-        f"| {_interval(row.auc, row.auc_low, row.auc_high, '.2f')} "
-        f"| {_interval(row.told_percentage, row.told_low, row.told_high, '.0f')} | {row.seconds:.0f} |"
-        for row in table.itertuples(index=False)
+        f"| {NAMES[row['generator']]} | {row['size']} "
+        f"| {_interval(row, 'study_percentage', 'study_low', 'study_high')} "
+        f"| {row['verdict']} | {_interval(row, 'percentage', 'low', 'high')}, {row['space']} "
+        f"| {_interval(row, 'auc', 'auc_low', 'auc_high', form='.2f')} "
+        f"| {_interval(row, 'told_percentage', 'told_low', 'told_high', form='.0f')} | {row['seconds']:.0f} |"
+        for row in table.to_dict("records")
     ]
     return TEXT.format(
         count=len(table), day=table["day"].iloc[0], machine=table["machine"].iloc[0], rows="\n".join(rows)
     )
 
 
-def _interval(value: float, low: float, high: float, form: str = ".1f") -> str:
+def _interval(row: Mapping[Hashable, Any], *columns: str, form: str = ".1f") -> str:
+    value, low, high = (row[name] for name in columns)
     if pd.isna(value):
         return "too few images"
     return f"{value:{form}} ({low:{form}} to {high:{form}})"
