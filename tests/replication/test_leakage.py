@@ -7,7 +7,7 @@ import pandas as pd
 
 from tests.conftest import run_script
 from workflow_scripts.core.files import read_csv, read_parquet, write_npy, write_parquet
-from workflow_scripts.replication.leakage import leaked, mark, sentences
+from workflow_scripts.replication.leakage import leaked, mark, sentences, without_leaks
 from workflow_scripts.replication.measures import measure
 
 
@@ -41,6 +41,20 @@ def test_leaked_images_set_no_threshold_and_are_no_control() -> None:
     assert threshold["background"]["of"] == 101
     assert threshold["threshold"]["rms"] > 0.7
     assert measured["membership"]["controls"] == 101
+
+
+def test_in_a_set_that_repeats_itself_near_duplicates_are_chance() -> None:
+    """Fewer than half of the held-out images would be left."""
+    held_out = np.arange(10, 20)
+    controls = pd.DataFrame({"query": held_out, "rank": 1, "index": 0, "distance": 0.0, "kind": "held_out"})
+    pairs = pd.DataFrame({"held_out": held_out[:6], "training": 3})
+    assert (mark(controls, pairs, np.arange(10))["kind"] == "held_out").all()
+    assert (mark(controls, pairs[:5], np.arange(10))["kind"] == "near_duplicate").sum() == 5
+    scored = pd.DataFrame({"image": np.arange(20), "member": np.arange(20) < 10, "held_out": np.arange(20) >= 10})
+    assert len(without_leaks(scored, pairs)) == 20
+    assert len(without_leaks(scored, pairs[:5])) == 15
+    [line] = sentences({"a": pairs.assign(seed=0)}, {"a": 10}, ["pixel"]).splitlines()
+    assert "near-duplicates are what chance gives, and are kept" in line
 
 
 def test_the_answer_tells_how_many_leak_and_where_they_are_listed() -> None:
