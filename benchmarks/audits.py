@@ -18,18 +18,18 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.__main__ import machine as this_machine
-from workflow_scripts.core.files import read_json
+from docs.results import NAMES
+from workflow_scripts.core.files import read_json, write_csv
 from workflow_scripts.study.inspection import settings_for
 
 ROOT = Path(__file__).parent.parent
 PAGE, TABLE = ROOT / "docs/audit.md", ROOT / "docs/audits.csv"
 PLACE = re.compile(r"(?<=<!--audits-->\n).*(?=<!--/audits-->)", re.DOTALL)
-NAMES = {"biggan": "BigGAN", "stylegan2": "StyleGAN2", "diffusion": "diffusion"}
 RULES = ("pack_samples", "extract_audited_features", "search_samples", "measure_audit")  # of one set of samples alone
 
 TEXT = """\
 {count} generators, measured on {day}, {machine}. Seconds are those of a processor, for what is done for this set of
-samples alone (nan: not yet finished).
+samples alone.
 
 | generator | training images | study: copies, % of samples | verdict | copies, % of samples, where most | \
 membership AUC, where largest | told at 1 % false alarms, % | s |
@@ -87,13 +87,13 @@ def collect(results: Path, audited: Path) -> pd.DataFrame:
 
 
 def _seconds(audited: Path, dataset: str, samples: str) -> float:
-    """Processor seconds of the jobs of a set of samples; NaN while one is still running."""
-    seconds = []
+    """Processor seconds of the jobs of a set of samples."""
+    seconds = 0.0
     for path in (audited / "benchmarks").rglob("*.tsv"):
         parts = path.relative_to(audited / "benchmarks").with_suffix("").parts
         if parts[0] in RULES and dataset in parts and samples in parts:
-            seconds.append(float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0]))
-    return sum(seconds) if len(seconds) >= len(RULES) else float("nan")
+            seconds += float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0])
+    return seconds
 
 
 def render(table: pd.DataFrame) -> str:
@@ -143,7 +143,7 @@ def main() -> None:
     ]
     command += ["--profile", ROOT / "profiles/default", "--configfile", file, "--quiet", "all", "--", "audit"]
     subprocess.run(command, check=True)
-    collect(options.results, work / "results").to_csv(TABLE, index=False)
+    write_csv(TABLE, collect(options.results, work / "results"))
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), pd.read_csv(TABLE)), encoding="utf-8")
 
 

@@ -136,9 +136,8 @@ def main(task: str) -> None:
         VALUES.write_text(json.dumps(collect(ROOT / "results"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         for name, figure in PICTURES.items():
             with Image.open(ROOT / f"results/figures/{figure}.png") as picture:
-                whole = (0, 0, *picture.size)
-                shown = (0, 0, picture.width, picture.height // 2) if name == "gallery" else whole  # half of its sizes
-                picture.crop(shown).save(ROOT / f"docs/images/{name}.png", optimize=True)
+                height = picture.height // (2 if name == "gallery" else 1)  # half of its sizes fit a screen
+                picture.crop((0, 0, picture.width, height)).save(ROOT / f"docs/images/{name}.png", optimize=True)
         return
     for page in PAGES:
         page.write_text(fill(page.read_text(encoding="utf-8"), read()), encoding="utf-8")

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the simulations are what runs in parallel
 
 from tests.coverage.simulate import Result, Simulation, simulate, table
+from workflow_scripts.core.files import atomic_path
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs/coverage.md"
@@ -91,7 +92,7 @@ def read_kept() -> dict[str, Counts]:
 
 
 def write_kept(kept: Mapping[str, Counts]) -> None:
-    with KEPT.open("w", encoding="utf-8", newline="") as file:
+    with atomic_path(KEPT) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "true", "false", "refused"])
         writer.writerows([name, *counts] for name, counts in kept.items())

@@ -12,8 +12,6 @@ from workflow_scripts.audit.copies import Copies, copies
 
 # Distances of held-out images are uniform, and those of samples that are no copies are times as large.
 SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
-
-
 SHARE = 0.01
 
 

@@ -87,11 +87,14 @@ def copies(
 def _thins_out(samples: np.ndarray, held_out: np.ndarray, share: float, outer: float) -> bool:
     """Whether samples, compared with held-out images, are fewer about the threshold than farther off, up to `outer`."""
     rank = int(share / 2 * len(held_out))
-    inner = np.partition(held_out, rank - 1)[rank - 1] if rank else 0.0
+    inner = float(np.partition(held_out, rank - 1)[rank - 1]) if rank else 0.0
+
+    def between(low: float, high: float) -> list[int]:
+        return [int(np.sum((low < part) & (part <= high))) for part in (samples, held_out)]
+
     for edge in EDGES:
         limit = calibrated_threshold(held_out, edge * share).rms
-        ours, theirs = (np.count_nonzero((inner < part) & (part <= limit)) for part in (samples, held_out))
-        rest, control = (int(np.sum((limit < part) & (part <= outer))) for part in (samples, held_out))
+        (ours, theirs), (rest, control) = between(inner, limit), between(limit, outer)
         if special.bdtr(ours, ours + theirs, rest / max(rest + control, 1)) < THINNED:
             return True
     return False

@@ -18,7 +18,7 @@ from workflow_scripts.laws.likelihood import SCATTER, log_odds_of
 FAR = 30.0  # times the largest measured size: a size beyond is none that could be named
 ENDS = (0.025, 0.5, 0.975)
 # Of a size, where averaged laws part: the true law has but a part of the weight, so that the ends of its own interval
-# lie farther out in the average. Chosen by simulation: with ENDS 92 to 99 % are covered, so 93 to 99 %.
+# lie farther out in the average. Chosen by simulation; docs/coverage.md shows what they cover.
 AVERAGED_ENDS = (0.02, 0.5, 0.98)
 TRUST = 0.5  # power of a law's likelihood at held-out sizes: with 1, nominal 95 % of safe sizes cover 92 to 95 %
 

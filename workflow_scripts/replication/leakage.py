@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+MOST = 0.5  # share of the held-out images; where more of them are near-duplicates, the set repeats itself
 COLUMNS = ("seed", "space", "held_out", "training", "distance", "beyond")
 
 
@@ -52,7 +53,7 @@ def sentences(pairs: Mapping[str, pd.DataFrame], held_out: Mapping[str, int], sp
             continue
         most = f"{counts.max():,}" if len(counts) == 1 else f"up to {counts.max():,} (by seed)"
         leakage = "They are leakage of the split, not chance: they set no threshold and count in no control."
-        if counts.max() > held_out[name] / 2:
+        if counts.max() > MOST * held_out[name]:
             leakage = (
                 "They are so many that the set repeats itself: near-duplicates are what chance gives, and are kept."
             )
@@ -66,4 +67,4 @@ def sentences(pairs: Mapping[str, pd.DataFrame], held_out: Mapping[str, int], sp
 def _left_out(leaks: pd.Series, held_out: pd.Series) -> np.ndarray:
     """Which of the held-out images (numbers, with repeats) are left out."""
     among = np.intersect1d(leaks, held_out)
-    return among if len(among) <= held_out.nunique() / 2 else among[:0]
+    return among if len(among) <= MOST * held_out.nunique() else among[:0]

@@ -17,9 +17,8 @@ from workflow_scripts.replication.seeds import CELLS_DIFFER, Counted, OverSeeds,
 from workflow_scripts.replication.summary import CELL, grouped
 
 ATTACKS = {"distance": "", "lira": "lira_"}  # with the beginning of their columns over seeds
-AREAS_DIFFER = (
-    1.0  # sd of ln scatter between sizes: areas near one half hardly scatter on the logit scale, high ones do
-)
+# Standard deviation of ln scatter between sizes: areas near one half hardly scatter on the logit scale, high ones do.
+AREAS_DIFFER = 1.0
 LARGEST_DOUBT = 0.06  # sd of the share of images told over the thresholds that the controls leave open
 NO_REFERENCE = "no training image of this run is missing in another: add a smaller size or a second seed"
 
