@@ -104,11 +104,16 @@ def run(func, args, kwargs):
     out = work(*inputs, **named)
     if RECORDING and launches:
         RECORDING[0].steps.append((work, inputs, named, out))
-    if func._schema.returns and func._schema.returns[0].alias_info and func._schema.returns[0].alias_info.is_write:
-        arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
-        into = [arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
-        return into[0] if len(func._schema.returns) == 1 else tuple(into)
+    if returns and returns[0].alias_info and returns[0].alias_info.is_write:
+        into = written(func, args, kwargs)
+        return into[0] if len(returns) == 1 else tuple(into)
     return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) else x, out) if on_gpu else out
+
+
+def written(func, args, kwargs):
+    """The arguments that the operation writes into."""
+    arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+    return [arguments.get(a.name) for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
 
 
 INSTEAD = {
@@ -136,9 +141,7 @@ class Graph:
 
     def keep(self, func, args, kwargs):
         """Keep what the operation will write over."""
-        arguments = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
-        written = [arguments.get(a.name) for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
-        for tensor in tree_flatten(written)[0]:
+        for tensor in tree_flatten(written(func, args, kwargs))[0]:
             if isinstance(tensor, Cuda):
                 storage = tensor.elem.untyped_storage()
                 self.before.setdefault(storage._cdata, (storage, storage.clone()))
