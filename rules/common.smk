@@ -1,6 +1,7 @@
 """Shared by all rules: the validated config, the image of the computing rules, the study's combinations. No rules."""
 
 from workflow_scripts.config.datasets import SOURCES as DATASETS
+from workflow_scripts.core.files import sha256
 from workflow_scripts.data.listing import listing_fingerprint
 from workflow_scripts.config.samples import packed_like
 from workflow_scripts.config.validation import (

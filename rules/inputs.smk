@@ -54,6 +54,14 @@ def figure(path, category, title, key=""):
     return files | {f"{key}_{kind}".lstrip("_"): f"results/figures/{path}.{kind}" for kind in ("png", "csv")}
 
 
+def shipped(*names):
+    """Digests of files of this repository, for the parameters of a job that reads them.
+
+    They are no inputs: the path of an input is remembered, and in a checkout at another place everything would be stale.
+    """
+    return {name: sha256(ROOT / "resources" / name) for name in names}
+
+
 def source_files(wildcards):
     """The files that a data set is read from, so that it is packed again after they change; or URLs of a storage plugin.
 
@@ -63,8 +71,6 @@ def source_files(wildcards):
 
 
 def _files_of(dataset):
-    if dataset["source"] == "shipped":
-        return {"about": local(str(ROOT / "resources" / dataset["name"] / "about.json"))}
     keys = () if dataset.get("download") else DATASETS[dataset["source"]].files
     files = {key: dataset[key] for key in (*keys, "groups") if dataset[key]}
     return {
@@ -79,6 +85,8 @@ def listing_of(wildcards):
 
 
 def _listings(dataset):
+    if dataset["source"] == "shipped":
+        return [shipped(f"{dataset['name']}/about.json")]  # which names the digests of the images
     keys = DATASETS[dataset["source"]].files if not dataset.get("download") else ()
     folders = [dataset[key] for key in keys if dataset[key] and "://" not in dataset[key]]
     return [listing_fingerprint(folder, dataset.get("follow_links", False)) for folder in folders]

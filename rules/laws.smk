@@ -64,7 +64,6 @@ rule estimate_one_shot:
         stopping=rules.fit_stopping.output.laws,
         membership=rules.fit_membership.output.laws,
         verdicts=rules.collect_replication.output.verdicts,
-        published=local(ROOT / "resources/published/feng2021_replication.csv"),
     output:
         **figure("one_shot/{dataset}", "Replication", "smallest safe size"),
         estimate="results/one_shot/{dataset}.json",
@@ -75,15 +74,12 @@ rule estimate_one_shot:
         "<benchmarks>/estimate_one_shot/{dataset}.tsv"
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
+        published=shipped("published/feng2021_replication.csv"),
     script:
         "../workflow_scripts/laws/estimate_one_shot.py"
 
 
 rule fit_published:
-    input:
-        replication=local(ROOT / "resources/published/feng2021_replication.csv"),
-        dimension=local(ROOT / "resources/published/feng2021_intrinsic_dimension.csv"),
-        quality=local(ROOT / "resources/published/feng2021_quality.csv"),
     output:
         **figure("published_law", "Published", "decay law, intrinsic dimension", key="law"),
         **figure("published_leave_one_out", "Published", "one-shot predictions", key="left_out"),
@@ -97,6 +93,12 @@ rule fit_published:
         "<logs>/fit_published.log",
     benchmark:
         "<benchmarks>/fit_published.tsv"
+    params:
+        published=shipped(
+            "published/feng2021_replication.csv",
+            "published/feng2021_intrinsic_dimension.csv",
+            "published/feng2021_quality.csv",
+        ),
     script:
         "../workflow_scripts/laws/fit_published.py"
 

@@ -71,13 +71,9 @@ rule write_workflow_report:
     container:
         None
     params:
-        python=sys.executable,
-        snakefile=ROOT / "Snakefile",
         targets=TARGETS,
-    # Snakemake itself makes this one, from the records of the jobs above. --nolock: the calling run holds the lock.
-    shell:
-        "{params.python:q} -m snakemake --snakefile {params.snakefile:q} --configfile {input.config:q} --profile none --nolock --quiet all"
-        " --report {output:q} {params.targets:q} > {log:q} 2>&1"
+    script:
+        "../workflow_scripts/report/write_workflow_report.py"
 
 
 rule write_report:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import SMOKE, replication_study, run_snakemake
+from tests.conftest import ROOT, SMOKE, replication_study, run_snakemake, snakemake_command
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import visible_devices
 from workflow_scripts.core.provenance import record_of
@@ -85,6 +86,19 @@ def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:
     assert {rule for rule, packages in imported.items() if "torch" in packages} <= on_devices | {"diagnose"}
     assert {rule for rule, packages in imported.items() if "matplotlib" in packages} <= drawing
     assert not {rule for rule in imported if rule.startswith("train_") and imported[rule] & {"pandas", "scipy"}}
+
+
+def test_a_checkout_at_another_place_has_nothing_to_do(smoke_run: Path, tmp_path: Path) -> None:
+    """Nothing that is remembered of a job names the place of the repository."""
+    moved = tmp_path / "moved"
+    moved.symlink_to(ROOT)
+    command = [
+        str(moved / "Snakefile") if word == str(ROOT / "Snakefile") else word
+        for word in snakemake_command(smoke_run, "-n")
+    ]
+    assert str(moved / "Snakefile") in command
+    planned = subprocess.run(command, capture_output=True, text=True)
+    assert "Nothing to be done" in planned.stdout + planned.stderr
 
 
 def test_a_wrong_config_stops_before_the_first_job(tmp_path: Path) -> None:

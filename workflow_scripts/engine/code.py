@@ -12,8 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.engine.workflow import file_of
-
 PACKAGE = "workflow_scripts"
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef)
 VARIABLE = "COPYCAT_CODE"  # in which Snakemake's own process tells its jobs the fingerprints: each parses nothing again
@@ -23,14 +21,12 @@ def mark_rules(rules: Any, root: Path) -> None:
     """Give each of Snakemake's rules that runs a script of Copycat's a parameter `code`.
 
     The profiles then leave out the trigger `code`, which goes by the time of the script's file: a fresh checkout would
-    run everything again. That trigger is also the one of shell commands, so those become a parameter, too.
+    run everything again. That trigger is also the one of shell commands, and no rule has any.
     """
     for rule in rules:
         _, slash, name = str(rule.script or "").rpartition(f"{PACKAGE}/")
         if slash and (root / PACKAGE / name).is_file():
             rule.set_params(code=_parameter(root, name))
-        elif rule.shellcmd and file_of(rule).is_relative_to(root):
-            rule.set_params(code=hashlib.sha256(rule.shellcmd.encode()).hexdigest()[:16])
 
 
 def code_fingerprint(root: Path, script: str) -> str:

@@ -30,7 +30,6 @@ class Rule:
     stage: str
     resources: frozenset[str]
     script: Path | None
-    shell: str | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ def rules() -> list[Rule]:
                 stage=stage_of(rule),
                 resources=frozenset(rule.resources),
                 script=(ROOT / "rules" / rule.script).resolve() if rule.script else None,
-                shell=rule.shellcmd,
             )
             for rule in workflow_api._workflow.rules
         ]

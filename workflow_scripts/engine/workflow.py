@@ -53,15 +53,10 @@ def asked_targets(workflow: Any) -> Iterable[str]:
     return [] if workflow.dryrun else workflow.dag_settings.targets or ["all"]
 
 
-def file_of(rule: Any) -> Path:
-    """The file that a rule is in: a path, or an object where `use rule` takes it from another one."""
-    file = rule.snakefile if isinstance(rule.snakefile, str) else rule.snakefile.get_path_or_uri(secret_free=True)
-    return Path(file)
-
-
 def stage_of(rule: Any) -> str:
-    """The name of the file that a rule is in."""
-    return file_of(rule).stem
+    """The name of the file that a rule is in: of a path, or of an object where `use rule` takes it from another one."""
+    file = rule.snakefile if isinstance(rule.snakefile, str) else rule.snakefile.get_path_or_uri(secret_free=True)
+    return Path(file).stem
 
 
 def stages(workflow: Any, purposes: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from workflow_scripts.core.files import read_json, write_json, write_text
 from workflow_scripts.core.job import run
 from workflow_scripts.laws.answer import answer, summarise
 from workflow_scripts.laws.drawing_one_shot import draw_one_shot, one_shot_table
-from workflow_scripts.laws.published import read_replication
+from workflow_scripts.laws.published import PUBLISHED, read_replication
 from workflow_scripts.laws.study import read_table
 from workflow_scripts.laws.trials import curve_of, estimate_pairs
 
@@ -19,7 +19,7 @@ def main(snakemake: Any) -> None:
     table = table[(table["space"] == leading["space"]) & (table["threshold"] == leading["threshold"])]
     points = read_json(snakemake.input.curve)["points"]
     curve = curve_of(points)
-    estimates = estimate_pairs(table, name, curve, read_replication(snakemake.input.published), wanted)
+    estimates = estimate_pairs(table, name, curve, read_replication(PUBLISHED / "feng2021_replication.csv"), wanted)
     verdicts = read_json(snakemake.input.verdicts)["verdicts"]
     further = (read_json(snakemake.input[part])["answers"][name] for part in ("membership", "stopping"))
     lines = [*answer(estimates, name, wanted, verdicts), *(line for part in further for line in part)]

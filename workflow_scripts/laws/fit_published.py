@@ -9,6 +9,7 @@ from workflow_scripts.laws.decay import DIMENSION_AXIS, fit_pairs
 from workflow_scripts.laws.drawing import Reference, describe_laws, draw_laws, law_table
 from workflow_scripts.laws.drawing_published import draw_left_out, draw_quality, left_out_table
 from workflow_scripts.laws.published import (
+    PUBLISHED,
     THRESHOLDS,
     bounded_fits,
     fit_tables,
@@ -21,10 +22,10 @@ from workflow_scripts.laws.published import (
 
 
 def main(snakemake: Any) -> None:
-    table = read_replication(snakemake.input.replication)
+    table = read_replication(PUBLISHED / "feng2021_replication.csv")
     for name, rows in fit_tables(table).items():
         write_csv(snakemake.output[name], rows)
-    write_csv(snakemake.output.size_laws, size_law_table(read_csv(snakemake.input.dimension)))
+    write_csv(snakemake.output.size_laws, size_law_table(read_csv(PUBLISHED / "feng2021_intrinsic_dimension.csv")))
 
     threshold = THRESHOLDS[0]
     pairs = published_pairs(table, threshold, every_point=False)
@@ -40,7 +41,7 @@ def main(snakemake: Any) -> None:
     )
     left_out = draw_left_out(pairs, shots)
     save_figure(left_out, snakemake.output.left_out, left_out_table(pairs, shots), description)
-    quality = read_csv(snakemake.input.quality)
+    quality = read_csv(PUBLISHED / "feng2021_quality.csv")
     description = "Published Fréchet distances and human ratings against the size of the training set."
     save_figure(draw_quality(quality), snakemake.output.quality, quality, description)
 

@@ -14,6 +14,7 @@ take it for equal do not cover. The likelihood of this project (`decay.fit_pairs
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ from workflow_scripts.laws.size_law import fit_size_law
 from workflow_scripts.laws.tables import INTERVALS, fit_row, levels_row, trend_row
 from workflow_scripts.laws.trend import trend
 
+PUBLISHED = Path(__file__).parents[2] / "resources/published"  # the figures themselves
 SAMPLES = 1024  # generated images behind every published percentage
 THRESHOLDS = (8000, 7000, 9000, 10000)  # the main one first
 
