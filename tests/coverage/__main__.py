@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the simulations are what runs in parallel
 
-from tests.coverage.simulate import Result, Simulation, simulate, table
+from tests.coverage.simulate import Result, Simulation, simulate, summary, table
 from workflow_scripts.core.files import atomic_path
 
 FOLDER = Path(__file__).parent
@@ -27,15 +27,27 @@ QUICK = 110.0  # seconds
 INTRODUCTION = """# Coverage of the intervals
 
 Every interval and p-value that Copycat publishes is simulated with known truth and realistic scatter between training
-runs. A nominal 95 % interval must hold the truth in 93 to 97 % of simulated studies, a test at 0.05 must reject a true
-null hypothesis in at most 5 % and a statement must be wrong in at most 5 % (6 % with the simulation's own error).
-Studies that get no answer ("not identified") are counted apart. "Careful" marks intervals that cover more, where few
-counts leave no choice, or where the product claims no more than it can know. "Outside" marks what lies outside by more
-than the simulation's own error, which the column of the interval shows.
+runs. Each row below is a cell: one statement under one set of conditions. A nominal 95 % interval must hold the truth
+in 93 to 97 % of simulated studies, a test at 0.05 must reject a true null hypothesis in at most 6 %, and a statement
+must be wrong in at most 6 %. A cell is "outside" if it misses these bounds by more than the simulation's own error,
+which the column "95 % interval" shows. "Careful" marks intervals that cover more than 97 %, where few counts leave no
+choice, or where the product claims no more than it can know. Studies that get no answer are counted apart.
+
+"""
+WITHOUT_ANSWER = """
+Where too little was measured the product gives no interval; it says what is missing:
+
+- one seed: "one seed does not show how far runs differ; a second seed would give an interval";
+- fewer than three sizes, or too few runs that copy something but not everything: "the scatter between training runs is
+  not known", with the number of runs to add;
+- teachers and students with fewer than three seeds: "not enough data";
+- an ensemble that only some seeds choose: no ensemble is named as the best;
+- gains and similarity: "not enough data", with the number of groups or seeds that would tell;
+- membership of fewer than 8 images: how many members and controls it needs.
 
 `make coverage` runs everything, which takes hours, and fails if anything is outside; `make coverage ROOMS=laws` renews
-one part. The results stand in `coverage.csv` beside this page; rows of few studies come from shorter runs
-(`python -m tests.coverage laws --repeats 40`).
+one part, and `python -m tests.coverage laws --only REGEX --repeats 1000` a few cells with more studies. The counts of
+all studies are in `coverage.csv` beside this page.
 """
 
 
@@ -44,11 +56,11 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", metavar="room", choices=[[], *ROOMS], help=", ".join(ROOMS))
     parser.add_argument("--quick", action="store_true", help="as many studies as two minutes allow; writes no page")
     parser.add_argument("--only", default="", metavar="REGEX", help="of these rooms the simulations of such names")
-    parser.add_argument("--repeats", type=int, default=sys.maxsize, help="at most so many draws of each simulation")
+    parser.add_argument("--repeats", type=int, help="so many draws of each simulation, in place of its own number")
     arguments = parser.parse_args()
     rooms = {room: import_module(f"tests.coverage.{room}").SIMULATIONS for room in ROOMS}
     chosen = [
-        replace(simulation, repeats=min(simulation.repeats, arguments.repeats))
+        replace(simulation, repeats=arguments.repeats or simulation.repeats)
         for room in arguments.rooms or ROOMS
         for simulation in rooms[room]
         if re.search(arguments.only, simulation.name)
@@ -100,12 +112,15 @@ def write_kept(kept: Mapping[str, Counts]) -> None:
 
 def write_page(rooms: Mapping[str, Sequence[Simulation]], kept: Mapping[str, Counts]) -> None:
     """Write the page from the results of simulations that there (still) are."""
-    parts = []
-    for room, simulations in rooms.items():
-        results = [Result(simulation, *kept[simulation.name]) for simulation in simulations if simulation.name in kept]
-        run = f"{len(results)} of {len(simulations)} simulations have been run."
-        parts.append("\n".join(["", f"## {room}", "", run, *(["", table(results)] if results else [""])]))
-    PAGE.write_text(INTRODUCTION + "".join(parts), encoding="utf-8")
+    results = {
+        room: [Result(simulation, *kept[simulation.name]) for simulation in simulations if simulation.name in kept]
+        for room, simulations in rooms.items()
+    }
+    parts = [INTRODUCTION, summary(results, sum(map(len, rooms.values()))), WITHOUT_ANSWER]
+    for room, own in results.items():
+        run = f"{len(own)} of {len(rooms[room])} simulations have been run."
+        parts.append("\n".join(["", f"## {room}", "", run, *(["", table(own)] if own else [""])]))
+    PAGE.write_text("".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,8 @@ LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be w
 CHUNK = 8  # draws that a process makes at a time
 
 Answer = bool | None
+Verdict = Literal["holds", "careful", "outside", "no answer"]
+MARKS: dict[Verdict, str] = {"holds": "", "careful": "careful", "outside": "**outside**", "no answer": ""}
 Draw = Callable[[np.random.Generator], Any]  # an answer or a list of them; by `part` where several claims share it
 
 
@@ -80,6 +83,14 @@ class Result:
         if self.simulation.kind == "interval":
             return high >= COVERAGE[0] and (low <= COVERAGE[1] or self.simulation.careful)
         return low <= LARGEST_ERROR
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.answered:
+            return "no answer"
+        if not self.holds:
+            return "outside"
+        return "careful" if self.simulation.kind == "interval" and self.interval[0] > COVERAGE[1] else "holds"
 
     def refuted(self, claims: int) -> bool:
         """Whether so few studies already refute the claim, though `claims` of them were tried at once (Bonferroni)."""
@@ -169,6 +180,35 @@ def _run(index: int) -> tuple[int, list[tuple[int, int, int]]]:
     return index, [(own.count(True), own.count(False), own.count(None)) for own in answers]
 
 
+def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
+    """How many cells hold, in a sentence and by room, and which do not. simulations: how many there are."""
+    every = [result for own in results.values() for result in own]
+    verdicts = Counter(result.verdict for result in every)
+    studies = sum(result.answered + result.refused for result in every)
+    answered = len(every) - verdicts["no answer"]
+    lines = [
+        f"**{verdicts['holds'] + verdicts['careful']} of the {answered} cells that get an answer hold**, "
+        f"{verdicts['careful']} of them carefully; {verdicts['outside']} are outside. In {verdicts['no answer']} more "
+        f"the product gives no answer in any study. {len(every)} of {simulations} cells have been run, on "
+        f"{studies:,} studies.",
+        "",
+        "| | cells | hold | careful | outside | no answer |",
+        "|---|---|---|---|---|---|",
+    ]
+    for room, own in results.items():
+        counts = Counter(result.verdict for result in own)
+        cells = [counts[verdict] for verdict in ("holds", "careful", "outside", "no answer")]
+        lines.append("| " + " | ".join([room, *map(str, [len(own), *cells])]) + " |")
+    if verdicts["outside"]:
+        lines += ["", "Outside are:", ""]
+    for result in every:
+        if result.verdict == "outside":
+            low, high = result.interval
+            settings = ", ".join(f"{key} {value}" for key, value in result.simulation.settings.items())
+            lines.append(f"- {result.simulation.claim} ({settings}): {result.share:.3f} ({low:.3f} to {high:.3f})")
+    return "\n".join(lines) + "\n"
+
+
 def table(results: Sequence[Result]) -> str:
     """A Markdown table for each claim: the settings, the share with its interval, and how many got no answer."""
     parts = []
@@ -189,9 +229,6 @@ def table(results: Sequence[Result]) -> str:
             studies = result.answered + result.refused
             refused = f"{100 * result.refused / studies:.0f} %" if studies else "–"
             settings = [str(result.simulation.settings.get(key, "")) for key in keys]
-            verdict = "" if result.holds else "**outside**"
-            if result.holds and kind == "interval" and low > COVERAGE[1]:
-                verdict = "careful"
-            lines.append("| " + " | ".join([*settings, *numbers, refused, str(studies), verdict]) + " |")
+            lines.append("| " + " | ".join([*settings, *numbers, refused, str(studies), MARKS[result.verdict]]) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

@@ -1,12 +1,13 @@
 """The harness of the coverage simulations: it tells a good interval from a bad one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tests.coverage.__main__ as main
-from tests.coverage.simulate import Result, Simulation, simulate, table
+from tests.coverage.simulate import Result, Simulation, simulate, summary, table
 
 
 def _mean(half_width: float) -> Simulation:
@@ -50,6 +51,19 @@ def test_without_answers_nothing_is_claimed() -> None:
     [result] = simulate([Simulation("none", "a law", "interval", lambda _: None, 10)], 1)
     assert result.holds
     assert "| – | – | 100 % | 10 |" in table([result])
+
+
+def test_the_summary_counts_what_holds_and_names_what_does_not() -> None:
+    claim = _mean(1.96)
+    careful = replace(claim, careful=True)
+    results = [Result(claim, 950, 50), Result(careful, 1000), Result(claim, 800, 200), Result(claim, refused=1000)]
+    lines = summary({"room": results}, 5).splitlines()
+    assert lines[0] == (
+        "**2 of the 3 cells that get an answer hold**, 1 of them carefully; 1 are outside. In 1 more the product gives "
+        "no answer in any study. 4 of 5 cells have been run, on 4,000 studies."
+    )
+    assert "| room | 4 | 1 | 1 | 1 | 1 |" in lines
+    assert lines[-1] == "- the mean (half-width 1.96): 0.800 (0.774 to 0.824)"
 
 
 def test_a_run_that_must_end_soon_still_gives_every_result() -> None:
