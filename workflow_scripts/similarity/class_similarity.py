@@ -291,7 +291,8 @@ class _Errors:
         by_class = np.where(known, by_class, np.where(takes_part, per_image / self.counts, 0.0))
         # Each pair stands in the squares of two images, and once in the sum over pairs that share an image.
         own = (part**2).sum()
-        se = float(np.sqrt(max(by_class.sum() - own, own)))
-        free = by_class.sum() ** 2 / max((by_class**2 / np.maximum(degrees, 1)).sum(), 1e-300)
+        variance = max(by_class.sum() - own, own)
+        se = float(np.sqrt(variance))
+        free = variance**2 / max((by_class**2 / np.maximum(degrees, 1)).sum(), 1e-300)
         half = float(special.stdtrit(max(free, 1.0), (1 + LEVEL) / 2)) * se
         return Value(value, se, value - half, value + half)
