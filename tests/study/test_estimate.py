@@ -1,9 +1,11 @@
 """What a study will cost, by what has finished and else by rates."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from workflow_scripts.engine.plan import Job
-from workflow_scripts.study.estimate import Images, estimate
+from workflow_scripts.generators.presets import SNAPSHOTS
+from workflow_scripts.study.estimate import Images, estimate, work
 from workflow_scripts.study.rates import Rates
 
 CONFIG = {"datasets": {"drawn": {"held_out": 10, "resolution": 16, "color": "grey"}}}
@@ -26,3 +28,18 @@ def test_a_job_is_expected_to_take_what_finished_ones_of_its_kind_took(tmp_path:
     assert estimate([*jobs[:2], job("third", True)], CONFIG, images, rates, 2, tmp_path).seconds == 60
     by_rates = estimate([job("third", True)], CONFIG, images, rates, 2, tmp_path).seconds
     assert 2 <= by_rates < 5  # its start alone
+
+
+def test_images_that_a_network_encodes_are_counted(tmp_path: Path) -> None:
+    config = CONFIG | {"replication": {"samples": 100, "snapshot_samples": 256, "shards": 1}}
+    images, rates = Images(1000, 1, 0.0), Rates(start=2.0, light=1.0, encode={"perceptual": 0.5})
+    encoding = replace(job("gan", True), wildcards={"space": "perceptual"}, outputs=("results/features/a.npy",))
+    seconds = {
+        rule: work(replace(encoding, rule=rule), config, images, rates)
+        for rule in ("extract_features", "extract_sample_features", "extract_snapshot_features")
+    }
+    assert seconds == {
+        "extract_features": 500,
+        "extract_sample_features": 50,
+        "extract_snapshot_features": 128 * SNAPSHOTS,
+    }

@@ -15,7 +15,13 @@ from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import progress
-from workflow_scripts.features.pretrained import PretrainedEncoder, checked_weights, load
+from workflow_scripts.features.pretrained import (
+    PretrainedEncoder,
+    checked_weights,
+    load,
+    perceptual_encoder,
+    timm_encoder,
+)
 
 BATCH = 128
 
@@ -66,6 +72,14 @@ def torchvision_encoder(
     load(network, state, path, f"torchvision's {model}")
     trained = known.transforms()
     return ClassifierFeatures(network, resolution or trained.crop_size[0], trained.mean, trained.std).to(device)
+
+
+def pretrained_encoder(space: dict[str, Any], device: torch.device) -> PretrainedEncoder:
+    """The encoder of a space, as configured, that was trained elsewhere. InputError if its weights are not right."""
+    if space["kind"] == "perceptual":
+        return perceptual_encoder(space["weights"], space["resolution"], device)
+    build = timm_encoder if space["kind"] == "timm" else torchvision_encoder
+    return build(space["model"], space["weights"], space["sha256"], space["resolution"], device)
 
 
 def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:

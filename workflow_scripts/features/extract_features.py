@@ -13,7 +13,7 @@ from workflow_scripts.core.files import read_npy, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.features.encoders import BATCH, encode, join, torchvision_encoder
+from workflow_scripts.features.encoders import BATCH, encode, join, pretrained_encoder
 
 
 def main(snakemake: Any) -> None:
@@ -39,16 +39,8 @@ def main(snakemake: Any) -> None:
         from workflow_scripts.features.simclr import load_encoder
 
         encoder = load_encoder(snakemake.input.weights, snakemake.input.network, device)
-    elif space["kind"] == "perceptual":
-        from workflow_scripts.features.pretrained import perceptual_encoder
-
-        encoder = perceptual_encoder(space["weights"], space["resolution"], device)
-    elif space["kind"] == "timm":
-        from workflow_scripts.features.pretrained import timm_encoder
-
-        encoder = timm_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
     else:
-        encoder = torchvision_encoder(space["model"], space["weights"], space["sha256"], space["resolution"], device)
+        encoder = pretrained_encoder(space, device)
     write_npy(snakemake.output[0], encode(encoder, images, device))
 
 

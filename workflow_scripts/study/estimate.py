@@ -97,6 +97,8 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
             simclr_settings(params["space"]["preset"], params["space"]["overrides"]).steps
             * rates.step[wildcards["space"]]
         )
+    if wildcards.get("space") in rates.encode and job.outputs[0].startswith("results/features/"):
+        return _encoded(job, config, images) * rates.encode[wildcards["space"]]
     if networks and "classifier" in params:
         return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
     if networks and "distillation" in params:
@@ -123,6 +125,18 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         pairs = min(measured["exact_pairs"], images.count * (images.count - 1) // 2)
         return rates.start + pairs * rates.pair / max(job.threads, 1)  # it compiles first
     return 1.5 * rates.compare * len(config["replication"]["spaces"]) if job.rule == "compare_samples" else 0.0
+
+
+def _encoded(job: Job, config: dict[str, Any], images: Images) -> float:
+    """The images that a job of `extract_features` and its kind maps to a space."""
+    if job.rule == "extract_snapshot_features":
+        return SNAPSHOTS * config["replication"]["snapshot_samples"]
+    if job.rule == "extract_sample_features":
+        return config["replication"]["samples"]
+    shards = config["replication"]["shards"]
+    if shards > 1:
+        return images.count / shards if "shard" in job.wildcards else 0
+    return images.count
 
 
 def _training(role: str, classifier: dict[str, Any], held_out: int, rates: Rates) -> float:

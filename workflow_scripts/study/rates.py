@@ -23,6 +23,7 @@ from workflow_scripts.classifiers.training import build_classifier, predict, tra
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.engine.plan import ROOT
+from workflow_scripts.features.encoders import encode, pretrained_encoder
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import train_encoder
 from workflow_scripts.generators.families import build_model
@@ -43,8 +44,9 @@ class Rates:
     """Seconds for one unit of each kind of work, by name, and the relative standard error of those that were repeated.
 
     start: of a job that imports torch; light: of one that does not. step: of a training; sample: for one image.
-    look: for a classifier to look at one image. compare: one comparison of samples with held-out images.
-    pair: one SSIM. dimension: an intrinsic dimension of IMAGES images, which grows as this power of their number.
+    look: for a classifier to look at one image; encode: for a space's network. compare: one comparison of samples with
+    held-out images. pair: one SSIM. dimension: an intrinsic dimension of IMAGES images, which grows as this power of
+    their number.
     memory_mb: the most that this process took.
     """
 
@@ -53,6 +55,7 @@ class Rates:
     step: dict[str, float] = field(default_factory=dict)
     sample: dict[str, float] = field(default_factory=dict)
     look: dict[str, float] = field(default_factory=dict)
+    encode: dict[str, float] = field(default_factory=dict)
     compare: float = 0.0
     pair: float = 0.0
     dimension: float = 0.0
@@ -88,13 +91,18 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         rates.sample[name] = _once(lambda: model.sample(count, wanted, 0), device) / count  # noqa: B023
     with tempfile.TemporaryDirectory() as folder:
         no_checkpoints = Checkpoints(Path(folder), every_s=1e9)
-        for name, space in config["spaces"].items():
-            if space["kind"] == "simclr" and name in config["replication"]["spaces"]:
-                encoder = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
-                rates.step[name] = _of_loop(
-                    lambda done: train_encoder(images, encoder, 0, no_checkpoints, done), rates, device  # noqa: B023
-                )  # fmt: skip
+        for name in sorted(encoding_spaces(config)):
+            space = config["spaces"][name]
+            if space["kind"] == "simclr":
+                settings = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
+                ends: list[float] = []
+                encoder, _ = train_encoder(images, settings, 0, no_checkpoints, lambda _: ends.append(_now(device)))  # noqa: B023
+                rates.step[name] = _mean(np.diff(ends).tolist(), rates)
                 no_checkpoints.remove()
+            else:
+                encoder = pretrained_encoder(space, device)
+                encode(encoder, pixels[:8], device)
+            rates.encode[name] = _once(lambda: encode(encoder, pixels, device), device) / IMAGES  # noqa: B023
         for name, entry in classifiers_of(config).items():
             classifier = replace(classifier_settings(entry["preset"], entry["overrides"]), steps=STEPS)
             network = build_classifier(classifier, images, classes, 0, device)
@@ -127,6 +135,13 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         rates.pair = _once(lambda: ssim_pairs(prepared, *pairs), device) / pairs.shape[1]
     rates.memory_mb = _memory_mb()
     return rates
+
+
+def encoding_spaces(config: dict[str, Any]) -> set[str]:
+    """The spaces of a config, parts of joint ones among them, that a network maps images to."""
+    used = set(config["replication"]["spaces"])
+    used |= {part for name in used for part in config["spaces"][name].get("parts", ())}
+    return {name for name in used if config["spaces"][name]["kind"] not in ("pixel", "joint")}
 
 
 def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
