@@ -46,7 +46,7 @@ def test_the_cluster_profile_says_how_each_gpu_is_asked_for() -> None:
 
 def test_a_profile_of_the_project_is_named_as_one_of_the_workflow() -> None:
     """With `--profile` profiles/default is read, too, and its resources count: there is no limit on GPUs then."""
-    texts = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "config").iterdir(), *(ROOT / "profiles").rglob("*.yaml")]
+    texts = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "config").glob("*.yaml"), *(ROOT / "profiles").rglob("*.yaml")]
     named = {path.name: re.findall(r"--(\S*profile)[ =]profiles/(\w+)", path.read_text()) for path in texts}
     assert {kind for uses in named.values() for kind, _ in uses} == {"workflow-profile"}, named
 

@@ -74,8 +74,8 @@ def torchvision_encoder(
     return ClassifierFeatures(network, resolution or trained.crop_size[0], trained.mean, trained.std).to(device)
 
 
-def pretrained_encoder(space: dict[str, Any], device: torch.device) -> PretrainedEncoder:
-    """The encoder of a space, as configured, that was trained elsewhere. InputError if its weights are not right."""
+def build_encoder(space: dict[str, Any], device: torch.device) -> nn.Module:
+    """The encoder of a configured space, if it is not trained here. Raises InputError if its weights are not right."""
     if space["kind"] == "perceptual":
         return perceptual_encoder(space["weights"], space["resolution"], device)
     build = timm_encoder if space["kind"] == "timm" else torchvision_encoder

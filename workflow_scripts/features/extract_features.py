@@ -13,7 +13,7 @@ from workflow_scripts.core.files import read_npy, write_npy
 from workflow_scripts.core.job import run
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.data.subsets import shard_of
-from workflow_scripts.features.encoders import BATCH, encode, join, pretrained_encoder
+from workflow_scripts.features.encoders import BATCH, build_encoder, encode, join
 
 
 def main(snakemake: Any) -> None:
@@ -40,7 +40,7 @@ def main(snakemake: Any) -> None:
 
         encoder = load_encoder(snakemake.input.weights, snakemake.input.network, device)
     else:
-        encoder = pretrained_encoder(space, device)
+        encoder = build_encoder(space, device)
     write_npy(snakemake.output[0], encode(encoder, images, device))
 
 

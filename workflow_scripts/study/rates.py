@@ -23,7 +23,7 @@ from workflow_scripts.classifiers.training import build_classifier, predict, tra
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.engine.plan import ROOT
-from workflow_scripts.features.encoders import encode, pretrained_encoder
+from workflow_scripts.features.encoders import build_encoder, encode
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.simclr import train_encoder
 from workflow_scripts.generators.families import build_model
@@ -91,16 +91,17 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         rates.sample[name] = _once(lambda: model.sample(count, wanted, 0), device) / count  # noqa: B023
     with tempfile.TemporaryDirectory() as folder:
         no_checkpoints = Checkpoints(Path(folder), every_s=1e9)
+        encoder: torch.nn.Module
         for name in sorted(encoding_spaces(config)):
             space = config["spaces"][name]
             if space["kind"] == "simclr":
-                settings = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
+                few_steps = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
                 ends: list[float] = []
-                encoder, _ = train_encoder(images, settings, 0, no_checkpoints, lambda _: ends.append(_now(device)))  # noqa: B023
+                encoder, _ = train_encoder(images, few_steps, 0, no_checkpoints, lambda _: ends.append(_now(device)))  # noqa: B023
                 rates.step[name] = _mean(np.diff(ends).tolist(), rates)
                 no_checkpoints.remove()
             else:
-                encoder = pretrained_encoder(space, device)
+                encoder = build_encoder(space, device)
                 encode(encoder, pixels[:8], device)
             rates.encode[name] = _once(lambda: encode(encoder, pixels, device), device) / IMAGES  # noqa: B023
         for name, entry in classifiers_of(config).items():
