@@ -80,8 +80,7 @@ def nothing_to_do() -> float:
             "a SLURM client is installed here and no controller answers it: Snakemake's plugin would wait 9 s for one "
             "at every start. Start it (.ci/start-slurm) or remove the client"
         )
-    # The one that `make demo` calls: by another name of the same Python the report would be made anew.
-    command = [str(Path(sys.executable).with_name("snakemake")), "--quiet", "rules"]
+    command = [sys.executable, "-m", "snakemake", "--quiet", "rules"]
     plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
     if "Nothing to be done" not in plan.stdout + plan.stderr:
         raise RuntimeError("the default study is not complete, or its code has changed since: run `make demo` first")
