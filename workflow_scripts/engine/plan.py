@@ -4,10 +4,8 @@ Snakemake has no interface for that: what is used of its API's inside, as `snake
 alone. Tried with Snakemake 9.27.1; tests/engine/test_plan.py fails where a later version changes it.
 """
 
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +57,7 @@ class Job:
 
 def rules() -> list[Rule]:
     """The rules of the workflow with the default study, in the order of its files."""
-    with _inside(ROOT), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    with chdir(ROOT), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow_api = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")
         return [
             Rule(
@@ -78,7 +76,7 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
     Raises InputError, with Snakemake's own words, if there is no plan.
     """
     configs = [config.resolve()] if config else []
-    with _inside(folder), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    with chdir(folder), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow_api = api.workflow(
             resource_settings=ResourceSettings(cores=cores),
             config_settings=ConfigSettings(configfiles=configs),
@@ -138,23 +136,3 @@ def _changes(dag: Any, job: Any) -> str:
     told = [part for part, holds in parts.items() if holds]
     # A setting that is gone has no name any more.
     return ", ".join(told) or ("settings" if reason.params_changed else "")
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """As if the command snakemake ran in `folder`: files are looked for there, and it is the Python of that command.
-
-    Rules that start Python have its path as a parameter, and under another name of it they would be done again.
-    """
-    before, python = Path.cwd(), sys.executable
-    command = Path(sys.prefix) / "bin/snakemake"
-    with suppress(OSError, ValueError):
-        first = command.read_text(encoding="utf-8").splitlines()[0]
-        if first.startswith("#!/"):
-            sys.executable = first.removeprefix("#!")
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        sys.executable = python
