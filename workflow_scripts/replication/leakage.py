@@ -55,7 +55,8 @@ def sentences(pairs: Mapping[str, pd.DataFrame], held_out: Mapping[str, int], sp
         leakage = "They are leakage of the split, not chance: they set no threshold and count in no control."
         if counts.max() > MOST * held_out[name]:
             leakage = (
-                "They are so many that the set repeats itself: near-duplicates are what chance gives, and are kept."
+                "Where more than half of them have one in a subset, the set repeats itself: there near-duplicates are "
+                "what chance gives, and are kept. In other subsets they are left out."
             )
         lines.append(
             f"- Of the {held_out[name]:,} held-out images of {name}, {most} are {searched}. {leakage} "
