@@ -1,6 +1,5 @@
 """Shared fixtures: runs of the real workflow in folders of their own."""
 
-import gc
 import os
 import re
 import runpy
@@ -18,7 +17,6 @@ from filelock import FileLock
 
 from workflow_scripts.core.files import sha256
 
-gc.disable()  # until all is imported, as in the jobs (engine/startup)
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"
 
@@ -111,11 +109,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if any(item.get_closest_marker(kind) for kind in ("container", "cluster", "cloud", "browser")):
             item.add_marker("slow")
-
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,8 @@
 """What jobs inside the image are given of the machine."""
 
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
 from workflow_scripts.core.provenance import REVISION
 from workflow_scripts.engine.jobs import mount, outside, prepare_jobs_inside, set_variables
 
@@ -47,19 +43,4 @@ def test_every_variable_of_a_job_goes_inside_too() -> None:
     inside = {name.removeprefix("APPTAINERENV_"): value for name, value in environment.items() if "TAINER" in name}
     assert inside == {name: value for name, value in environment.items() if "TAINER" not in name}
     assert inside.items() >= {REVISION: "abc", "MALLOC_TOP_PAD_": "67108864"}.items()
-    assert inside["PYTHONPATH"].split(":")[0] == "/copycat"
-
-
-def test_imports_of_a_job_are_not_searched_for_garbage_and_its_work_is() -> None:
-    environment = dict(os.environ) | {REVISION: "abc"}
-    set_variables(ROOT, environment)
-    job = """
-import gc
-from types import SimpleNamespace
-from workflow_scripts.core.job import run
-print(gc.isenabled())
-run(lambda job: print(gc.isenabled(), gc.get_freeze_count() > 1000), SimpleNamespace(
-    rule="a_rule", log=[], input=[], output=[], wildcards=[], params={}, threads=1, resources={}))
-"""
-    done = subprocess.run([sys.executable, "-c", job], env=environment, capture_output=True, text=True)
-    assert done.stdout.split() == ["False", "True", "True"], done.stderr
+    assert inside["PYTHONPATH"] == "/copycat"

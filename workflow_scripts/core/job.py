@@ -4,7 +4,6 @@ A script ends with `run(main, snakemake)`. It also runs by itself under a debugg
 """
 
 import errno
-import gc
 import logging
 import os
 import shutil
@@ -37,9 +36,6 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
 
     Its inputs are checked against their records before, and those of its outputs are written after.
     """
-    if not gc.isenabled():  # since the start (engine/startup): what was imported is no garbage
-        gc.freeze()
-        gc.enable()
     path = snakemake.log[0] if len(snakemake.log) else None
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)

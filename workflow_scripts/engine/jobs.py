@@ -30,8 +30,7 @@ THREADS = '--env "OMP_NUM_THREADS=$OMP_NUM_THREADS"'
 
 def set_variables(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     """Set what every job needs, also inside the image: where `workflow_scripts` is, its revision, limits of malloc."""
-    path = os.pathsep.join(map(str, (root, root / "workflow_scripts/engine/startup")))
-    variables = MALLOC | {"PYTHONPATH": path, REVISION: environment[REVISION]}
+    variables = MALLOC | {"PYTHONPATH": str(root), REVISION: environment[REVISION]}
     environment.update(variables | {f"APPTAINERENV_{name}": value for name, value in variables.items()})
 
 
