@@ -5,6 +5,7 @@ Each file of this folder is a room of the code and has a list `SIMULATIONS`. `py
 
 import multiprocessing
 import os
+import textwrap
 import time
 import zlib
 from collections import Counter
@@ -186,11 +187,13 @@ def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
     verdicts = Counter(result.verdict for result in every)
     studies = sum(result.answered + result.refused for result in every)
     answered = len(every) - verdicts["no answer"]
-    lines = [
+    sentences = (
         f"**{verdicts['holds'] + verdicts['careful']} of the {answered} cells that get an answer hold**, "
-        f"{verdicts['careful']} of them carefully; {verdicts['outside']} are outside. In {verdicts['no answer']} more "
-        f"the product gives no answer in any study. {len(every)} of {simulations} cells have been run, on "
-        f"{studies:,} studies.",
+        f"{verdicts['careful']} of them carefully; {verdicts['outside']} lie outside. In {verdicts['no answer']} more, "
+        f"no study gets an answer. {len(every)} of {simulations} cells have been run, on {studies:,} studies."
+    )
+    lines = [
+        *textwrap.wrap(sentences, 119),
         "",
         "| | cells | hold | careful | outside | no answer |",
         "|---|---|---|---|---|---|",
