@@ -13,16 +13,23 @@ from workflow_scripts.audit.copies import Copies, copies
 # Distances of held-out images are uniform, and those of samples that are no copies are times as large.
 SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
 SHARE = 0.01
+SPACES = 4  # of an audit by default; the worst that they can do is to err independently
 
 
 def _measured(
-    random: np.random.Generator, planted: float, samples: int, held_out: int, scale: float, gap: float = 0.0
+    random: np.random.Generator,
+    planted: float,
+    samples: int,
+    held_out: int,
+    scale: float,
+    gap: float = 0.0,
+    spaces: int = 1,
 ) -> Copies:
     near = 0.0005 * random.random(samples)
     others = gap + (1 - gap) * scale * random.random(samples)
     distances = np.where(random.random(samples) < planted, near, others)
     nowhere = np.zeros(samples, dtype=int)
-    return copies("calibrated-0.01", SHARE, distances, nowhere, random.random(held_out), np.ones(1))
+    return copies("calibrated-0.01", SHARE, distances, nowhere, random.random(held_out), np.ones(1), spaces)
 
 
 def _interval(
@@ -41,8 +48,8 @@ def _upper(planted: float, samples: int, held_out: int, scale: float) -> Callabl
 
 def _found(samples: int, held_out: int, scale: float) -> Callable[[np.random.Generator], bool]:
     def draw(random: np.random.Generator) -> bool:
-        measured = _measured(random, 0.0, samples, held_out, scale)
-        return measured.p_value <= 0.05 and measured.low > 0
+        measured = [_measured(random, 0.0, samples, held_out, scale, spaces=SPACES) for _ in range(SPACES)]
+        return any(space.p_value * SPACES <= 0.05 and space.certain > 0 for space in measured)
 
     return draw
 
@@ -89,8 +96,8 @@ SIMULATIONS = [
     ),
     *(
         Simulation(
-            f"audit copies found {name}",
-            "an audit finds copies where there are none",
+            f"audit copies found in {SPACES} spaces {name}",
+            "an audit finds copies, in any of four spaces, where there are none",
             "decision",
             _found(1000, 1000, scale),
             1000,

@@ -85,6 +85,7 @@ def measure(
             members,
             labels,
             thresholds_in(spaces.get(space, {"kind": space}), [*thresholds]),
+            len(every),
         )
         for space in every
     }
@@ -97,6 +98,7 @@ def _in_space(
     members: np.ndarray,
     labels: np.ndarray,
     thresholds: Sequence[dict[str, float]],
+    spaces: int,
 ) -> dict[str, Any]:
     samples = rows[rows["kind"] == "query"]
     control = controls[(controls["kind"] == "query") & controls["query"].isin(held_out)]
@@ -111,7 +113,7 @@ def _in_space(
         if not kind.held_out(number):
             result["fixed"].append({"label": label} | asdict(replication(ours, nearest, theirs, rest, threshold)))
         elif len(theirs) >= kind.held_out(number) and len(ours):
-            result["copies"].append(asdict(copies(label, number, ours, nearest, theirs, rest)))
+            result["copies"].append(asdict(copies(label, number, ours, nearest, theirs, rest, spaces)))
     result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs)}  # DCR: to the closest record
     ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
     result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR

@@ -16,8 +16,8 @@ authenticity, lone neighbours, near-duplicates, distances relative to fifty neig
 space. A measure shows copying if its p-value times the number of tests (Bonferroni) is at most 0.05.
 
 - **copies found**: in at least one space more samples lie within the threshold than chance explains: the test says so,
-  and the lower end of the 95 % interval is above 0.
-- **the evidence disagrees**: no space shows copies at the threshold, but another measure shows copying.
+  and the lower end of an interval that holds in all spaces together (95 %, Bonferroni) is above 0.
+- **the evidence disagrees**: no space shows copies at the threshold so surely, but another measure shows copying.
 - **none found**: no measure shows copying. At most x % of samples are copies that the audit can see: x is the largest
   upper end of the 95 % intervals of all spaces.
 - **not enough data**: fewer than 100 distinct samples, or 100 held-out images that are no near-duplicates of training
@@ -73,11 +73,11 @@ def judge(
     shown = [
         item
         for item in evidence
-        if item.shows and (not item.measure.startswith("copies") or leading[item.space]["low"] > 0)
+        if item.shows and (not item.measure.startswith("copies") or leading[item.space]["certain"] > 0)
     ]
     copied = [item.space for item in shown if item.measure.startswith("copies")]
     if copied:
-        space = max(copied, key=lambda name: leading[name]["low"])
+        space = max(copied, key=lambda name: leading[name]["certain"])
         most, high = leading[space], max(part["high"] for part in leading.values())
         repeats = "" if distinct >= REPEATED else f"; only about {counted:,} of the samples are distinct"
         return Verdict(

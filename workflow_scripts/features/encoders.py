@@ -24,6 +24,7 @@ from workflow_scripts.features.pretrained import (
 )
 
 BATCH = 128
+BATCH_ON_CPU = 32  # what a layer makes of more leaves the caches before the next layer reads it
 
 
 class ClassifierFeatures(PretrainedEncoder):
@@ -82,7 +83,7 @@ def build_encoder(space: dict[str, Any], device: torch.device) -> nn.Module:
     return build(space["model"], space["weights"], space["sha256"], space["resolution"], device)
 
 
-def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int = BATCH) -> np.ndarray:
+def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int | None = None) -> np.ndarray:
     """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite."""
 
     def look(rows: slice) -> np.ndarray:
@@ -91,7 +92,7 @@ def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: 
 
     parts = []
     with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
-        for part in in_batches(look, len(images), batch):
+        for part in in_batches(look, len(images), batch or (BATCH if device.type == "cuda" else BATCH_ON_CPU)):
             parts.append(part)
             bar.advance(len(part))
     features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)

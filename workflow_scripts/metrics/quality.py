@@ -16,6 +16,7 @@ from workflow_scripts.metrics.neighbours import nearest_neighbours, squared_dist
 from workflow_scripts.metrics.products import Block, Form, each_block
 
 ROWS_AT_A_TIME = 8192  # of a product with itself NumPy mirrors one half afterwards: of few products rather than many
+ROWS_OF_KERNEL = 1024  # of a kernel held at a time
 MEASURES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 FRECHET_TOLERANCE = 1e-5  # relative
 
@@ -89,18 +90,24 @@ def kernel_distance(
     if size < 2:
         raise InputError("kernel distance: each set needs at least four rows")
     random = np.random.default_rng([seed, size])
-    values = []
-    pairs = size * (size - 1)
+    drawn = [[random.permutation(len(rows))[:size].copy() for rows in (first, second)] for _ in range(subsets)]
+    # Where subsets share most of their rows, one kernel of all rows serves all subsets.
+    together = subsets if max(len(first), len(second)) ** 2 < subsets * size**2 else 1
+    total = 0.0
     with progress(subsets, "subsets", label="kernel distance") as bar:
-        for _ in range(subsets):
-            x, y = (
-                torch.from_numpy(np.asarray(rows[random.permutation(len(rows))[:size]])).to(device, torch.float64)
-                for rows in (first, second)
+        for start in range(0, subsets, together):
+            part = drawn[start : start + together]
+            (x, in_x), (y, in_y) = (
+                _drawn(rows, [pair[side] for pair in part], device) for side, rows in enumerate((first, second))
             )
-            within = sum((kernel.sum() - kernel.trace()) / pairs for kernel in (_kernel(x, x), _kernel(y, y)))
-            values.append(float(within - 2 * _kernel(x, y).mean()))
-            bar.advance()
-    return float(np.mean(values))
+            for rows, members in ((x, in_x), (y, in_y)):
+                itself = (rows.square().mean(dim=1) + 1) ** 3
+                total += float(_kernel_sum(rows, members, rows, members) - (members @ itself).sum()) / (
+                    size * (size - 1)
+                )
+            total -= 2 * float(_kernel_sum(x, in_x, y, in_y)) / size**2
+            bar.advance(len(part))
+    return total / subsets
 
 
 def precision_recall(
@@ -159,8 +166,22 @@ def _add_products(rows: Tensor, products: Tensor) -> Tensor:
     return products.add_(torch.from_numpy(rows.numpy().T @ rows.numpy()))
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _drawn(rows: np.ndarray, subsets: list[np.ndarray], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """The rows (n, d) that any of the subsets holds, and which of them each holds, 0 or 1 (subsets, n); float64."""
+    union, place = np.unique(np.concatenate(subsets), return_inverse=True)
+    members = torch.zeros(len(subsets), len(union), dtype=torch.float64)
+    members.scatter_(1, torch.from_numpy(place.reshape(len(subsets), -1)), 1.0)
+    return torch.from_numpy(np.asarray(rows[union])).to(device, torch.float64), members.to(device)
+
+
+def _kernel_sum(x: Tensor, in_x: Tensor, y: Tensor, in_y: Tensor) -> Tensor:
+    """Sum of the kernel over all pairs of a row of x (n, d) and one of y (m, d), once for each subset that has both."""
+    total = x.new_zeros(())
+    for start in range(0, len(x), ROWS_OF_KERNEL):
+        part = slice(start, start + ROWS_OF_KERNEL)
+        kernel = (x[part] @ y.T / x.shape[1] + 1) ** 3
+        total += (in_x[:, part] @ kernel * in_y).sum()
+    return total
 
 
 def _radii(features: np.ndarray, k: int, device: torch.device | str) -> np.ndarray:
