@@ -168,20 +168,29 @@ def draw_gallery(rows: Sequence[Pairs], label: str) -> Figure:
     for part, pairs in zip(parts, rows, strict=True):
         share = f"{pairs.percentage:.1f} % of samples within an RMS distance of {pairs.threshold:.3f} ({label})"
         part.suptitle(f"{pairs.title or f'{pairs.size:,} training images'}: {share}", fontsize=9, x=0.005, ha="left")
-        above, below = part.subplots(2, COLUMNS)
-        for j in range(len(pairs.distance)):
-            figures.show_image(above[j], pairs.samples[j])
-            figures.show_image(below[j], pairs.training[j])
-            replica = pairs.replica[j]
-            text, colour = (f"✕ {pairs.distance[j]:.3f}", REPLICA) if replica else (f"{pairs.distance[j]:.3f}", INK)
-            below[j].set_xlabel(text, fontsize=7, color=colour)
+        height, width = pairs.samples.shape[1:3]
+        gap = max(1, width // 8)
+        left = np.arange(len(pairs.distance)) * (width + gap) - 0.5
+        above, below = part.subplots(2, 1)
+        for axes, images, name in ((above, pairs.samples, "sample"), (below, pairs.training, "nearest")):
+            figures.show_image(axes, figures.mosaic(images, COLUMNS, gap))
+            between = figures.mosaic(np.zeros_like(images[..., :1]), COLUMNS, gap)[
+                ..., 0
+            ]  # as the page is, light or dark
+            axes.images[0].set_alpha(1.0 - between / 255)
+            axes.set_ylabel(name, fontsize=7)
+        texts = [
+            f"✕ {far:.3f}" if hit else f"{far:.3f}" for far, hit in zip(pairs.distance, pairs.replica, strict=True)
+        ]
+        below.set_xticks(left + width / 2, texts, fontsize=7)
+        below.tick_params(length=0)
+        for start, replica, text in zip(left, pairs.replica, below.get_xticklabels(), strict=True):
+            text.set_color(REPLICA if replica else INK)
             frame = Rectangle(
-                (0, 0), 1, 1, transform=above[j].transAxes, fill=False, clip_on=False,
+                (start, -0.5), width, height, fill=False, clip_on=False,
                 edgecolor=REPLICA if replica else OTHER, linewidth=2.2 if replica else 0.8,
             )  # fmt: skip
-            above[j].add_patch(frame)
-        above[0].set_ylabel("sample", fontsize=7)
-        below[0].set_ylabel("nearest", fontsize=7)
+            above.add_patch(frame)
     return figure
 
 
