@@ -1,5 +1,7 @@
 """The parts of an audit by themselves."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -8,6 +10,8 @@ from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.planting import CHANGES, plant
 from workflow_scripts.audit.search import MOST_MEMBERS, scored_images
 from workflow_scripts.audit.variety import distinct_share, look_swapped, quality
+from workflow_scripts.audit.verdict import COPIES, NONE, judge
+from workflow_scripts.replication.verdicts import DISAGREES, UNKNOWN
 
 
 def textures(count: int, side: int = 24, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -90,3 +94,22 @@ def test_swapped_sets_are_suspected_and_few_training_images_are_not() -> None:
     assert not look_swapped(quality(samples, held_out, few, torch.device("cpu")))
     generated = (random.normal(size=(300, 8)) + 1.5).astype(np.float32)
     assert look_swapped(quality(samples, held_out, generated, torch.device("cpu")))
+
+
+def measured_in_a_space(certain: float, z: float) -> dict[str, Any]:
+    """What a verdict reads: 10 % of samples within the threshold, and C_T."""
+    counted = {"label": "calibrated-0.01", "within": 10.0, "percentage": 9.0, "low": 1.0, "high": 20.0, "images": 2}
+    copied = [counted | {"certain": certain, "p_value": 1e-6}]
+    return {"copies": copied, "data_copying": {"z": z}, "data_copying_control": {"z": 0.0}}
+
+
+def test_copies_are_found_where_the_lower_end_holds_in_all_spaces_together() -> None:
+    for certain, z, verdict in ((0.5, 0.0, COPIES), (0.0, 0.0, NONE), (0.0, -12.0, DISAGREES)):
+        assert judge({"pixel": measured_in_a_space(certain, z)}, 1000, 1.0, 1000, 1.0).verdict == verdict
+
+
+def test_few_distinct_samples_do_not_hide_a_measure_that_shows_copying() -> None:
+    for z, verdict in ((0.0, UNKNOWN), (-12.0, DISAGREES)):
+        judged = judge({"pixel": measured_in_a_space(0.0, z)}, 1000, 0.06, 1000, 1.0)
+        assert judged.verdict == verdict
+        assert "60" in judged.sentence

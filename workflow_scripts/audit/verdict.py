@@ -20,9 +20,10 @@ space. A measure shows copying if its p-value times the number of tests (Bonferr
 - **the evidence disagrees**: no space shows copies at the threshold so surely, but another measure shows copying.
 - **none found**: no measure shows copying. At most x % of samples are copies that the audit can see: x is the largest
   upper end of the 95 % intervals of all spaces.
-- **not enough data**: fewer than 100 distinct samples, or 100 held-out images that are no near-duplicates of training
-  images, or too few for the threshold. Copies are still found where they show themselves: without held-out images, by
-  training images that stand apart from a sample's other neighbours as no chance explains.
+- **not enough data**: no measure shows copying, and fewer than 100 samples are distinct, or fewer than 100 held-out
+  images are no near-duplicates of training images; or these are too few for the threshold. Copies are still found
+  where they show themselves: without held-out images, by training images that stand apart from a sample's other
+  neighbours as no chance explains.
 """
 ENOUGH = 1000  # held-out images that are recommended where there are none
 
@@ -75,11 +76,11 @@ def judge(
         for item in evidence
         if item.shows and (not item.measure.startswith("copies") or leading[item.space]["certain"] > 0)
     ]
+    repeats = "" if distinct >= REPEATED else f"; only about {counted:,} of the samples are distinct"
     copied = [item.space for item in shown if item.measure.startswith("copies")]
     if copied:
         space = max(copied, key=lambda name: leading[name]["certain"])
         most, high = leading[space], max(part["high"] for part in leading.values())
-        repeats = "" if distinct >= REPEATED else f"; only about {counted:,} of the samples are distinct"
         return Verdict(
             COPIES,
             f"Copies found: {most['percentage']:.1f} % of samples (95 % interval {most['low']:.1f} to "
@@ -92,8 +93,9 @@ def judge(
         for number, what in ((counted, "distinct samples"), (held_out, "usable held-out images"))
         if number < FEWEST
     ]
-    if few or not leading:
-        return _unknown(measured, few, held_out, evidence)
+    near = _near_duplicates(measured)
+    if not leading or (few and (near or not shown)):
+        return _unknown(near, few, held_out, evidence)
     space = max(leading, key=lambda name: leading[name]["high"])
     high = leading[space]["high"]
     most = f"at most {high:.{1 if high >= 1 else 2}f} % of samples are copies that this audit can see (95 %, {space})"
@@ -108,7 +110,7 @@ def judge(
         against = "; ".join(map(str, shown))
         return Verdict(
             DISAGREES,
-            f"The evidence disagrees: by distances alone, {most}; but {against}.",
+            f"The evidence disagrees: by distances alone, {most}; but {against}{repeats}.",
             space, leading[space]["percentage"], leading[space]["low"], high, advice, evidence,
         )  # fmt: skip
     return Verdict(
@@ -117,14 +119,9 @@ def judge(
 
 
 def _unknown(
-    measured: Mapping[str, Mapping[str, Any]], few: list[str], held_out: int, evidence: tuple[Evidence, ...]
+    near: Mapping[str, Mapping[str, Any]], few: list[str], held_out: int, evidence: tuple[Evidence, ...]
 ) -> Verdict:
     """Without enough samples or held-out images: what shows itself, or that nothing can be said."""
-    near = {
-        space: part["near_duplicates"]["samples"]
-        for space, part in measured.items()
-        if "near_duplicates" in part and part["near_duplicates"]["samples"]["count"]
-    }
     advice = (
         f"About {ENOUGH:,} held-out images, of the same kind as the training images and never shown to the generator, "
         "would give what chance gives: calibrated thresholds, an upper limit, and membership."
@@ -148,6 +145,12 @@ def _unknown(
         "may be there.",
         None, None, None, None, advice, evidence,
     )  # fmt: skip
+
+
+def _near_duplicates(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Samples that are near-duplicates of a training image, of the spaces that have any."""
+    known = {space: part["near_duplicates"]["samples"] for space, part in measured.items() if "near_duplicates" in part}
+    return {space: samples for space, samples in known.items() if samples["count"]}
 
 
 def _evidence(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[Evidence]:
