@@ -7,8 +7,10 @@ files of their own, and the audit sees nothing else. What the study itself measu
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Hashable, Mapping
 from datetime import date
 from pathlib import Path
@@ -19,6 +21,7 @@ import pandas as pd
 
 from benchmarks.__main__ import machine as this_machine
 from docs.results import NAMES
+from workflow_scripts.audit.verdict import COPIES
 from workflow_scripts.core.files import read_json, write_csv
 from workflow_scripts.study.inspection import settings_for
 
@@ -28,14 +31,17 @@ PLACE = re.compile(r"(?<=<!--audits-->\n).*(?=<!--/audits-->)", re.DOTALL)
 RULES = ("pack_samples", "extract_audited_features", "search_samples", "measure_audit")  # of one set of samples alone
 
 TEXT = """\
-{count} generators, measured on {day}, {machine}. Seconds are those of a processor, for what is done for this set of
-samples alone.
+{count} generators, measured on {day}, {machine}. Seconds are those of a
+processor, for what is done for this set of samples alone.
 
 | generator | training images | study: copies, % of samples | verdict | copies, % of samples, where most | \
 membership AUC, where largest | told at 1 % false alarms, % | s |
 |---|---|---|---|---|---|---|---|
 {rows}
+
+{comparison}
 """
+PICTURE = "audit_pairs/size-11/stylegan2-11.png"  # of results/figures: copies that pixels alone hardly find
 
 
 def write_inputs(results: Path, work: Path) -> dict[str, Any]:
@@ -107,8 +113,34 @@ def render(table: pd.DataFrame) -> str:
         for row in table.to_dict("records")
     ]
     return TEXT.format(
-        count=len(table), day=table["day"].iloc[0], machine=table["machine"].iloc[0], rows="\n".join(rows)
+        count=len(table),
+        day=table["day"].iloc[0],
+        machine=table["machine"].iloc[0],
+        rows="\n".join(rows),
+        comparison=_comparison(table),
     )
+
+
+def _comparison(table: pd.DataFrame) -> str:
+    """Verdicts against what the study knows, in words."""
+    copied, known = table["verdict"] == COPIES, table["study_low"] > 0
+    within = (table["low"] <= table["study_percentage"]) & (table["study_percentage"] <= table["high"])
+    counts = ", ".join(f"{count} times *{verdict}*" for verdict, count in table["verdict"].value_counts().items())
+    sentences = [
+        f"The verdicts: {counts}.",
+        f"The study's interval is above 0 for {known.sum()} generators; of {(copied & known).sum()} of these the audit "
+        f"says that copies were found, and of {(copied & ~known).sum()} others.",
+        f"The study's share lies within the audit's interval in {within.sum()} of {len(table)} cases.",
+    ]
+    if (missed := table[known & ~copied]).shape[0]:
+        area = missed["auc"].min()
+        sentences.append(
+            f"Where the study sees copies and the audit does not call them so, it sees "
+            f"{missed['percentage'].min():.1f} to {missed['percentage'].max():.1f} % of copies with lower ends of "
+            f"{missed['low'].max():.1f} % at most, and a membership AUC of at least {area:.2f}."
+        )
+    text = textwrap.fill(" ".join(sentences).replace(" %", "\0%"), 120)  # no line begins with a percent sign
+    return text.replace("\0", " ")
 
 
 def _interval(row: Mapping[Hashable, Any], *columns: str, form: str = ".1f") -> str:
@@ -143,6 +175,7 @@ def main() -> None:
     ]
     command += ["--profile", ROOT / "profiles/default", "--configfile", file, "--quiet", "all", "--", "audit"]
     subprocess.run(command, check=True)
+    shutil.copyfile(work / "results/figures" / PICTURE, ROOT / "docs/images/audit_stylegan2.png")
     write_csv(TABLE, collect(options.results, work / "results"))
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), pd.read_csv(TABLE)), encoding="utf-8")
 
