@@ -36,7 +36,7 @@ class Job:
 
     needed: whether it is still to be done. started: whether Snakemake has marked it as begun and not as ended.
     stale: what has changed since its results were made; empty if there are none, or if only what it reads is renewed.
-    needs: places, in the plan, of the jobs whose files it reads. params, resources: by name, as its script sees them.
+    needs: places, in the plan, of the jobs whose files it reads. From params on, all is by name, as its script sees it.
     Paths are relative to the folder of the study.
     """
 
@@ -53,6 +53,8 @@ class Job:
     stale: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    input: Any = None
+    output: Any = None
 
 
 def rules() -> list[Rule]:
@@ -113,6 +115,8 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
                 stale=_changes(dag, job),
                 params=dict(job.params.items()),
                 resources=dict(job.resources.items()),
+                input=job.input,
+                output=job.output,
             )
             for job in jobs
         ]
