@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tests.cuda.pretended as pretended  # before torch
 
@@ -22,28 +23,25 @@ from workflow_scripts.features.simclr import train_encoder
 from workflow_scripts.generators import evaluation
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
+from workflow_scripts.generators.presets import PRESETS, Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
+from workflow_scripts.study.gpu_check import LEAST
 from workflow_scripts.training import graphs as step_graphs
 from workflow_scripts.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(0)
-IMAGES, LABELS = RANDOM.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8), np.arange(24) % 3
-FAMILIES: dict[str, Settings] = {
-    "biggan": BigGANSettings(
-        steps=2, batch=8, width=4, depth=1, bottleneck=1, latent=4, attention_at=8, standing_batches=2
-    ),
-    "stylegan2": StyleGAN2Settings(
-        steps=2, batch=8, channels=64, widest=8, latent=4, mapping_depth=1, r1_every=2, path_length_every=2,
-        minibatch_std=2, augment="ada",
-    ),
-    "diffusion": DiffusionSettings(
-        steps=2, batch=8, widths=(8, 16), layers=1, groups=2, attention=(8,), sampling_steps=2
-    ),
-}  # fmt: skip
+IMAGES, LABELS = RANDOM.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8), np.arange(24) % 3
+FAMILIES: dict[str, Settings] = {family: replace(settings, steps=2, batch=8) for family, settings in LEAST.items()}
+FAMILIES["stylegan2"] = replace(FAMILIES["stylegan2"], augment="ada")  # type: ignore[call-arg]
 # Launches of a step with the preset `small`, and of one at a rung of the ladder.
 BUDGETS = {"biggan": 2500, "stylegan2": 1000, "diffusion": 1500, "weak": 260, "stronger": 350}
+# Narrower, a step has the same launches.
+NARROW: dict[str, dict[str, Any]] = {
+    "biggan": {"width": 8, "latent": 16, "class_embedding": 16},
+    "stylegan2": {"channels": 256, "widest": 16, "latent": 16},
+    "diffusion": {"widths": (8, 16, 16)},
+}
 
 
 def generator(device: torch.device, family: str) -> dict[str, torch.Tensor]:
@@ -106,7 +104,7 @@ def tally(step, begin=lambda: None, number: int = 1) -> tuple[float, int]:
 
 def budget(device: torch.device, name: str) -> tuple[float, int]:
     if name in PRESETS:
-        model = build_model(replace(PRESETS[name]["small"], batch=2), ImageShape(32, 3), device)
+        model = build_model(replace(PRESETS[name]["small"], batch=2, **NARROW[name]), ImageShape(32, 3), device)
         batch = torch.zeros(2, 3, 32, 32).to(device), torch.zeros(2, dtype=torch.int64).to(device)
         batches = [batch] * model.batches_per_step
         return tally(lambda kind: model.compute(batches, kind), model.begin, 16)  # all lazy regularisers at their turn

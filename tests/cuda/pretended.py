@@ -21,6 +21,7 @@ with tempfile.TemporaryDirectory() as _folder:  # under the name of the driver's
     _compiler = ["g++", "-x", "c++", "-", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", f"{_folder}/stub.so"]
     subprocess.run(_compiler, input=STUB, text=True, check=True)
     _stub = ctypes.CDLL(f"{_folder}/stub.so", ctypes.RTLD_GLOBAL)
+import safetensors.torch
 import torch
 import torch.optim.optimizer as optimizers
 from torch import Tensor
@@ -202,6 +203,7 @@ def install():
     torch._C._ensureCUDADeviceGuardSet()
     ctypes.c_byte.in_dll(_stub, "pretended").value = 127
     cuda, save, load, tensor, apply = torch.cuda, torch.save, torch.load, torch.tensor, torch.nn.Module._apply
+    save_file = safetensors.torch.save_file
     Tensor.pin_memory, cuda.get_device_capability = lambda self, *_: self, lambda *_: (9, 0)
     cuda.Stream, cuda.current_stream, cuda.stream = Stream, lambda *_: Stream(), lambda _: nullcontext()
     cuda.CUDAGraph, cuda.graph, cuda.graph_pool_handle = Graph, record, lambda: None
@@ -221,6 +223,7 @@ def install():
         return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) and there(device) else x, state)
 
     torch.save = lambda state, *a, **k: save(down(state), *a, **k)
+    safetensors.torch.save_file = lambda state, *a, **k: save_file(down(state), *a, **k)
     torch.load = lambda f, map_location=None, **k: up(load(f, map_location="cpu", **k), map_location)
     torch.tensor = lambda data, *, device=None, **k: tensor(data, **k).to(device or "cpu")
     torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -1,13 +1,17 @@
-"""The scripts of all GPU rules on a pretended GPU, with the jobs of a finished smoke study; trainings are resumed once.
+"""Every script of a GPU rule on a pretended GPU, beside what it computes on the CPU; trainings are stopped and resumed.
 
-`python -m tests.cuda.scripts FOLDER CONFIG` prints a line for each rule. Its results replace the study's, which were
-computed on the CPU, after they have been compared with them.
+`python -m tests.cuda.scripts FOLDER CONFIG ...` takes jobs of these configs from copies of a finished smoke study, and
+prints a line for each kind of job: a script with the names of its inputs.
 """
 
 import os
 import runpy
+import shutil
 import sys
+import tempfile
 import traceback
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,57 +24,99 @@ from tests.conftest import Named
 from workflow_scripts.engine.plan import Job, plan, rules
 
 TOLERANCE = 0.05  # of values that no network made which learnt from rounding
+RULES = rules()
+SCRIPTS = {rule.name: rule.script for rule in RULES}
+ASKING = {rule.script for rule in RULES if "gpu" in rule.resources}  # for a GPU
 
 
-def arrays(job: Job) -> dict[str, np.ndarray]:
-    return {path: np.load(path) for path in job.outputs if path.endswith(".npy") and Path(path).exists()}
-
-
-def run_job(script: Path, job: Job, limit_minutes: float | None) -> None:
+def run_job(job: Job, gpus: int, limit_minutes: float | None = None) -> None:
+    for path in job.outputs:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     settings = {"checkpoint_seconds": 0.0, "limit_minutes": limit_minutes, "cuda_graphs": False}
     seen = SimpleNamespace(
         rule=job.rule, log=[], input=job.input, output=job.output, params=Named(job.params),
-        wildcards=Named(job.wildcards), threads=1, resources=job.resources, config={"training": settings},
+        wildcards=Named(job.wildcards), threads=1, resources={**job.resources, "gpu": gpus},
+        config={"training": settings},
     )  # fmt: skip
-    runpy.run_path(str(script), init_globals={"snakemake": seen}, run_name="__main__")
+    runpy.run_path(str(SCRIPTS[job.rule]), init_globals={"snakemake": seen}, run_name="__main__")
 
 
-def compare(job: Job, script: Path) -> str:
-    """What the script leaves, fresh or resumed, beside what the CPU left."""
+def make(job: Job, jobs: list[Job]) -> None:
+    """On the CPU, what the smoke study lacks: temporary files, and jobs of other configs."""
+    if not all(Path(path).exists() for path in job.outputs):
+        make_inputs(job, jobs)
+        run_job(job, gpus=0)
+
+
+def make_inputs(job: Job, jobs: list[Job]) -> None:
+    for place in job.needs:
+        make(jobs[place], jobs)
+
+
+def arrays(job: Job) -> dict[str, np.ndarray]:
+    return {path: np.load(path) for path in job.outputs if path.endswith(".npy")}
+
+
+def compare(job: Job) -> None:
+    """Run the job on the GPU; what it leaves is what the CPU left.
+
+    A training is only compared in its form, whose first axis may be moments of its steps.
+    """
     expected = arrays(job)
-    launches = pretended.TALLY["launches"]
     if "checkpoints" in job.params:
+        shutil.rmtree(job.params["checkpoints"], ignore_errors=True)
         try:
-            run_job(script, job, 1e-9)
+            run_job(job, gpus=1, limit_minutes=1e-9)
         except SystemExit:
             assert list(Path(job.params["checkpoints"]).rglob("step-*.pt")), "no checkpoint was left"
         else:
             raise AssertionError("it did not stop when its time was up")
-    run_job(script, job, None)
-    assert pretended.TALLY["launches"] > launches, "nothing ran on the GPU"
+    run_job(job, gpus=1)
     for path, values in arrays(job).items():
-        assert values.shape == expected[path].shape, path
         assert values.dtype == expected[path].dtype, path
-        if "checkpoints" not in job.params and values.dtype.kind == "f":
+        assert values.shape[1:] == expected[path].shape[1:], path
+        if "checkpoints" not in job.params:
+            assert values.shape == expected[path].shape, path
             np.testing.assert_allclose(values, expected[path], rtol=TOLERANCE, atol=TOLERANCE, err_msg=path)
-    return "ok"
+
+
+def jobs_of_each_kind(jobs: list[Job], kinds: set[tuple[Any, ...]]) -> Iterator[Job]:
+    """The first GPU job of each kind that is not in `kinds` yet; readers come before the makers of what they read."""
+    order = list(TopologicalSorter({place: job.needs for place, job in enumerate(jobs)}).static_order())
+    for job in (jobs[place] for place in reversed(order)):
+        kind = SCRIPTS[job.rule], *sorted(name for name, files in job.input.items() if files)
+        if job.resources.get("gpu") and kind not in kinds:
+            kinds.add(kind)
+            yield job
 
 
 def main() -> None:
     pretended.install()
-    folder, config = Path(sys.argv[1]), Path(sys.argv[2])
-    scripts: dict[str, Any] = {rule.name: rule.script for rule in rules()}
-    jobs = plan(config, [], folder, 2)
-    os.chdir(folder)
-    first = {job.rule: job for job in reversed(jobs) if job.resources.get("gpu")}
-    for rule, job in first.items():
-        try:
-            if all(Path(path).exists() for path in job.input):
-                print(rule, compare(job, scripts[rule]), flush=True)
-        except BaseException as error:
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            words = (str(error).strip().splitlines() or [""])[0]
-            print(rule, "FAILED", type(error).__name__, words, f"{Path(at.filename).name}:{at.lineno}", flush=True)
+    kinds: set[tuple[Any, ...]] = set()
+    computing = set()  # scripts that have launched anything on the GPU
+    for config in sys.argv[2:]:
+        with tempfile.TemporaryDirectory() as copy:
+            shutil.copytree(sys.argv[1], copy, ignore=shutil.ignore_patterns(".snakemake"), dirs_exist_ok=True)
+            jobs = plan(Path(config), ["all", "audit"], Path(copy), 1)
+            os.chdir(copy)
+            chosen = list(jobs_of_each_kind(jobs, kinds))
+            for job in chosen:  # before any result is replaced
+                make_inputs(job, jobs)
+                make(job, jobs)
+            for job in chosen:
+                pretended.TALLY.clear()
+                try:
+                    compare(job)
+                    computing |= {SCRIPTS[job.rule]} if pretended.TALLY["launches"] else set()
+                    print(job.rule, "ok", flush=True)
+                except (Exception, SystemExit) as error:
+                    at = traceback.extract_tb(error.__traceback__)[-1]
+                    words = (str(error).strip().splitlines() or [""])[0]
+                    print(job.rule, "FAILED", type(error).__name__, words, f"{at.filename}:{at.lineno}", flush=True)
+            os.chdir("/")
+    for rule, script in SCRIPTS.items():
+        if script in ASKING - computing:
+            print(rule, "FAILED nothing ran on the GPU", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import torch
 import yaml
 
 from tests.conftest import ROOT, SMOKE
-from workflow_scripts.engine.plan import rules
 
 CASES = (
     "generator biggan",
@@ -32,36 +31,42 @@ pytestmark = [
 ]
 
 
-def results(*names: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-m", "tests.cuda.cases", *names], capture_output=True, text=True, cwd=ROOT)
+def lines(module: str, *arguments: str | Path) -> list[str]:
+    command = [sys.executable, "-m", f"tests.cuda.{module}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_trainings_on_a_gpu_run_fresh_and_resumed_and_equal_those_on_a_cpu() -> None:
-    assert results(*CASES) == [f"{name} ok" for name in CASES]
+@pytest.fixture(scope="module")
+def cases() -> dict[str, str]:
+    """What each case ended in; they share a process, for its imports."""
+    names = (*CASES, *(f"budget {name}" for name in BUDGETS))
+    said = zip(names, lines("cases", *names), strict=True)
+    return {name: line.removeprefix(name).strip() for name, line in said}
+
+
+def test_trainings_on_a_gpu_run_fresh_and_resumed_and_equal_those_on_a_cpu(cases: dict[str, str]) -> None:
+    assert {name: cases[name] for name in CASES} == dict.fromkeys(CASES, "ok")
+
+
+def test_a_step_never_waits_for_the_gpu_and_keeps_to_its_budget_of_launches(cases: dict[str, str]) -> None:
+    budgets = {name: cases[f"budget {name}"] for name in BUDGETS}
+    assert {name: said for name, said in budgets.items() if not said.startswith("ok ")} == {}
 
 
 def test_every_script_of_a_gpu_rule_does_on_a_gpu_what_it_does_on_a_cpu(smoke_run: Path, tmp_path: Path) -> None:
-    """Fresh, and trainings resumed; the rules of shards and of stored views with jobs that the smoke study has not."""
-    folder = tmp_path / "study"
-    shutil.copytree(smoke_run, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    """Trainings are also stopped and resumed. Of two studies, one has stored views and searches in parts."""
     study = yaml.safe_load(SMOKE.read_text())
-    study["distillation"]["protocol"], study["replication"]["shards"] = "stored", 2
-    other = tmp_path / "other.yaml"
-    other.write_text(yaml.safe_dump(study))
-    said: dict[str, str] = {}
-    for config in (SMOKE, other):
-        command = [sys.executable, "-m", "tests.cuda.scripts", folder, config]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        said |= dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.split()[0] not in said)
-    assert {rule: words for rule, words in said.items() if words != "ok"} == {}
-    assert {rule.script for rule in rules() if "gpu" in rule.resources} == {
-        rule.script for rule in rules() if rule.name in said
-    }
-
-
-def test_a_step_never_waits_for_the_gpu_and_keeps_to_its_budget_of_launches() -> None:
-    lines = results(*(f"budget {name}" for name in BUDGETS))
-    assert [line.split()[:3] for line in lines] == [["budget", name, "ok"] for name in BUDGETS], lines
+    for generator in study["generators"].values():
+        generator["overrides"]["steps"] = 3
+    study["samples"] = {"own": {"source": "generator", "generator": "biggan", "size": 24}}
+    study["audit"] = {"datasets": {"fashion-mnist": {"samples": ["own"]}}, "spaces": ["pixel", "simclr"], "planted": 10}
+    whole, parted = tmp_path / "whole.yaml", tmp_path / "parted.yaml"
+    whole.write_text(yaml.safe_dump(study))
+    study["distillation"]["protocol"] = "stored"
+    study["replication"]["shards"] = study["audit"]["shards"] = 2
+    parted.write_text(yaml.safe_dump(study))
+    said = lines("scripts", smoke_run, whole, parted)
+    assert [line for line in said if not line.endswith(" ok")] == []
+    assert len(said) >= 25
