@@ -7,7 +7,7 @@ INSTALLED := $(if $(shell test -L .venv && echo link),,.venv/.installed)
 SOURCES := Snakefile $(wildcard rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new audit estimate status image gpu-check bench test test-all test-faults coverage results docs lint format lock schema clean
+.PHONY: help install demo new audit estimate status image gpu-memory gpu-check bench test test-all test-faults coverage results docs lint format lock schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ status: $(INSTALLED) ## show what is done, running and left: make status CONFIG=
 # BASE=: what to build from, a folder or SIF file where no registry can be reached (docs/containers.md).
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
 	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/python -m workflow_scripts.containers.build_image
+
+gpu-memory: $(INSTALLED) ## count the GPU memory that each training of a study needs: make gpu-memory CONFIG=config/mine.yaml
+	@$(BIN)/python -m workflow_scripts.study.gpu_needs
 
 # It also runs without a GPU, on small networks; docs/gpu.md explains the claims.
 gpu-check: $(INSTALLED) ## test on this machine's GPU, in ten minutes, what the docs claim of GPUs; writes gpu_check.md and .json

@@ -56,12 +56,17 @@ def cost_lines(
     ]
 
 
-def main() -> None:
+def configured_study() -> tuple[Path, dict[str, Any]]:
+    """The path that the variable CONFIG names, that of the default study without it, and its validated config."""
     path = Path(os.environ.get("CONFIG") or "config.yaml")
+    if not path.is_file():
+        raise InputError(f"CONFIG: there is no file {path}")
+    return path, validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+
+
+def main() -> None:
     try:
-        if not path.is_file():
-            raise InputError(f"CONFIG: there is no file {path}")
-        config = validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        path, config = configured_study()
         source = open_source(next(iter(config["datasets"].values())))
         images = Images(source.count, len(source.classes), DECODE_S)
         print("\n".join(cost_lines(path, config, images, this_machine())))

@@ -5,6 +5,7 @@ prints the table of docs/gpu.md.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def peak_bytes(prepare: Callable[[], Step]) -> int:
     prepare: builds what is trained, on the CPU, and gives its step. All regularisers are due in the first step.
     """
     stays = patch.object(nn.Module, "to", lambda network, *_, **__: network)  # what has no contents cannot move
-    with stays, FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as meter:
+    unwarned = warnings.catch_warnings(action="ignore", category=UserWarning)  # of pointers that nothing here reads
+    with unwarned, stays, FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as meter:
         step = prepare()
         meter.peak = meter.live
         for _ in range(2):
@@ -88,9 +90,9 @@ def peak_bytes(prepare: Callable[[], Step]) -> int:
         return meter.peak
 
 
-def needed_mb(settings: Settings, resolution: int) -> int:
+def needed_mb(settings: Settings, shape: ImageShape) -> int:
     """Megabytes of GPU memory that a training takes beside its training images, which stay there as bytes."""
-    return round(CONTEXT_MB + GAPS * peak_bytes(lambda: prepare(settings, ImageShape(resolution, 3))) / 1e6)
+    return round(CONTEXT_MB + GAPS * peak_bytes(lambda: prepare(settings, shape)) / 1e6)
 
 
 def prepare(settings: Settings, shape: ImageShape) -> Step:
@@ -154,7 +156,7 @@ def as_table(needed: dict[str, dict[str, dict[str, int]]]) -> str:
 def main() -> None:
     needed = {
         kind: {
-            preset: {str(size): needed_mb(settings, size) for size in RESOLUTIONS[preset]}
+            preset: {str(size): needed_mb(settings, ImageShape(size, 3)) for size in RESOLUTIONS[preset]}
             for preset, settings in presets.items()
         }
         for kind, presets in TRAININGS.items()
