@@ -21,7 +21,9 @@ Interval = tuple[float, float]
 
 LEAST_SIZES = 3  # at which copying begins within the training
 EXPONENTS = np.linspace(-2.0, 4.0, 121)
-SCATTERS = np.linspace(0.05, 0.8, 16)  # of ln onset, a flat prior
+# Of ln onset, with a prior flat in its square: counts that leave the onset open between several moments make a small
+# scatter too likely, and one flat in the scatter itself covers another run's onset in but 88 to 93 % of studies.
+SCATTERS = np.linspace(0.05, 0.8, 16)
 MIDDLES = 121
 BEYOND = 2.0  # how far beyond the moments an onset is looked for, in ln step
 CHANCES = np.linspace(0.0, 1.0, 5)
@@ -147,6 +149,8 @@ def _law(runs: Sequence[Training], onsets: Sequence[Onset], sizes: np.ndarray, c
         at = middles[:, None] + EXPONENTS * (np.log(size) - centre)
         for row, values in zip(total, of_size, strict=True):
             row += np.interp(at, means, values)
+    prior = np.log(SCATTERS)
+    total += prior[:, None, None]
     posterior = np.exp(total - total.max())
     exponent = np.cumsum(posterior.sum(axis=(0, 1)))
     low, median, high = np.interp(np.array([0.025, 0.5, 0.975]) * exponent[-1], exponent, EXPONENTS)
@@ -158,7 +162,7 @@ def _law(runs: Sequence[Training], onsets: Sequence[Onset], sizes: np.ndarray, c
             of_power[np.abs(EXPONENTS).argmin()],
             of_power[np.abs(EXPONENTS - 1).argmin()],
             np.logaddexp.reduce(of_power) - np.log(len(EXPONENTS)),
-            np.logaddexp.reduce(free.sum(axis=0)) - np.log(len(SCATTERS)),
+            np.logaddexp.reduce(free.sum(axis=0) + prior) - np.log(len(SCATTERS)),
         ]
     )
     share = np.exp(evidence - evidence.max())
