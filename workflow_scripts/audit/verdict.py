@@ -20,9 +20,9 @@ space. A measure shows copying if its p-value times the number of tests (Bonferr
 - **the evidence disagrees**: no space shows copies at the threshold so surely, but another measure shows copying.
 - **none found**: no measure shows copying. At most x % of samples are copies that the audit can see: x is the largest
   upper end of the 95 % intervals of all spaces.
-- **not enough data**: no measure shows copying, and fewer than 100 samples are distinct, or fewer than 100 held-out
-  images are no near-duplicates of training images; or these are too few for the threshold. Copies are still found
-  where they show themselves: without held-out images, by training images that stand apart from a sample's other
+- **not enough data**: fewer than 100 samples, or 100 held-out images that are no near-duplicates of training images, or
+  too few for the threshold; or fewer than 100 distinct samples, of which no measure shows copying. Copies are still
+  found where they show themselves: without held-out images, by training images that stand apart from a sample's other
   neighbours as no chance explains.
 """
 ENOUGH = 1000  # held-out images that are recommended where there are none
@@ -94,7 +94,7 @@ def judge(
         if number < FEWEST
     ]
     near = _near_duplicates(measured)
-    if not leading or (few and (near or not shown)):
+    if not leading or min(samples, held_out) < FEWEST or (few and (near or not shown)):
         return _unknown(near, few, held_out, evidence)
     space = max(leading, key=lambda name: leading[name]["high"])
     high = leading[space]["high"]
