@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from workflow_scripts.core import devices
-from workflow_scripts.core.devices import is_emulated, prepare_torch, warn_of_emulation
+from workflow_scripts.core.devices import (
+    be_deterministic,
+    is_emulated,
+    prepare_torch,
+    training_kernels,
+    warn_of_emulation,
+)
 from workflow_scripts.core.errors import InputError
 
 CPU = torch.device("cpu")
@@ -104,3 +110,17 @@ def test_a_gpu_older_than_any_kernel_is_an_error(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(torch.cuda, name, value)
     with pytest.raises(InputError, match=r"GTX 1080 has compute capability 6\.1; this PyTorch has kernels for 7\.5"):
         prepare_torch(torch.get_num_threads())
+
+
+@pytest.mark.parametrize(("deterministic", "mode"), [(True, "error"), (False, "warn")])
+def test_a_training_refuses_kernels_that_are_not_deterministic_and_convolves_in_tf32(
+    deterministic: bool, mode: str
+) -> None:
+    be_deterministic()
+    with training_kernels(deterministic):
+        assert torch.get_deterministic_debug_mode() == ["default", "warn", "error"].index(mode)
+        assert torch.backends.cudnn.allow_tf32
+    assert torch.get_deterministic_debug_mode() == 1
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.utils.deterministic.fill_uninitialized_memory

@@ -127,6 +127,7 @@ def test_two_that_wait_for_many_do_not_block_each_other(environment: dict[str, s
 def test_a_jobs_own_processes_share_its_devices(environment: dict[str, str], own_locks: None) -> None:
     assert take_devices(1, environment, lambda: ["0", "1"]) == ["0"]
     assert environment["CUDA_VISIBLE_DEVICES"] == environment[TAKEN] == "0"
+    assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # numbers are those of nvidia-smi
     child = Job(1, environment)
     assert child.devices() == {"0"}
     child.end()
