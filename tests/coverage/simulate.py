@@ -208,7 +208,10 @@ def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
         if result.verdict == "outside":
             low, high = result.interval
             settings = ", ".join(f"{key} {value}" for key, value in result.simulation.settings.items())
-            lines.append(f"- {result.simulation.claim} ({settings}): {result.share:.3f} ({low:.3f} to {high:.3f})")
+            lines.append(
+                f"- {result.simulation.claim} ({settings}): {result.share:.3f} ({low:.3f} to {high:.3f}) of the "
+                f"{result.answered} answers in {result.answered + result.refused} studies"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -63,7 +63,7 @@ def test_the_summary_counts_what_holds_and_names_what_does_not() -> None:
         "answer. 4 of 5 cells have been run, on 4,000 studies."
     )
     assert "| room | 4 | 1 | 1 | 1 | 1 |" in lines
-    assert lines[-1] == "- the mean (half-width 1.96): 0.800 (0.774 to 0.824)"
+    assert lines[-1] == "- the mean (half-width 1.96): 0.800 (0.774 to 0.824) of the 1000 answers in 1000 studies"
 
 
 def test_a_run_that_must_end_soon_still_gives_every_result() -> None:
