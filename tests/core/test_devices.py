@@ -9,6 +9,7 @@ import torch
 from workflow_scripts.core import devices
 from workflow_scripts.core.devices import (
     be_deterministic,
+    in_batches,
     is_emulated,
     prepare_torch,
     training_kernels,
@@ -124,3 +125,16 @@ def test_a_training_refuses_kernels_that_are_not_deterministic_and_convolves_in_
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
+def test_where_gpu_memory_is_short_fewer_are_computed_at_once() -> None:
+    def work(rows: slice) -> list[int]:
+        if rows.stop - rows.start > 3:
+            raise RuntimeError("CUDA error: out of memory")
+        return list(range(rows.start, rows.stop))
+
+    parts = list(in_batches(work, 10, 8))
+    assert [number for part in parts for number in part] == list(range(10))
+    assert max(map(len, parts)) == 2  # 8, 4, 2
+    with pytest.raises(RuntimeError, match="another fault"):
+        list(in_batches(lambda _: (_ for _ in ()).throw(RuntimeError("another fault")), 10, 8))
