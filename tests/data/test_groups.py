@@ -25,6 +25,11 @@ def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
     assert groups_of(["held-out/a/patient-7_1.png"], str(path), None).tolist() == [0]
     with pytest.raises(InputError, match=r"names no group of c\.png \(1 of 4 images are missing\)"):
         groups_of([*NAMES, "c.png"], str(path), None)
+    path.write_text("a.png,x\nheld-out/a.png,y\n")  # another image of the same name
+    assert groups_of(["a.png", "held-out/a.png"], str(path), None).tolist() == [0, 1]
+    path.write_text("a.png,x\nb.png,y\na.png,z\n")
+    with pytest.raises(InputError, match=r"gives two groups to 1 names, such as a\.png \(x, then z\)"):
+        groups_of(["a.png"], str(path), None)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a readable CSV file"):
         groups_of(NAMES, str(path), None)

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.conftest import ROOT
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.groups import groups_of
 from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.inspection import Inspection, inspect, settings_for
 from workflow_scripts.study.new import new_config
@@ -134,6 +135,29 @@ def test_a_12_bit_folder_is_scaled_by_its_bits(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / f"scans/{i}.png")
     dataset = proposed(tmp_path / "scans", tmp_path)["datasets"]["mine"]
     assert (dataset["range"], dataset["color"]) == ([0.0, 4095.0], "grey")
+
+
+def test_folders_of_patients_are_groups_and_no_classes(tmp_path: Path) -> None:
+    for patient in range(12):
+        for cut in range(3):
+            save(tmp_path / f"alone/PAT{patient:03}/{cut}.png", 8, 40 * cut + patient)
+            save(
+                tmp_path / f"nested/{'benign' if patient < 6 else 'malignant'}/b{patient:02}/{cut}.png",
+                8,
+                40 * cut + patient,
+            )
+    alone, nested = inspect(tmp_path / "alone", 1), inspect(tmp_path / "nested", 1)
+    assert (alone.settings["tree"], alone.classes) == ("flat", {})
+    assert (nested.settings["tree"], nested.classes) == ("tops", {"benign": 18, "malignant": 18})
+    proposal = propose(nested, "mine", CPU)
+    assert "never on both sides of a split" in proposal.text
+    pattern = proposal.config["datasets"]["mine"]["group_pattern"]
+    origins = ["benign/b00/1.png", "benign/b00/2.png", "held-out/benign/b00/1.png", "malignant/b07/1.png"]
+    assert groups_of(origins, None, pattern).tolist() == [0, 0, 0, 1]
+    assert "look like patients" in propose(alone, "mine", CPU).left_out["advice"]
+    for i in range(40):
+        save(tmp_path / f"digits/{i % 10}/{i}.png", 8, i)
+    assert settings_for(tmp_path / "digits") == {"source": "imagefolder", "path": str(tmp_path / "digits")}
 
 
 def test_archives_splits_and_numbered_folders_are_recognised(tmp_path: Path) -> None:

@@ -111,10 +111,11 @@ class Stored(Dataset):
 class Folders(Stored):
     """Image files in folders."""
 
-    tree: Literal["auto", "flat", "classes", "supers"] = Field(
+    tree: Literal["auto", "flat", "classes", "supers", "tops"] = Field(
         "auto",
         description="`flat`: no classes, folders are ignored; `classes`: one folder a class; `supers`: super-class "
-        "folders that hold class folders; `auto`: whichever it is",
+        "folders that hold class folders; `tops`: the outermost folders are the classes, whatever lies below; `auto`: "
+        "whichever of the first three it is",
     )
     splits: list[Text] = Field(
         [],

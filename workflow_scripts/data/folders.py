@@ -35,6 +35,7 @@ DOCUMENTS = {
     ".pkl", ".py", ".rst", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 USUAL = ".png, .jpg, .tif, .webp or another suffix that Pillow reads"
+FEWEST_CASES, MOST_OF_A_CASE = 10, 64  # numbered folders, and their images, that look like patients or scenes
 LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
 
 
@@ -74,7 +75,8 @@ def is_junk(name: str) -> bool:
 def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), follow_links: bool = False) -> Source:
     """The image files below a folder, in the order of their relative paths.
 
-    tree: `flat` (no classes, whatever the folders), `classes` (class/file), `supers` (super-class/class/file), or
+    tree: `flat` (no classes, whatever the folders), `classes` (class/file), `supers` (super-class/class/file), `tops`
+    (class/anything/file), or
     `auto`: whichever it is. splits: of train, val, test, .. folders, those that are read. Links are followed only to
     files inside the folder, unless follow_links. Raises InputError for an empty or missing folder, a class folder
     without images, files at unequal depths, and split folders of which none is chosen.
@@ -176,8 +178,10 @@ def arrange(
                 "classes` if they are classes"
             )
         folders = _without_wrapper(folders)
+    if tree == "tops":
+        folders = [parts[:1] for parts in folders]
     depths = set(map(len, folders)) if tree != "flat" else {0}
-    wanted = {"flat": {0}, "classes": {1}, "supers": {2}}.get(tree, depths)
+    wanted = {"flat": {0}, "classes": {1}, "tops": {1}, "supers": {2}}.get(tree, depths)
     if depths != wanted or len(depths) > 1 or max(depths) > 2:
         odd, depth = next(
             (
@@ -190,7 +194,7 @@ def arrange(
         raise InputError(
             f"{root}/{printable(odd)}: lies {depth} folder(s) deep, expected all images "
             f"{'at one depth of at most 2' if tree == 'auto' else f'at depth {min(wanted)} (tree: {tree})'}; move it, "
-            "or set `tree: flat`, which ignores folders, or `tree` to classes or supers"
+            "or set `tree: flat`, which ignores folders, or `tree` to classes, supers or tops"
         )
     if max(depths) == 0:
         return Arrangement(kept, np.full(len(kept), -1), [], {}, notes)
@@ -238,6 +242,15 @@ def are_buckets(names: Sequence[str]) -> bool:
     if min(widths) >= 4:
         return all(name.isdecimal() for name in names)
     return len(names) >= 100 and all(set(name.lower()) <= set("0123456789abcdef") for name in names)
+
+
+def are_cases(folders: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the folders of images look like cases (patients, scenes): numbered, and with few images each."""
+    counts = Counter(folders)
+    names = [parts[-1] if parts else "" for parts in counts]
+    numbered = sum(len(name) > 1 and name[-1].isdecimal() for name in names)  # 0 to 9 are classes
+    usual = sorted(counts.values())[len(counts) // 2] if counts else 0
+    return len(counts) >= FEWEST_CASES and numbered == len(counts) and usual <= MOST_OF_A_CASE
 
 
 def _choose_splits(

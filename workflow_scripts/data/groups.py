@@ -41,9 +41,14 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
             first = handle.readline()
             handle.seek(0)
             rows = csv.reader(handle, delimiter=max(",;\t", key=first.count))
-            table = {row[0].replace("\\", "/"): row[1] for row in rows if len(row) >= 2}
+            named = [(row[0].replace("\\", "/"), row[1]) for row in rows if len(row) >= 2]
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8") from cause
+    table = dict(named)
+    if twice := [f"{name} ({group}, then {table[name]})" for name, group in named if table[name] != group]:
+        raise InputError(
+            f"{path}: gives two groups to {len(twice)} names, such as {twice[0]}; expected one row for each"
+        )
     names = [_lookup(table, origin) for origin in origins]
     missing = [origin for origin, name in zip(origins, names, strict=True) if name is None]
     if missing:
@@ -55,6 +60,6 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
 
 
 def _lookup(table: dict[str, str], origin: str) -> str | None:
-    """By the whole path, by the file's name, and by that without its suffix."""
+    """By the whole path (of held-out images with or without `held-out/` before it), by the name, by its stem."""
     path, name = origin.removeprefix("held-out/"), origin.rsplit("/", 1)[-1]
-    return next((table[key] for key in (path, name, name.rsplit(".", 1)[0]) if key in table), None)
+    return next((table[key] for key in (origin, path, name, name.rsplit(".", 1)[0]) if key in table), None)

@@ -18,7 +18,7 @@ from workflow_scripts.core.progress import progress
 from workflow_scripts.data.archives import members_of
 from workflow_scripts.data.arrays import extremes, load_array
 from workflow_scripts.data.decoding import Shape, fit_image, is_deep, is_grey, is_transparent
-from workflow_scripts.data.folders import are_buckets, drawn_beside, list_images, list_names, splits_in
+from workflow_scripts.data.folders import are_buckets, are_cases, drawn_beside, list_images, list_names, splits_in
 from workflow_scripts.data.formats import ADVICE
 from workflow_scripts.data.packing import BLOCK
 from workflow_scripts.data.source import Source
@@ -27,6 +27,7 @@ from workflow_scripts.data.survey import background_of, extremes_of
 
 MOST = 20_000  # images that are looked at; of more, a sample at even places
 SIDE = 64  # px that an image is decoded to for it
+INNERMOST = "([^/]+)/[^/]*$"  # of a path: the folder that the file is in
 GREY = 128  # level behind transparent parts, where dark and bright ones are seen
 
 
@@ -87,6 +88,8 @@ class Inspection:
             lines.append(f"classes: {len(named)}, from {few[1]:,} images ({few[0]}) to {many[1]:,} ({many[0]})")
         else:
             lines.append("classes: none")
+        if self.settings.get("group_pattern") == INNERMOST:
+            lines.append("groups: the innermost folders look like patients or other cases; each is kept together")
         if self.broken:
             lines.append(f"broken: {len(self.broken):,}, such as {_first(self.broken)}")
         if self.repeated:
@@ -217,7 +220,11 @@ def _tree(paths: Iterable[str]) -> dict[str, Any]:
         splits = sorted(tops - set(drawn))
         folders = [parts for parts in folders if parts[0] in splits]
     chosen: dict[str, Any] = {"splits": splits} if splits else {}
-    rest = [parts[:depth] + parts[depth + 1 :] if splits else parts for parts in folders]
+    rest = [tuple(parts[:depth] + parts[depth + 1 :] if splits else parts) for parts in folders]
+    if are_cases(rest):
+        tops = {parts[0] for parts in rest}
+        in_classes = min(map(len, rest)) > 1 and 2 <= len(tops) <= len(set(rest)) / 2
+        return chosen | {"tree": "tops" if in_classes else "flat", "group_pattern": INNERMOST}
     last = sorted({parts[-1] for parts in rest if parts})
     if len({len(parts) for parts in rest}) > 1 or max(map(len, rest), default=0) > 2 or are_buckets(last):
         chosen["tree"] = "flat"

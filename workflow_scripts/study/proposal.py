@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.config.types import NAME
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
@@ -126,7 +127,12 @@ def _split(seen: Inspection, machine: Machine) -> _Split:
 
 def _why_no_classes(seen: Inspection) -> str:
     if not seen.classes:
-        return "the images have no classes: they lie in one folder, not in one for each class"
+        folders = "tree" in SOURCES[seen.settings["source"]].model_fields
+        why = "they lie in one folder, not in one for each class" if folders else "no labels name one for each image"
+        if seen.settings.get("tree") == "flat":
+            cases = "group_pattern" in seen.settings
+            why = f"their folders {'look like patients or other cases' if cases else 'are numbered or unequally deep'}"
+        return f"the images have no classes: {why}"
     if len(seen.classes) == 1:
         return "there is one class only"
     few = min(seen.classes, key=lambda name: seen.classes[name])
@@ -152,7 +158,10 @@ def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> st
     lines = [
         "datasets:",
         f"  {name}:",
-        *(f"    {key}: {json.dumps(value, ensure_ascii=False)}{_why(key)}" for key, value in seen.settings.items()),
+        *(
+            f"    {key}: {json.dumps(value, ensure_ascii=False)}{_why(key, value)}"
+            for key, value in seen.settings.items()
+        ),
         f"    resolution: {resolution} # px, a power of two; the shorter side of half the images has at least {side}",
         f"    color: {_colour(seen)}",
         "    fit: pad # borders, as most images are long" if long else "    fit: crop # the central square",
@@ -167,10 +176,14 @@ def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> st
     return "\n".join(lines) + "\n"
 
 
-def _why(key: str) -> str:
+def _why(key: str, value: Any) -> str:
     return {
+        "group_pattern": " # a patient, or another case, is a folder, and never on both sides of a split; if these "
+        "folders are classes, remove this line and `tree`",
         "splits": " # put together; or name those to be read, or give one of them as held_out_path",
-        "tree": " # the folders' names are no classes",
+        "tree": " # the outermost folders are the classes"
+        if value == "tops"
+        else " # the folders' names are no classes",
         "range": " # the values that become black and white",
     }.get(key, "")
 
