@@ -61,6 +61,7 @@ rule all:
         rules.write_report.output,
         rules.write_workflow_report.output,
         rules.summarise.output,
+        rules.audit.input,
 
 
 PACE = []  # what the run says while it goes on; the hooks below share it

@@ -13,7 +13,14 @@ ENDING = Ending(
         "audit": [f"results/audit/{dataset}/audit.md" for dataset in AUDIT["datasets"]],
         "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
     },
-    places={target: ["results/summary.md", "results/report.html"] for target in ("all", "report")},
+    places={
+        "report": ["results/summary.md", "results/report.html"],
+        "all": [
+            "results/summary.md",
+            "results/report.html",
+            *(f"results/audit/{dataset}/report.html" for dataset in AUDIT["datasets"]),
+        ],
+    },
     asked=lambda: engine.asked_targets(workflow),
 )
 if not engine.is_module(workflow):

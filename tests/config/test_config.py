@@ -17,7 +17,13 @@ from snakemake.utils import update_config
 
 from tests.config.studies import DISTILLATION, GONE, SCHEMA, STUDIES, Wrong, changed, named, problems, study
 from workflow_scripts.config.types import ROOT
-from workflow_scripts.config.validation import configured_paths, read_command_line, require_each_key_once, validate
+from workflow_scripts.config.validation import (
+    configured_paths,
+    read_command_line,
+    read_config,
+    require_each_key_once,
+    validate,
+)
 from workflow_scripts.core.errors import InputError
 
 
@@ -121,6 +127,23 @@ def test_a_key_that_stands_there_twice_is_named(text: str, place: str, tmp_path:
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(InputError, match=r"study\.yaml, " + re.escape(place)):
         require_each_key_once(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets: [oops\n", r"bad\.yaml, line 2: not readable as YAML"),
+        ("a: b: c\n", r"bad\.yaml, line 1: not readable as YAML"),
+        ("", r"bad\.yaml: 1 problem"),
+        (None, "there is no file"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named_with_the_line(text: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_config(path)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)

@@ -55,6 +55,11 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
         ({"HELD_OUT": "INSIDE"}, "HELD_OUT: .* is TRAIN, or lies inside it"),
         ({"HELD_OUT": "SAMPLES"}, "HELD_OUT: .* is SAMPLES"),
         ({"SAMPLES": "EMPTY"}, "holds no array of images"),
+        ({"SAMPLES": "NOTHING"}, "nothing: holds no image"),
+        ({"SAMPLES": "NONE"}, "holds no image; its shape is"),
+        ({"HELD_OUT": "NOTHING"}, "nothing: holds no image"),
+        ({"TRAIN": "AROUND"}, "SAMPLES: .* is TRAIN, or lies inside it"),
+        ({"SAMPLES": "AROUND"}, "TRAIN: .* is SAMPLES, or lies inside it"),
         ({"SAMPLES": "PICKLE"}, "is a pickle, which is never opened"),
         ({"SAMPLES": "/nowhere"}, "no such file"),
         ({"NAME": "My audit"}, "expected small letters"),
@@ -67,10 +72,13 @@ def test_what_does_not_fit_is_refused_in_one_line(
     inside = tmp_path / "training/inside"
     inside.mkdir()
     np.savez(tmp_path / "empty.npz")
+    (tmp_path / "nothing").mkdir()
+    np.save(tmp_path / "none.npy", np.zeros((0, 8, 8), np.uint8))
     np.savez(tmp_path / "archive.npz", arr_0=np.zeros((2, 8, 8), np.uint8))
     (tmp_path / "network.pkl").write_bytes(b"")
     known = {
         **paths, "INSIDE": str(inside), "EMPTY": str(tmp_path / "empty.npz"),
+        "NOTHING": str(tmp_path / "nothing"), "NONE": str(tmp_path / "none.npy"), "AROUND": str(tmp_path),
         "ARCHIVE": str(tmp_path / "archive.npz"), "PICKLE": str(tmp_path / "network.pkl"),
     }  # fmt: skip
     with pytest.raises(InputError, match=message) as caught:

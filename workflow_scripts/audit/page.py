@@ -101,7 +101,7 @@ def _parts(audit: Mapping[str, Any], redact: bool) -> list[Part]:
         Part("Quality and variety", _texts(QUALITY_TEXT), tables=(_quality(audit),)),
     ]
     if audit["copied"]["images"]:
-        parts.append(Part("Who is copied", tables=tuple(_copied(audit, redact))))
+        parts.append(Part("Which images are copied", tables=tuple(_copied(audit, redact))))
     if audit["leaks"]["count"]:
         parts.append(Part("Leakage of the split", _texts(LEAKS_TEXT), tables=(_leaks(audit, redact),)))
     return parts

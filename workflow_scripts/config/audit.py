@@ -21,7 +21,7 @@ class AuditedDataset(Model):
 
 
 class Audit(Model):
-    """The audit: does a generator that is there already copy its training images?
+    """The audit: does a generator that you already have copy its training images?
 
     Its held-out images are those of the data set's `held_out_path`; for generators of the config, those of its subsets.
     """

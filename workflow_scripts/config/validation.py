@@ -51,6 +51,20 @@ def validate(raw: dict[str, Any], source: str = "the config") -> dict[str, Any]:
     return config
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The validated config of a YAML file. Raises InputError for a file that is not there, or is no config."""
+    if not path.is_file():
+        raise InputError(f"CONFIG: there is no file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as cause:
+        at = getattr(cause, "problem_mark", None)
+        line = f", line {at.line + 1}" if at else ""
+        why = getattr(cause, "problem", None) or str(cause).split("\n")[0]
+        raise InputError(f"{path}{line}: not readable as YAML ({why}); correct it") from cause
+    return validate(content, str(path))
+
+
 def require_each_key_once(file: str | os.PathLike[str]) -> None:
     """Raise InputError if a mapping of a config file has a key twice: YAML would silently take the last of them."""
     try:
@@ -69,7 +83,7 @@ def require_each_key_once(file: str | os.PathLike[str]) -> None:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines:
                 raise InputError(
-                    f"{file}, line {line}: the key {at}{name} stands there a second time (first in line "
+                    f"{file}, line {line}: the key {at}{name} is given twice (first in line "
                     f"{lines[name]}), expected once. Remove one of them, or give it another name."
                 )
             lines[name] = line

@@ -91,7 +91,8 @@ def failure(rule: str, logs: Iterable[str], since: float) -> str:
     """
     paths = [Path(path) for path in logs]
     fresh = [path for path in paths if path.exists() and path.stat().st_mtime >= since - 1]
-    cause, advice = cause_in("\n".join(path.read_text("utf-8", "replace") for path in fresh))
+    # The log itself comes first; what else a rule names beside it lists details.
+    cause, advice = cause_in("\n".join(path.read_text("utf-8", "replace") for path in fresh[:1]))
     lines = {
         "cause": cause,
         "log": ", ".join(map(str, paths)) or "none; what the rule said stands above",

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.config.samples import OF_DATASETS, packed_like
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_text
 from workflow_scripts.data.source import printable
+from workflow_scripts.data.sources import open_source
 from workflow_scripts.study.inspection import Inspection, inspect, settings_for
 from workflow_scripts.study.proposal import config_file, this_machine
 
@@ -29,11 +31,10 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     given = {"TRAIN": train, "SAMPLES": samples, "HELD_OUT": held_out}
     paths = {key: _path(key, value) for key, value in given.items() if value.strip() or key != "HELD_OUT"}
     for first, second in (("TRAIN", "SAMPLES"), ("TRAIN", "HELD_OUT"), ("SAMPLES", "HELD_OUT")):
-        if second in paths and (paths[first] == paths[second] or paths[first] in paths[second].parents):
-            raise InputError(
-                f"{second}: {paths[second]} is {first}, or lies inside it; keep training images, samples and held-out "
-                "images apart"
-            )
+        if second in paths and paths[first] in (paths[second], *paths[second].parents):
+            raise InputError(f"{second}: {paths[second]} {_APART.format(first)}")
+        if first in paths and second in paths and paths[second] in paths[first].parents:
+            raise InputError(f"{first}: {paths[first]} {_APART.format(second)}")
     seen = inspect(paths["TRAIN"], this_machine().cores)
     dataset = seen.settings | {"resolution": _resolution(seen), "color": "rgb" if seen.coloured else "grey"}
     if "HELD_OUT" in paths:
@@ -47,13 +48,18 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
         dataset["groups"] = str(_path("GROUPS", groups))
     config = {
         "datasets": {name: dataset},
-        "samples": {"samples": settings_for(paths["SAMPLES"])},
+        "samples": {
+            "samples": {key: value for key, value in settings_for(paths["SAMPLES"]).items() if key not in OF_DATASETS}
+        },
         "audit": {"datasets": {name: {"samples": ["samples"]}}},
     }
-    validate(config, name)
+    validated = validate(config, name)
+    open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))  # or says what is wrong
+    open_source(validated["datasets"][name])
     return "\n".join([HEAD, *(f"# {line}" for line in seen.lines()), "", *_yaml(config)]) + "\n"
 
 
+_APART = "is {0}, or lies inside it; keep training images, samples and held-out images apart"
 HEAD = "# An audit of samples, written by `make audit`. Every key is described in docs/config.md."
 
 
@@ -123,7 +129,10 @@ def main() -> int:
     answer = read_json(Path("results/audit") / name / "audit.json")
     print(f"The report: {Path('results/audit').resolve() / name / 'report.html'}")
     if not answer["passes"]:
-        print(f"More than {answer['wanted_percentage']:g} % of the samples may be copies: this audit is not passed.")
+        print(
+            "This audit is not passed: it does not show that at most "
+            f"{answer['wanted_percentage']:g} % of the samples are copies."
+        )
     return 0 if answer["passes"] else 1
 
 

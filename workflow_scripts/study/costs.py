@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from workflow_scripts.config.validation import validate
+from workflow_scripts.config.validation import read_config
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.engine.plan import plan
@@ -49,7 +47,7 @@ def cost_lines(
     return [
         *lines,
         "",
-        f"Each counts from what is there now: what one makes, the next one uses. {free} of disk are free.",
+        f"Each is counted from what is there now, and reuses what another one made. {free} of disk are free.",
         f"All of it, with a report:    {engine} --configfile {path}",
         f"Where it stands, meanwhile:  make status CONFIG={path}",
         f"After a change of the file:  make estimate CONFIG={path}",
@@ -59,9 +57,7 @@ def cost_lines(
 def configured_study() -> tuple[Path, dict[str, Any]]:
     """The path that the variable CONFIG names, that of the default study without it, and its validated config."""
     path = Path(os.environ.get("CONFIG") or "config.yaml")
-    if not path.is_file():
-        raise InputError(f"CONFIG: there is no file {path}")
-    return path, validate(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return path, read_config(path)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from workflow_scripts.config.validation import read_config
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.past import expected, taken
@@ -89,8 +90,7 @@ def report(jobs: Sequence[Job], folder: Path, cores: int, active: bool, now: flo
         least = "at least " if unknown else "about "
         lines.append(f"time left: {least}{duration(total)} on {cores} cores, by the jobs that have finished")
         if unknown:
-            count = sum(unknown.values())
-            lines.append(f"beside it: {count} jobs of kinds of which none has finished yet: {most_of(unknown)}")
+            lines.append(f"not counted in it, since no such job has run yet: {most_of(unknown)}")
     return lines
 
 
@@ -129,8 +129,8 @@ def main() -> None:
     folder = Path(os.environ.get("FOLDER") or ".")
     cores = len(os.sched_getaffinity(0))
     try:
-        if config and not Path(config).is_file():
-            raise InputError(f"CONFIG: there is no file {config}")
+        if config:
+            read_config(Path(config))
         if not folder.is_dir():
             raise InputError(f"FOLDER: there is no folder {folder}")
         jobs = plan(Path(config) if config else None, [], folder, cores)
