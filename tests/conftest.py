@@ -11,11 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
 import yaml
 from filelock import FileLock
 
 from workflow_scripts.core.files import sha256
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # machines differ, and may be busy
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "config/smoke.yaml"

@@ -258,13 +258,13 @@ def accepted(config: Any) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(JUNK)
 def test_junk_is_bad_input(config: Any) -> None:
     assert not accepted(config)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(damaged_studies())
 def test_a_damaged_study_is_right_or_bad_input(config: dict[str, Any]) -> None:
     if accepted(config):

@@ -145,7 +145,7 @@ def test_labels_that_pandas_made_floats_and_cells_without_bytes(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.parquet"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cut=st.one_of(st.none(), st.integers(0, 3000)),
     changes=st.lists(st.tuples(st.integers(0, 20_000), st.binary(min_size=1, max_size=8)), max_size=4),

@@ -160,7 +160,7 @@ def test_a_very_long_image_keeps_a_pixel_and_is_named(tmp_path: Path) -> None:
     assert any("shorter side is 1 px, such as long.png" in said for said in warnings_of(packed, shape))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 70), height=st.integers(1, 70), fit=st.sampled_from(["crop", "pad"]),
     mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]),
@@ -172,7 +172,7 @@ def test_any_image_becomes_a_square(width, height, mode, fit, channels, resoluti
     assert made.dtype == np.uint8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 200), flips=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=4))
 def test_damaged_files_are_images_or_are_named(tmp_path_factory, cut: int, flips: list[tuple[int, int]]) -> None:
     buffer = io.BytesIO()

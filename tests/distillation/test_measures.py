@@ -107,7 +107,7 @@ def test_ensembles_are_means_of_probabilities_and_of_logits():
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_mutual_information_is_that_of_sklearn(seed, count, classes):
     random = np.random.default_rng(seed)
     first, second = random.integers(0, classes, (2, count))

@@ -20,7 +20,7 @@ def masks_of(models, images, shares, seed=0, side=32):
 
 
 @given(arrays(bool, (3, 5, 2, 3)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_overlaps_are_those_of_sets(masks):
     overlaps = count_overlaps(as_masks(*masks), (2, 3))
     # A mask that is full is a constant map, which shows no place.

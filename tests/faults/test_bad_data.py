@@ -93,7 +93,7 @@ def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
     assert not np.load(tmp_path / "out/images.npy").any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kinds=st.lists(st.sampled_from([*GOOD, *BAD]), min_size=1, max_size=12), random=st.randoms(use_true_random=False)
 )
@@ -156,7 +156,7 @@ def read(path: Path) -> object:
 
 
 @pytest.mark.parametrize("name", [*WHOLE, "a.safetensors"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.one_of(st.none(), st.integers(0, 3000)),
     changes=st.lists(st.tuples(st.integers(0, 3000), st.binary(min_size=1, max_size=8)), max_size=4),

@@ -52,7 +52,7 @@ def test_two_nn_agrees_with_scikit_dimension(points: np.ndarray) -> None:
     assert two_nearest_neighbours(sorted_distances(points, 2)[0]) == pytest.approx(peer, rel=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), count=st.integers(30, 120))
 def test_one_search_gives_the_neighbours_of_every_resample(seed: int, count: int) -> None:
     random = np.random.default_rng(seed)

@@ -178,7 +178,7 @@ def test_a_block_on_a_gpu_takes_half_of_what_is_free(monkeypatch, free, shape):
     assert products._block_shape(torch.device("cuda")) == shape
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.tuples(st.integers(1, 60), st.integers(2, 60), st.integers(1, 40)),

@@ -21,7 +21,7 @@ def compare(images):
     return ssim_pairs(prepare(images), i, j).numpy(), np.array(peer)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(side=st.integers(11, 130), edge=st.floats(0.05, 0.95), grain=st.integers(1, 3), seed=st.integers(0, 1000))
 def test_flat_dark_and_bright_regions_side_by_side_are_exact(side, edge, grain, seed):
     """There the covariance is next to nothing, and the difference of two numbers of 10,000 and more."""

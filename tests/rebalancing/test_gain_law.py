@@ -159,7 +159,7 @@ def test_with_few_points_the_reason_is_their_number(count: int) -> None:
     json.dumps(law.summary(), allow_nan=False)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(

@@ -26,7 +26,7 @@ def runs(values: dict[str, list[float]], group: str = "set", measure: str = "acc
     return pd.DataFrame(rows, columns=["group", "arm", "seed", "measure", "part", "value"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
 @pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn warns of predicted classes without images
 def test_measures_agree_with_scikit_learn(pairs) -> None:
@@ -54,7 +54,7 @@ def test_rows_of_a_run_average_the_evaluations_and_the_groups() -> None:
     assert "middle" not in set(rows["part"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=8))
 def test_gains_are_those_of_the_paired_t_test(pairs) -> None:
     before, after = np.round(np.array(pairs).T, 3)

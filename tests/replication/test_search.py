@@ -30,7 +30,7 @@ def image_sets(draw):
     return images, members
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(drawn=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 4))
 def test_any_number_of_shards_gives_the_rows_of_the_whole_search(drawn, shards, k):
     images, members = drawn
@@ -45,7 +45,7 @@ def test_any_number_of_shards_gives_the_rows_of_the_whole_search(drawn, shards, 
     assert (copies["distance"] == 0).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(drawn=image_sets(), shards=st.integers(1, 9), k=st.integers(1, 3))
 def test_controls_in_shards_never_pair_an_image_with_itself(drawn, shards, k):
     images, members = drawn

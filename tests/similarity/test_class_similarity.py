@@ -22,7 +22,7 @@ def names(count):
     return [f"class-{i}" for i in range(count)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(lambda counts: sum(counts) > 3))
 def test_a_sample_of_everything_is_everything(counts):
     labels = np.repeat(np.arange(len(counts)), counts)

@@ -24,7 +24,7 @@ def every_pair(images, channels="luminance"):
     return i, j, ssim_pairs(prepared, i, j).numpy()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(side=st.integers(11, 40), colours=st.sampled_from([1, 3]), seed=st.integers(0, 1000))
 def test_pairs_are_scikit_images(side, colours, seed):
     rng = np.random.default_rng(seed)
