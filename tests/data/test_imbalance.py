@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.core.errors import InputError
@@ -58,7 +58,6 @@ def test_profiles_that_do_not_fit_the_classes_are_refused(profile, words) -> Non
         class_counts(profile, ("a", "b"), 0)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(1, 40), st.integers(0, 20), st.floats(1, 10))
 def test_subsets_have_their_counts_and_are_nested(seed, smaller, more, ratio) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat([-1, 0, 1, 2], 60))
