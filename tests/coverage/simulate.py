@@ -189,7 +189,7 @@ def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
     answered = len(every) - verdicts["no answer"]
     sentences = (
         f"**{verdicts['holds'] + verdicts['careful']} of the {answered} cells that get an answer hold**, "
-        f"{verdicts['careful']} of them carefully; {verdicts['outside']} lie outside. In {verdicts['no answer']} more, "
+        f"{verdicts['careful']} of them carefully; outside: {verdicts['outside']}. In {verdicts['no answer']} more, "
         f"no study gets an answer. {len(every)} of {simulations} cells have been run, on {studies:,} studies."
     )
     lines = [

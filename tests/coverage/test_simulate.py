@@ -59,7 +59,7 @@ def test_the_summary_counts_what_holds_and_names_what_does_not() -> None:
     results = [Result(claim, 950, 50), Result(careful, 1000), Result(claim, 800, 200), Result(claim, refused=1000)]
     lines = summary({"room": results}, 5).splitlines()
     assert " ".join(lines[:2]) == (
-        "**2 of the 3 cells that get an answer hold**, 1 of them carefully; 1 lie outside. In 1 more, no study gets an "
+        "**2 of the 3 cells that get an answer hold**, 1 of them carefully; outside: 1. In 1 more, no study gets an "
         "answer. 4 of 5 cells have been run, on 4,000 studies."
     )
     assert "| room | 4 | 1 | 1 | 1 | 1 |" in lines
