@@ -5,6 +5,8 @@ STAGES["report"] = __doc__
 
 from workflow_scripts.engine.ending import Ending
 
+REPORTS = ["results/summary.md", "results/report.html"]
+
 # What a run says last.
 ENDING = Ending(
     answers={
@@ -14,12 +16,8 @@ ENDING = Ending(
         "diagnosis": [f"results/diagnosis/{dataset}.md" for dataset in DISTILLATION["datasets"]],
     },
     places={
-        "report": ["results/summary.md", "results/report.html"],
-        "all": [
-            "results/summary.md",
-            "results/report.html",
-            *(f"results/audit/{dataset}/report.html" for dataset in AUDIT["datasets"]),
-        ],
+        "report": REPORTS,
+        "all": [*REPORTS, *(f"results/audit/{dataset}/report.html" for dataset in AUDIT["datasets"])],
     },
     asked=lambda: engine.asked_targets(workflow),
 )

@@ -221,8 +221,9 @@ SIMULATIONS = [
         for seeds in (3, 5, 8) for shared in (False, True)
     ),
     *(
-        Simulation(f"distillation claims {seeds} {within} {effect}", "any of the three claims is answered wrongly",
-                   "decision", _claims(seeds, within, effect), 25,
+        Simulation(f"distillation claims {seeds} {within} {effect}",
+                   "any of the three claims is answered wrongly (no answer is not wrong)", "decision",
+                   _claims(seeds, within, effect), 25,
                    {"seeds": seeds, "correlation within an ensemble": within, "effect": effect})
         for seeds in (3, 5, 8) for within in (0.0, 0.8) for effect in (0.0, -1.02 * NEAR_ZERO)
     ),

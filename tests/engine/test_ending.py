@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, run_snakemake
-from workflow_scripts.engine.ending import cause_in
+from workflow_scripts.engine.ending import cause_in, failure
 
 
 @pytest.fixture
@@ -78,6 +78,15 @@ def test_the_cause_is_the_last_that_a_log_names(log: str, cause: str, advice: st
     told = cause_in(log)
     assert cause in told[0]
     assert advice in told[1]
+
+
+def test_what_a_rule_lists_beside_its_log_is_no_part_of_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("10:00:00 Error in rule a: 2 images cannot be read. All are listed\n")
+    (tmp_path / "a.problems.txt").write_text("unreadable images: 2\n")
+    told = failure("a", [str(tmp_path / "a.log"), str(tmp_path / "a.problems.txt")], 0.0)
+    assert "cause: 2 images cannot be read. All are listed" in told
+    assert "a.problems.txt" in told
+    assert "unreadable images" not in told
 
 
 def test_a_run_that_a_signal_stopped_says_so_and_not_that_memory_ran_out(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The section `spaces`: where distances between images are measured, one model for each kind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -109,6 +109,11 @@ BUILT_IN = Sound({name: Sound(space.model_dump(mode="json")) for name, space in 
 
 def with_built_in_spaces(spaces: dict[str, Any]) -> dict[str, Any]:
     return SPACES | spaces
+
+
+def without_joint(names: Iterable[str], spaces: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The named spaces of a validated config, each once, with the parts of joint ones in place of these."""
+    return list(dict.fromkeys(part for name in names for part in spaces[name].get("parts", [name])))
 
 
 @where_sound

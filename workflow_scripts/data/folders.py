@@ -76,10 +76,10 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
     """The image files below a folder, in the order of their relative paths.
 
     tree: `flat` (no classes, whatever the folders), `classes` (class/file), `supers` (super-class/class/file), `tops`
-    (class/anything/file), or
-    `auto`: whichever it is. splits: of train, val, test, .. folders, those that are read. Links are followed only to
-    files inside the folder, unless follow_links. Raises InputError for an empty or missing folder, a class folder
-    without images, files at unequal depths, and split folders of which none is chosen.
+    (class/anything/file), or `auto`: whichever of the first three it is. splits: of train, val, test, .. folders, those
+    that are read. Links are followed only to files inside the folder, unless follow_links. Raises InputError for an
+    empty or missing folder, a class folder without images, files at unequal depths, and split folders of which none is
+    chosen.
     """
     if not require(root, "the folder of images").is_dir():
         raise InputError(f"{root}: is a file, expected a folder of images")

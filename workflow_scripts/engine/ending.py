@@ -90,9 +90,9 @@ def failure(rule: str, logs: Iterable[str], since: float) -> str:
     logs: its log files, of which those not written to after `since` (seconds since the epoch) are of an earlier run.
     """
     paths = [Path(path) for path in logs]
-    fresh = [path for path in paths if path.exists() and path.stat().st_mtime >= since - 1]
     # The log itself comes first; what else a rule names beside it lists details.
-    cause, advice = cause_in("\n".join(path.read_text("utf-8", "replace") for path in fresh[:1]))
+    log = next((path for path in paths if path.exists() and path.stat().st_mtime >= since - 1), None)
+    cause, advice = cause_in(log.read_text("utf-8", "replace") if log else "")
     lines = {
         "cause": cause,
         "log": ", ".join(map(str, paths)) or "none; what the rule said stands above",

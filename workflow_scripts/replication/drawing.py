@@ -171,12 +171,10 @@ def draw_gallery(rows: Sequence[Pairs], label: str) -> Figure:
         height, width = pairs.samples.shape[1:3]
         gap = max(1, width // 8)
         left = np.arange(len(pairs.distance)) * (width + gap) - 0.5
+        between = figures.mosaic(np.zeros_like(pairs.samples[..., :1]), COLUMNS, gap)[..., 0]  # shows the page through
         above, below = part.subplots(2, 1)
         for axes, images, name in ((above, pairs.samples, "sample"), (below, pairs.training, "nearest")):
             figures.show_image(axes, figures.mosaic(images, COLUMNS, gap))
-            between = figures.mosaic(np.zeros_like(images[..., :1]), COLUMNS, gap)[
-                ..., 0
-            ]  # as the page is, light or dark
             axes.images[0].set_alpha(1.0 - between / 255)
             axes.set_ylabel(name, fontsize=7)
         texts = [

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     """The config of an audit as text. Raises InputError for paths that do not fit each other."""
     given = {"TRAIN": train, "SAMPLES": samples, "HELD_OUT": held_out}
     paths = {key: _path(key, value) for key, value in given.items() if value.strip() or key != "HELD_OUT"}
-    for first, second in (("TRAIN", "SAMPLES"), ("TRAIN", "HELD_OUT"), ("SAMPLES", "HELD_OUT")):
-        if second in paths and paths[first] in (paths[second], *paths[second].parents):
-            raise InputError(f"{second}: {paths[second]} {_APART.format(first)}")
-        if first in paths and second in paths and paths[second] in paths[first].parents:
-            raise InputError(f"{first}: {paths[first]} {_APART.format(second)}")
+    for outer, inner in permutations(paths, 2):
+        if paths[outer] in (paths[inner], *paths[inner].parents):
+            raise InputError(
+                f"{inner}: {paths[inner]} is {outer}, or lies inside it; keep training images, samples and held-out "
+                "images apart"
+            )
     seen = inspect(paths["TRAIN"], this_machine().cores)
     dataset = seen.settings | {"resolution": _resolution(seen), "color": "rgb" if seen.coloured else "grey"}
     if "HELD_OUT" in paths:
@@ -46,20 +48,20 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
         dataset["held_out_path"] = str(paths["HELD_OUT"])
     if groups.strip():
         dataset["groups"] = str(_path("GROUPS", groups))
+    made = {key: value for key, value in settings_for(paths["SAMPLES"]).items() if key not in OF_DATASETS}
     config = {
         "datasets": {name: dataset},
-        "samples": {
-            "samples": {key: value for key, value in settings_for(paths["SAMPLES"]).items() if key not in OF_DATASETS}
-        },
+        "samples": {"samples": made},
         "audit": {"datasets": {name: {"samples": ["samples"]}}},
     }
     validated = validate(config, name)
-    open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))  # or says what is wrong
-    open_source(validated["datasets"][name])
+    # Whoever cannot be read says so now; the training images have been looked at.
+    open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))
+    if "HELD_OUT" in paths:
+        open_source(validated["datasets"][name])
     return "\n".join([HEAD, *(f"# {line}" for line in seen.lines()), "", *_yaml(config)]) + "\n"
 
 
-_APART = "is {0}, or lies inside it; keep training images, samples and held-out images apart"
 HEAD = "# An audit of samples, written by `make audit`. Every key is described in docs/config.md."
 
 

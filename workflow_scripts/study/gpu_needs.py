@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_scripts.classifiers.presets import classifier_settings
+from workflow_scripts.config.spaces import without_joint
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.generators.model import ImageShape
@@ -37,9 +38,8 @@ def trainings(config: dict[str, Any]) -> Iterator[Training]:
                 settings = settings_for(**config["generators"][name])
                 classes = CLASSES if settings.conditional else 0
                 yield Training(rule, name, settings, ImageShape(shape.resolution, shape.channels, classes))
-    spaces = dict.fromkeys(replication["spaces"] + config["audit"]["spaces"])
-    parts = dict.fromkeys(part for name in spaces for part in config["spaces"][name].get("parts", [name]))
-    for name in (name for name in parts if config["spaces"][name]["kind"] == "simclr"):
+    used = without_joint(replication["spaces"] + config["audit"]["spaces"], config["spaces"])
+    for name in (name for name in used if config["spaces"][name]["kind"] == "simclr"):
         for shape in dict.fromkeys(_shapes(config, replication) + _shapes(config, config["audit"])):
             space = config["spaces"][name]
             yield Training("train_simclr", name, simclr_settings(space["preset"], space["overrides"]), shape)

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import build_classifier, predict, train_classifier
+from workflow_scripts.config.spaces import without_joint
 from workflow_scripts.core.devices import prepare_torch
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.engine.plan import ROOT
@@ -34,6 +35,7 @@ from workflow_scripts.metrics.quality import compare
 from workflow_scripts.metrics.ssim import prepare, ssim_pairs
 from workflow_scripts.training.checkpoints import Checkpoints
 
+T = TypeVar("T")
 STEPS = 17  # the first one is left out; regularisation every 16 steps falls once among the others
 LONGEST_S = 6.0  # for the steps of one network
 IMAGES = 256  # of the searches and of whatever looks at images without training
@@ -92,13 +94,15 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
     with tempfile.TemporaryDirectory() as folder:
         no_checkpoints = Checkpoints(Path(folder), every_s=1e9)
         encoder: torch.nn.Module
-        for name in sorted(encoding_spaces(config)):
+        for name in without_joint(config["replication"]["spaces"], config["spaces"]):
             space = config["spaces"][name]
+            if space["kind"] == "pixel":
+                continue
             if space["kind"] == "simclr":
                 few_steps = replace(simclr_settings(space["preset"], space["overrides"]), steps=STEPS)
-                ends: list[float] = []
-                encoder, _ = train_encoder(images, few_steps, 0, no_checkpoints, lambda _: ends.append(_now(device)))  # noqa: B023
-                rates.step[name] = _mean(np.diff(ends).tolist(), rates)
+                rates.step[name], (encoder, _) = _of_loop(
+                    lambda done: train_encoder(images, few_steps, 0, no_checkpoints, done), rates, device  # noqa: B023
+                )  # fmt: skip
                 no_checkpoints.remove()
             else:
                 encoder = build_encoder(space, device)
@@ -107,7 +111,7 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         for name, entry in classifiers_of(config).items():
             classifier = replace(classifier_settings(entry["preset"], entry["overrides"]), steps=STEPS)
             network = build_classifier(classifier, images, classes, 0, device)
-            rates.step[name] = _of_loop(
+            rates.step[name], _ = _of_loop(
                 lambda done: train_classifier(network, images, labels, 0, no_checkpoints, on_step=done), rates, device  # noqa: B023
             )  # fmt: skip
             no_checkpoints.remove()
@@ -136,13 +140,6 @@ def measure_rates(config: dict[str, Any], dataset: str, classes: int) -> Rates:
         rates.pair = _once(lambda: ssim_pairs(prepared, *pairs), device) / pairs.shape[1]
     rates.memory_mb = _memory_mb()
     return rates
-
-
-def encoding_spaces(config: dict[str, Any]) -> set[str]:
-    """The spaces of a config, parts of joint ones among them, that a network maps images to."""
-    used = set(config["replication"]["spaces"])
-    used |= {part for name in used for part in config["spaces"][name].get("parts", ())}
-    return {name for name in used if config["spaces"][name]["kind"] not in ("pixel", "joint")}
 
 
 def classifiers_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -185,15 +182,15 @@ def _repeat(step: Callable[[], object], rates: Rates, device: torch.device) -> f
     return _mean(seconds, rates)
 
 
-def _of_loop(loop: Callable[[Callable[[int], None]], object], rates: Rates, device: torch.device) -> float:
-    """As `_repeat`, of a training loop that calls back after each step."""
+def _of_loop(loop: Callable[[Callable[[int], None]], T], rates: Rates, device: torch.device) -> tuple[float, T]:
+    """As `_repeat`, of a training loop that calls back after each step; and what the loop gives."""
     ends: list[float] = []
 
     def done(_: int) -> None:
         ends.append(_now(device))
 
-    loop(done)
-    return _mean(np.diff(ends).tolist(), rates)
+    trained = loop(done)
+    return _mean(np.diff(ends).tolist(), rates), trained
 
 
 def _mean(seconds: list[float], rates: Rates) -> float:
