@@ -42,6 +42,5 @@ rule draw_subsets:
     params:
         held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
         kind=lookup(dpath="datasets/{dataset}/subsets", within=config),
-        sizes=lookup(dpath="replication/datasets/{dataset}/sizes", within=config, default=[]),
     script:
         "../workflow_scripts/data/draw_subsets.py"

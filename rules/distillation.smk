@@ -115,7 +115,8 @@ rule train_student:
     resources:
         **on_gpu(minutes=720),
     params:
-        distillation=lookup(dpath="distillation", within=config),
+        student=lookup(dpath="distillation/student", within=config),
+        teaching=taught_by,
         checkpoints="results/checkpoints/distillation/{dataset}/seed-{seed}/students/{student}",
     script:
         "../workflow_scripts/distillation/train_student.py"

@@ -272,6 +272,13 @@ def teachers_of(wildcards):
     }
 
 
+def taught_by(wildcards):
+    """How a student is taught: what its training depends on, so that no other change of the design repeats it."""
+    if wildcards.student in UNTAUGHT:
+        return {}
+    return {key: DISTILLATION[key] for key in ("alpha", "temperature", "combination", "protocol", "crops")}
+
+
 def networks_compared(file):
     """A file of every network whose maps are compared: of students without teachers and of teachers, of every seed."""
     names = [f"students/{name}" for name in UNTAUGHT] + [f"teachers/{name}" for name in TEACHERS]

@@ -25,7 +25,7 @@ rule choose_groups:
     params:
         groups=lookup(dpath="rebalancing/groups", within=config),
         imbalance=lookup(dpath="rebalancing/imbalance", within=config),
-        settings=lookup(dpath="similarity", within=config),
+        settings=SIMILARITY_SETTINGS,
     script:
         "../workflow_scripts/rebalancing/choose_groups.py"
 

@@ -1,6 +1,8 @@
 """Measure how alike the classes of a data set are: SSIM-supSubCls, and the map of all pairs of classes."""
 
 STAGES["similarity"] = __doc__
+# How it is measured, not of which data sets: one more does not repeat the others.
+SIMILARITY_SETTINGS = {key: value for key, value in SIMILARITY.items() if key != "datasets"}
 
 
 rule measure_similarity:
@@ -16,7 +18,7 @@ rule measure_similarity:
     resources:
         **on_gpu(minutes=60),
     params:
-        settings=lookup(dpath="similarity", within=config),
+        settings=SIMILARITY_SETTINGS,
     script:
         "../workflow_scripts/similarity/measure_similarity.py"
 

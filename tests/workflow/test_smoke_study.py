@@ -88,6 +88,25 @@ def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:
     assert not {rule for rule in imported if rule.startswith("train_") and imported[rule] & {"pandas", "scipy"}}
 
 
+def test_what_is_added_to_a_study_is_all_that_is_trained(smoke_run: Path, tmp_path: Path) -> None:
+    study = yaml.safe_load(SMOKE.read_text())
+    study["datasets"]["other"] = study["datasets"]["fashion-mnist"]
+    study["replication"]["datasets"] = {"fashion-mnist": {"sizes": [12, 24, 36]}, "other": {"sizes": [12]}}
+    study["replication"]["seeds"] = [0, 1]
+    study["replication"]["thresholds"].append({"rms": 0.1})
+    study["similarity"]["datasets"].append("other")
+    study["rebalancing"]["seeds"] = [0, 1]
+    study["distillation"] |= {"ensembles": [["none", "weak"], ["none", "none"]], "seeds": [0, 1]}
+    study["distillation"]["attention"] = {"threshold": 0.5}
+    config = tmp_path / "larger.yaml"
+    config.write_text(yaml.safe_dump(study))
+    costly = ("pack_images", "measure_similarity", "draw_", "train_")
+    jobs = [job for job in plan(config, [], smoke_run, 2) if job.needed and job.rule.startswith(costly)]
+    assert {job.rule for job in jobs} >= {"train_generator", "train_student", "train_teacher", "measure_similarity"}
+    repeated = {job.rule for job in jobs if (smoke_run / job.outputs[0]).exists()}
+    assert repeated == set()
+
+
 def test_a_checkout_at_another_place_has_nothing_to_do(smoke_run: Path, tmp_path: Path) -> None:
     """Nothing that is remembered of a job names the place of the repository."""
     moved = tmp_path / "moved"

@@ -14,9 +14,11 @@ def main(snakemake: Any) -> None:
     order, held_out = draw_order(
         labels, params.held_out, int(snakemake.wildcards.seed), params.kind, groups, own.astype(bool)
     )
-    if len(order) < max(params.sizes, default=0):
+    # Not a parameter: the order does not depend on the sizes, and who adds one keeps what was trained on the others.
+    sizes = snakemake.config["replication"]["datasets"].get(name, {}).get("sizes", [])
+    if len(order) < max(sizes, default=0):
         raise InputError(
-            f"replication.datasets.{name}.sizes: the largest is {max(params.sizes)}, but of the {len(labels)} images "
+            f"replication.datasets.{name}.sizes: the largest is {max(sizes)}, but of the {len(labels)} images "
             f"only {len(order)} are left beside {len(held_out)} held out and their groups; lower either"
         )
     write_npy(snakemake.output.order, order)

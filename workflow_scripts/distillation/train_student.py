@@ -17,7 +17,7 @@ SMOOTHING = 0.1
 
 def main(snakemake: Any) -> None:
     device = device_of_job(snakemake)
-    design, files = snakemake.params.distillation, snakemake.input
+    teaching, files = snakemake.params.teaching, snakemake.input
     ensemble, view = snakemake.wildcards.student.split(".")
     split = open_split(files, device)
     changes: dict[str, Any] = {"augmentation": view}
@@ -25,16 +25,15 @@ def main(snakemake: Any) -> None:
     if ensemble == "smoothed":
         changes["label_smoothing"] = SMOOTHING
     elif ensemble != "alone":
-        if design["protocol"] == "stored":
+        if teaching["protocol"] == "stored":
             stored = [torch.from_numpy(read_npy(path, mmap=False)) for path in files.stored]
-            loss = stored_target(torch.stack(stored).to(device), design)
+            loss = stored_target(torch.stack(stored).to(device), teaching)
         else:
             networks = zip(files.weights, files.networks, strict=True)
-            loss = fresh_target([load_classifier(*paths, device) for paths in networks], split.training[0], design)
+            loss = fresh_target([load_classifier(*paths, device) for paths in networks], split.training[0], teaching)
     taught = files.get("stored") or files.get("weights") or []
-    held = {key: design[key] for key in ("alpha", "temperature", "combination", "protocol", "crops")} if loss else {}
     seed = int(snakemake.wildcards.seed)
-    train_and_save(snakemake, split, design["student"], changes, seed, loss, [*taught], **held)
+    train_and_save(snakemake, split, snakemake.params.student, changes, seed, loss, [*taught], **teaching)
 
 
 run(main, snakemake)
