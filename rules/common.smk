@@ -2,7 +2,7 @@
 
 from workflow_scripts.config.datasets import SOURCES as DATASETS
 from workflow_scripts.core.files import sha256
-from workflow_scripts.data.listing import listing_fingerprint
+from workflow_scripts.data.listing import files_below, require_enough_images
 from workflow_scripts.config.samples import packed_like
 from workflow_scripts.config.validation import (
     configured_paths,
@@ -20,6 +20,7 @@ try:
         require_each_key_once(file)
     config = read_command_line(config, engine.command_line_config(workflow))
     config = validate(config, ", ".join(engine.config_files(workflow)) or "the config")
+    require_enough_images(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -89,7 +89,7 @@ def _listings(dataset):
         return [shipped(f"{dataset['name']}/about.json")]  # which names the digests of the images
     keys = DATASETS[dataset["source"]].files if not dataset.get("download") else ()
     folders = [dataset[key] for key in keys if dataset[key] and "://" not in dataset[key]]
-    return [listing_fingerprint(folder, dataset.get("follow_links", False)) for folder in folders]
+    return [files_below(folder, dataset.get("follow_links", False)).fingerprint for folder in folders]
 
 
 def weights_of(wildcards):

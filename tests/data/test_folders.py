@@ -55,9 +55,7 @@ def test_image_folder_complaints(tmp_path: Path) -> None:
         image_folder(tmp_path)
     save_image(tmp_path / "x/1.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: a class folder without images"):
-        image_folder(tmp_path)
-    (tmp_path / "empty").rmdir()
+    assert image_folder(tmp_path).notes == ("the folder empty holds no image (it is empty), and is no class",)
     with pytest.raises(InputError, match=r"1\.png: lies 1 folder.*tree: supers"):
         image_folder(tmp_path, "supers")
     save_image(tmp_path / "stray.png")
@@ -174,6 +172,21 @@ def test_links_out_of_the_folder_are_named_or_followed(tmp_path: Path) -> None:
         image_folder(tmp_path / "only")
 
 
+def test_links_to_nothing_are_named(tmp_path: Path) -> None:
+    save_image(tmp_path / "owl/1.png")
+    (tmp_path / "owl/2.png").symlink_to(tmp_path / "moved/2.png")
+    for follow in (False, True):
+        source = image_folder(tmp_path, follow_links=follow)
+        assert (source.count, source.left_out) == (1, {"links to nothing": ["owl/2.png"]})
+        assert source.notes == ("1 links, such as owl/2.png, lead to nothing",)
+    (tmp_path / "ant").mkdir()
+    (tmp_path / "ant/1.png").symlink_to(tmp_path / "moved/1.png")
+    with pytest.raises(InputError, match=r"ant: a class folder with links to nothing \(1\); restore"):
+        image_folder(tmp_path)
+    with pytest.raises(InputError, match=r"holds no image, but 1 links to nothing, such as 1\.png"):
+        image_folder(tmp_path / "ant")
+
+
 def test_a_pipe_named_like_an_image_is_not_waited_for(tmp_path: Path) -> None:
     save_image(tmp_path / "1.png")
     os.mkfifo(tmp_path / "2.png")
@@ -220,7 +233,7 @@ def test_links_to_themselves_and_images_without_a_suffix(tmp_path: Path) -> None
     (tmp_path / "ant/README").write_text("none")
     source = image_folder(tmp_path)
     assert [source.origin(i) for i in range(source.count)] == ["ant/3f2a"]
-    assert source.left_out == {"other files": ["ant/README"], "links": ["ant/2.png"]}
+    assert source.left_out == {"other files": ["ant/README"], "links to nothing": ["ant/2.png"]}
     assert image_folder(tmp_path, follow_links=True).count == 1
 
 

@@ -47,6 +47,18 @@ def test_crop_takes_the_centre_and_pad_adds_borders() -> None:
     assert (padded[4:8, 4:8] == 200).all()
 
 
+def test_further_frames_and_pages_are_told(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (i, 0, 255 - i)) for i in range(0, 250, 60)]
+    for name in ("a.gif", "b.tif", "c.webp", "d.png"):
+        frames[0].save(tmp_path / name, save_all=name != "d.png", append_images=frames[1:])
+    source = image_folder(tmp_path)
+    packed = pack(source, Shape(8, 3, "crop"), tmp_path / "images.npy")
+    assert packed.frames == ["a.gif", "b.tif", "c.webp"]
+    told = next(sentence for sentence in warnings_of(packed, Shape(8, 3, "crop")) if "frame" in sentence)
+    assert told.startswith("of 3 images only the first frame or page is read, such as a.gif")
+    assert "first: 3\n  a.gif\n" in problems_text(source, [], packed)
+
+
 def test_scaling_down_is_anti_aliased() -> None:
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     small = fit_image(Image.fromarray(stripes), GREY)[:, 1:-1]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def test_the_choices_follow_the_machine_and_the_colours(tmp_path: Path) -> None:
     assert config["generators"]["biggan"]["preset"] == "small"
     assert config["datasets"]["mine"]["resolution"] == 64
     assert config["datasets"]["mine"]["color"] == "rgb"  # half are in colour: grey ones are turned into RGB
+    assert config["datasets"]["mine"]["held_out"] == 15
     assert config["replication"]["datasets"]["mine"]["sizes"] == [22, 45]  # the preset's begin above what there is
     assert config["rebalancing"]["datasets"] == config["distillation"]["datasets"] == []
 
@@ -100,12 +102,15 @@ def test_rare_classes_are_left_out_of_rebalancing_and_held_out_images_follow_the
         classes=counts, sides=np.full((1110, 2), 72), grey=1, coloured=1109, limits={"bytes": (0.0, 255.0)},
         transparent=1110, background="black", seconds_an_image=0.001,
     )  # fmt: skip
+    few = propose(replace(seen, count=200, looked_at=200, classes={}), "mine", CPU).config
+    assert few["datasets"]["mine"]["held_out"] == 72  # two sets of the largest size stay to be trained on
+    assert few["replication"]["thresholds"][0] == {"calibrated": 0.05}
     proposal = propose(seen, "mine", CPU)
     dataset = proposal.config["datasets"]["mine"]
     assert (dataset["held_out"], dataset["subsets"], dataset["color"]) == (277, "random", "rgb")
     kept = proposal.config["rebalancing"]["imbalance"]["counts"]
     assert list(kept) == ["a", "b", "c"]
-    assert kept["a"] == 400
+    assert kept["a"] == 200
     assert 50 < kept["c"] < 75  # fewer than three quarters, by what chance may hold out
     assert "left out of this study: d (9), e (1)" in proposal.text
     assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.01}
@@ -135,6 +140,31 @@ def test_a_12_bit_folder_is_scaled_by_its_bits(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / f"scans/{i}.png")
     dataset = proposed(tmp_path / "scans", tmp_path)["datasets"]["mine"]
     assert (dataset["range"], dataset["color"]) == ([0.0, 4095.0], "grey")
+
+
+def test_sizes_are_those_of_upright_images_and_further_frames_are_told(tmp_path: Path) -> None:
+    """Cameras store portraits as turned landscapes; of an animation, or of a stack, only the first image is read."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(26):
+        pixels = np.random.default_rng(i).integers(0, 256, (30, 40 + i % 2, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02}.jpg", exif=turned if i < 10 else Image.Exif())
+    frames = [Image.new("L", (36, 36), light) for light in (0, 99, 200)]
+    for name in ("a.gif", "b.tif"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    told = inspect(folder, 1).lines()
+    assert "sizes: 30 x 40 to 36 x 36 px, half below 40 x 30 (16 wider than high, 10 higher than wide)" in told
+    assert "animations or several pages: 2; only the first frame of each is read" in told
+
+
+def test_labels_of_several_classes_an_image_are_named_and_not_read(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (30, 14))
+    np.savez(tmp_path / "chest.npz", train_images=np.zeros((30, 8, 8), np.uint8), train_labels=labels)
+    seen = inspect(tmp_path / "chest.npz", 1)
+    assert seen.classes == {}
+    assert seen.notes == ("train_labels (30, 14): not read as labels, since they do not name one class for each image",)
 
 
 def test_folders_of_patients_are_groups_and_no_classes(tmp_path: Path) -> None:

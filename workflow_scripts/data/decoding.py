@@ -51,6 +51,14 @@ def is_transparent(image: Image.Image) -> bool:
     return image.mode in ("PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info
 
 
+def has_more_frames(image: Image.Image) -> bool:
+    """Whether a file holds more than the image that is read: an animation, or several pages."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what comes after the first frame is damaged
+        return True
+
+
 def to_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Values of any type, scaled so that limits become 0 and 255, uint8; beyond them they are clipped."""
     low, high = limits

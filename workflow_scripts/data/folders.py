@@ -36,6 +36,7 @@ DOCUMENTS = {
 }  # fmt: skip
 USUAL = ".png, .jpg, .tif, .webp or another suffix that Pillow reads"
 FEWEST_CASES, MOST_OF_A_CASE = 10, 64  # numbered folders, and their images, that look like patients or scenes
+DANGLING = "link to nothing"
 LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
 
 
@@ -50,10 +51,13 @@ class Listing:
     other: list[str] = field(default_factory=list)
     junk: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
     barren: dict[str, Counter[str]] = field(default_factory=dict)
 
     def left_out(self) -> dict[str, list[str]]:
-        kinds = {"other files": self.other, "junk": self.junk, "links": self.links}
+        kinds = {
+            "other files": self.other, "junk": self.junk, "links": self.links, "links to nothing": self.dangling,
+        }  # fmt: skip
         return {kind: sorted(map(printable, names)) for kind, names in kinds.items() if names}
 
 
@@ -78,8 +82,8 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
     tree: `flat` (no classes, whatever the folders), `classes` (class/file), `supers` (super-class/class/file), `tops`
     (class/anything/file), or `auto`: whichever of the first three it is. splits: of train, val, test, .. folders, those
     that are read. Links are followed only to files inside the folder, unless follow_links. Raises InputError for an
-    empty or missing folder, a class folder without images, files at unequal depths, and split folders of which none is
-    chosen.
+    empty or missing folder, a class folder whose files cannot be read, files at unequal depths, and split folders of
+    which none is chosen.
     """
     if not require(root, "the folder of images").is_dir():
         raise InputError(f"{root}: is a file, expected a folder of images")
@@ -124,6 +128,9 @@ def list_images(root: Path, follow_links: bool = False) -> Listing:
                 listing.junk.append(path)
             elif _is_dir(entry, follow_links):
                 holds |= walk(entry.path, path + "/")
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                listing.dangling.append(path)
+                others[DANGLING] += 1
             elif entry.is_symlink() and not follow_links and not _is_file_inside(entry, inside):
                 listing.links.append(path)
                 others["link"] += 1
@@ -318,15 +325,18 @@ def _check_barren(root: str, listing: Listing, holding: set[tuple[str, ...]]) ->
     for path, held in sorted(listing.barren.items()):
         if tuple(path.split("/"))[:-1] not in parents or not path:
             continue
-        if not held:
-            raise InputError(f"{root}/{printable(path)}: a class folder without images; fill it or remove it")
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in held.most_common(5))
-        if set(held) <= DOCUMENTS:
-            notes += (f"the folder {printable(path)} holds no image ({kinds}), and is no class",)
+        if set(held) <= DOCUMENTS:  # nothing at all, or only text
+            notes += (f"the folder {printable(path)} holds no image ({kinds or 'it is empty'}), and is no class",)
         elif "link" in held:
             raise InputError(
                 f"{root}/{printable(path)}: a class folder with links out of the folder ({held['link']}), which are "
                 "not followed; set `follow_links: true`, or remove it"
+            )
+        elif DANGLING in held:
+            raise InputError(
+                f"{root}/{printable(path)}: a class folder with links to nothing ({held[DANGLING]}); restore what they "
+                "lead to, or remove it"
             )
         else:
             raise InputError(
@@ -337,16 +347,21 @@ def _check_barren(root: str, listing: Listing, holding: set[tuple[str, ...]]) ->
 
 
 def _link_notes(listing: Listing) -> tuple[str, ...]:
-    if not listing.links:
-        return ()
-    return (
-        f"{len(listing.links)} links, such as {printable(listing.links[0])}, lead out of the folder and are not "
-        "followed; `follow_links: true` reads them",
-    )
+    notes: tuple[str, ...] = ()
+    if listing.links:
+        notes += (
+            f"{len(listing.links)} links, such as {printable(listing.links[0])}, lead out of the folder and are not "
+            "followed; `follow_links: true` reads them",
+        )
+    if listing.dangling:
+        notes += (f"{len(listing.dangling)} links, such as {printable(listing.dangling[0])}, lead to nothing",)
+    return notes
 
 
 def _instead(listing: Listing) -> str:
     """What a folder without an image holds."""
+    if listing.dangling:
+        return f", but {len(listing.dangling)} links to nothing, such as {printable(listing.dangling[0])}"
     if listing.links:
         return (
             f", but {len(listing.links)} links out of it, such as {printable(listing.links[0])} (set `follow_links: "

@@ -11,6 +11,7 @@ from workflow_scripts.core.files import read_json, sha256, write_json, write_par
 from workflow_scripts.core.job import logger, run
 from workflow_scripts.data.decoding import BACKGROUNDS, Shape
 from workflow_scripts.data.groups import groups_of
+from workflow_scripts.data.listing import NOT_OF_PIXELS
 from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_of
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.data.survey import background_of, range_of
@@ -78,7 +79,7 @@ def main(snakemake: Any) -> None:
                 kind: {"files": len(names), "first": names[:LISTED]} for kind, names in source.left_out.items()
             },
             "warnings": warnings,
-            "settings": {key: value for key, value in dataset.items() if key not in ("held_out", "subsets")},
+            "settings": {key: value for key, value in dataset.items() if key not in NOT_OF_PIXELS},
         },
     )
     logger.info("%s: %d images in %s", source.name, len(packed.labels), Path(snakemake.output.images).parent)

@@ -13,7 +13,7 @@ import numpy as np
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import atomic_path
 from workflow_scripts.core.progress import progress
-from workflow_scripts.data.decoding import Shape, fit_image, is_grey, padded_size
+from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_grey, padded_size
 from workflow_scripts.data.source import Source, printable
 
 BLOCK = 512  # images decoded at a time
@@ -28,9 +28,9 @@ class Packed:
     """What packing found out.
 
     labels: int32 (N,); grey: whether image i was grey in its file; duplicates: groups of indices of equal images.
-    skipped: {file, reason} of unreadable ones; one_colour, elongated: origins of images of one colour, and of those
-    whose shorter side is 1 px. levels: (256,), how many pixels have each value,
-    of one image in eight in large sets.
+    skipped: {file, reason} of unreadable ones; one_colour, elongated, frames: origins of images of one colour, of those
+    whose shorter side is 1 px, and of those of whose frames or pages only the first is read. levels: (256,), how many
+    pixels have each value, of one image in eight in large sets.
     """
 
     labels: np.ndarray
@@ -41,6 +41,7 @@ class Packed:
     duplicates: list[list[int]] = field(default_factory=list)
     one_colour: list[str] = field(default_factory=list)
     elongated: list[str] = field(default_factory=list)
+    frames: list[str] = field(default_factory=list)
     levels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def repeated(self) -> int:
@@ -53,6 +54,7 @@ class _Decoded:
     label: int
     grey: bool
     elongated: bool
+    frames: bool
 
 
 def pack(
@@ -145,6 +147,11 @@ def warnings_of(packed: Packed, shape: Shape) -> list[str]:
             f"{len(packed.elongated)} of {count} images are so long that their shorter side is 1 px"
             f"{such_as(packed.elongated)}: leave them out, or set `fit: crop`"
         )
+    if packed.frames:
+        sentences.append(
+            f"of {len(packed.frames)} images only the first frame or page is read{such_as(packed.frames)}: save the "
+            "others as files of their own if they belong to the set"
+        )
     mixed = int(packed.grey.sum())
     if shape.channels == 3 and 0 < mixed < count:
         sentences.append(f"{mixed} of {count} images are grey, and were turned into RGB")
@@ -188,9 +195,9 @@ def _read_block(
         try:
             image, label = source.read(i)
             with image:
-                grey = is_grey(image)
+                grey, frames = is_grey(image), has_more_frames(image)
                 thin = shape.fit == "pad" and min(padded_size(*image.size, shape.resolution)) == 1
-                return _Decoded(fit_image(image, by_type), label, grey, thin and max(image.size) > 1)
+                return _Decoded(fit_image(image, by_type), label, grey, thin and max(image.size) > 1, frames)
         except MemoryError:
             raise
         except Exception as cause:  # a decoder raises whatever it trips over
@@ -202,6 +209,7 @@ def _read_block(
     for i, reason in zip(range(start, stop), decoded, strict=True):
         if isinstance(reason, str):
             result.skipped.append({"file": source.origin(i), "reason": reason})
+    result.frames += [source.origin(i) for i, image in good if image.frames]
     result.elongated += [source.origin(i) for i, image in good if image.elongated]
     pixels = np.stack([image.pixels for _, image in good]) if good else np.empty((0, *wanted), np.uint8)
     codes = np.array([image.label for _, image in good], dtype=np.int64)
@@ -216,6 +224,7 @@ def problems_text(source: Source, skipped: Sequence[dict[str, str]], packed: Pac
             ", ".join(packed.origins[i] for i in group) for group in packed.duplicates
         ]
         kinds |= {"images of one colour": packed.one_colour, "images of 1 px in the shorter side": packed.elongated}
+        kinds["images with more frames or pages than the first"] = packed.frames
         if 0 < packed.grey.sum() < len(packed.grey):
             kinds["grey images among those in colour"] = [packed.origins[i] for i in np.flatnonzero(packed.grey)]
     kinds |= source.left_out

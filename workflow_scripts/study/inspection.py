@@ -17,9 +17,9 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.archives import members_of
 from workflow_scripts.data.arrays import extremes, load_array
-from workflow_scripts.data.decoding import Shape, fit_image, is_deep, is_grey, is_transparent
+from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent
 from workflow_scripts.data.folders import are_buckets, are_cases, drawn_beside, list_images, list_names, splits_in
-from workflow_scripts.data.formats import ADVICE
+from workflow_scripts.data.formats import ADVICE, orientation
 from workflow_scripts.data.packing import BLOCK
 from workflow_scripts.data.source import Source
 from workflow_scripts.data.sources import open_source
@@ -36,10 +36,11 @@ class Inspection:
     """A set of images.
 
     settings: how it is read, the keys of `datasets`. count: images; looked_at: of them, those that were opened.
-    classes: images by class. sides: int (n, 2), width and height of the readable ones. grey, coloured: images whose
-    files are grey, and that show a colour. limits: smallest and largest value by kind, `wide` or `bytes`. transparent:
-    images that may have transparent parts. broken: reason by file. repeated: images that are equal to another one.
-    left_out: names by kind of what is no image. seconds_an_image: what it took to open one, by all threads at once.
+    classes: images by class. sides: int (n, 2), width and height of the readable ones, turned as their EXIF says. grey,
+    coloured: images whose files are grey, and that show a colour. limits: smallest and largest value by kind, `wide` or
+    `bytes`. transparent: images that may have transparent parts. frames: images of which only the first frame or page
+    is read. broken: reason by file. repeated: images that are equal to another one. left_out: names by kind of what is
+    no image. seconds_an_image: what it took to open one, by all threads at once.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Inspection:
     transparent: int
     background: str
     seconds_an_image: float
+    frames: int = 0
     left_out: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)
@@ -69,14 +71,15 @@ class Inspection:
         sampled = "" if self.looked_at == self.count else f" ({self.looked_at:,} of them looked at)"
         lines = [f"{self.count:,} images in {self.root}{sampled}"]
         if len(self.sides):
-            low, middle, high = (f"{w} x {h}" for w, h in _by_area(self.sides)[[0, len(self.sides) // 2, -1]])
-            lines.append(f"sizes: {low} px" if low == high else f"sizes: {low} to {high} px, half below {middle}")
+            lines.append(f"sizes: {_sizes(self.sides)}")
         files = len(self.sides) - self.grey
         kinds = [f"{files:,} in colour" * bool(files), f"{self.grey:,} grey" * bool(self.grey)]
         content = ", all of them grey in content" * (files > 0 and not self.coloured)
         lines.append(f"colours: {', '.join(filter(None, kinds))}{content}")
         if self.transparent:
             lines.append(f"transparency: {self.transparent:,}; most of them show on {self.background}")
+        if self.frames:
+            lines.append(f"animations or several pages: {self.frames:,}; only the first frame of each is read")
         for kind, (darkest, brightest) in self.limits.items():
             if kind == "wide":
                 lines.append(f"values: wider than bytes, from {darkest:g} to {brightest:g}")
@@ -149,7 +152,7 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
                     continue
                 sides.append(seen.size)
                 labels[seen.label] += 1
-                tally.update({key: getattr(seen, key) for key in ("grey", "coloured", "transparent")})
+                tally.update({key: getattr(seen, key) for key in ("grey", "coloured", "transparent", "frames")})
                 kind = "wide" if seen.wide else "bytes"
                 low, high = limits.get(kind, seen.limits)
                 limits[kind] = min(low, seen.limits[0]), max(high, seen.limits[1])
@@ -169,10 +172,11 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
         coloured=tally["coloured"],
         limits=limits,
         transparent=tally["transparent"],
+        frames=tally["frames"],
         background=background_of(source, "auto", threads) if tally["transparent"] else "black",
         seconds_an_image=seconds,
         left_out=source.left_out,
-        notes=source.notes,
+        notes=source.notes + _unread_labels(path, settings, source.count),
         broken=broken,
         repeated=repeated,
     )
@@ -185,6 +189,7 @@ class _Seen:
     grey: bool
     coloured: bool
     transparent: bool
+    frames: bool
     wide: bool
     limits: tuple[float, float]
     digest: bytes
@@ -195,7 +200,10 @@ def _look(source: Source, i: int) -> _Seen | str:
     try:
         image, label = source.read(i)
         with image:
-            size, grey, transparent, wide = image.size, is_grey(image), is_transparent(image), is_deep(image)
+            grey, transparent, wide, frames = (
+                is_grey(image), is_transparent(image), is_deep(image), has_more_frames(image),
+            )  # fmt: skip
+            size = image.size if orientation(image) < 5 else image.size[::-1]
             limits = (extremes_of(image) or (0.0, 0.0)) if wide else None
             spread = None if limits is None else (limits[0], max(limits[1], limits[0] + 1e-6))
             pixels = fit_image(image, Shape(SIDE, 3, "pad", GREY if transparent else 0, spread))
@@ -207,7 +215,7 @@ def _look(source: Source, i: int) -> _Seen | str:
     if limits is None:  # what is seen through transparent parts is not the image's
         limits = (0.0, 255.0) if transparent else (float(pixels.min()), float(pixels.max()))
     digest = hashlib.blake2b(pixels.data, digest_size=16, key=repr((size, limits)).encode()).digest()
-    return _Seen(label, size, grey, coloured, transparent, wide, limits, digest)
+    return _Seen(label, size, grey, coloured, transparent, frames, wide, limits, digest)
 
 
 def _tree(paths: Iterable[str]) -> dict[str, Any]:
@@ -269,6 +277,20 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     return keys | _array_range(*(arrays[key] for key in images))
 
 
+def _unread_labels(path: Path, settings: dict[str, Any], count: int) -> tuple[str, ...]:
+    """A note of an archive's labels that name several classes for an image, and so are no classes."""
+    used = np.hstack([settings.get("images_key", []), settings.get("labels_key", [])]).tolist()
+    if settings["source"] != "npz" or "labels_key" in settings:
+        return ()
+    with np.load(path, allow_pickle=False) as archive:
+        others = {key: archive[key].shape for key in archive.files if key not in used}
+    several = [key for key, shape in others.items() if len(shape) == 2 and shape[1] > 1 and 0 < shape[0] <= count]
+    if not several:
+        return ()
+    keys = ", ".join(f"{key} {others[key]}" for key in several)
+    return (f"{keys}: not read as labels, since they do not name one class for each image",)
+
+
 def _names_classes(labels: np.ndarray) -> bool:
     """Whether a matrix has one column, or a single 1 in each row."""
     return labels.shape[1] == 1 or (labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all()))
@@ -310,8 +332,14 @@ def _is_binary(kind: Any) -> bool:
     return arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind)
 
 
-def _by_area(sides: np.ndarray) -> np.ndarray:
-    return sides[np.argsort(sides.prod(axis=1), kind="stable")]
+def _sizes(sides: np.ndarray) -> str:
+    """Of images (n, 2), width and height: the smallest, the largest and the middle one, and how many stand upright."""
+    by_area = sides[np.argsort(sides.prod(axis=1), kind="stable")]
+    low, middle, high = (f"{width} x {height}" for width, height in by_area[[0, len(sides) // 2, -1]])
+    told = f"{low} px" if (sides == sides[0]).all() else f"{low} to {high} px, half below {middle}"
+    kinds = {"wider than high": sides[:, 0] > sides[:, 1], "higher than wide": sides[:, 0] < sides[:, 1]}
+    mixed = [f"{chosen.sum():,} {kind}" for kind, chosen in kinds.items() if chosen.any()]
+    return f"{told} ({', '.join(mixed)})" if len(mixed) > 1 else told
 
 
 def _first(names: dict[str, str], word: str = "") -> str:

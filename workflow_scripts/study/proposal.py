@@ -22,10 +22,13 @@ FEWEST = 24  # images of which a study can be made: two training sets, and as ma
 FEWEST_OF_A_CLASS = 12  # images, for the studies that train classifiers
 FEWEST_TESTED = 3  # of them, that are held out to test classifiers by
 ENOUGH_HELD_OUT = 1000  # images, for a threshold that another split would not move much
-SIZES = {"tiny": [8, 16, 32, 64], "small": [64, 128, 256, 512, 1024, 2048, 4096]}
+# A law is identified by sizes between one at which most samples are copies and one at which hardly any is: close steps,
+# on a CPU of small images, say more than doublings of larger ones (the default study is designed alike).
+SIZES = {"tiny": [8, 11, 16, 22, 32, 45, 64], "small": [64, 128, 256, 512, 1024, 2048, 4096]}
+RESOLUTION = {"tiny": 16, "small": 64}  # px
 HELD_OUT = {"tiny": 2000, "small": 5000}
-LONG_TAIL = {"tiny": 400, "small": 5000}  # most images of a class
-TRAINING = {"tiny": 1000, "small": 20_000}  # images that teachers and students see
+LONG_TAIL = {"tiny": 200, "small": 5000}  # most images of a class
+TRAINING = {"tiny": 500, "small": 20_000}  # images that teachers and students see; few enough to overfit
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Machine:
     def preset(self) -> str:
         return "small" if self.gpu else "tiny"
 
-    @property
-    def classifier(self) -> str:
-        return f"{{preset: {self.preset}{'' if self.gpu else ', overrides: {steps: 150}'}}}"
+    def classifier(self, steps: int) -> str:
+        """A classifier's settings; steps: on a CPU."""
+        return f"{{preset: {self.preset}{'' if self.gpu else f', overrides: {{steps: {steps}}}'}}}"
 
     def __str__(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
@@ -107,10 +110,11 @@ class _Split:
 
 def _split(seen: Inspection, machine: Machine) -> _Split:
     """Equal numbers of each class if that leaves enough to calibrate by, else in proportion to the classes."""
-    held_out = min(HELD_OUT[machine.preset], seen.usable // 4)
-    counts = seen.classes
-    if len(counts) < 2:
-        return _Split(held_out, "random", {})
+    most, counts = HELD_OUT[machine.preset], seen.classes
+    held_out = min(most, seen.usable // 4)
+    if len(counts) < 2:  # all that is trained on are the sizes of the replication study: twice these are plenty
+        spare = min(seen.usable // 2, seen.usable - 2 * max(SIZES[machine.preset]))
+        return _Split(min(most, max(held_out, spare)), "random", {})
     smallest = min(counts.values())
     equal = min(held_out, len(counts) * (smallest // 3))
     if smallest >= FEWEST_OF_A_CLASS and equal >= min(ENOUGH_HELD_OUT, held_out // 2):
@@ -152,7 +156,7 @@ def _head(seen: Inspection, machine: Machine) -> str:
 
 def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> str:
     side = int(np.median(seen.sides.min(axis=1)))
-    resolution = max(16, min(64 if machine.gpu else 32, 2 ** int(math.log2(side))))
+    resolution = max(16, min(RESOLUTION[machine.preset], 2 ** int(math.log2(side))))
     long = np.median(seen.sides.max(axis=1) / seen.sides.min(axis=1)) > 1.5
     held_out = f"{split.held_out} # never trained on; they show how many samples come near an image by chance"
     lines = [
@@ -162,7 +166,8 @@ def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> st
             f"    {key}: {json.dumps(value, ensure_ascii=False)}{_why(key, value)}"
             for key, value in seen.settings.items()
         ),
-        f"    resolution: {resolution} # px, a power of two; the shorter side of half the images has at least {side}",
+        f"    resolution: {resolution} # px, a power of two; the shorter side of half the images has at least {side}"
+        + ("" if machine.gpu else f"; a CPU takes four times as long for {2 * resolution}"),
         f"    color: {_colour(seen)}",
         "    fit: pad # borders, as most images are long" if long else "    fit: crop # the central square",
         *_range(seen),
@@ -215,7 +220,11 @@ def _range(seen: Inspection) -> list[str]:
 
 def _generators(machine: Machine, many: bool) -> str:
     preset = machine.preset
-    steps, other = ("", "`tiny` runs on a CPU") if machine.gpu else (", overrides: {steps: 900}", "`small` needs a GPU")
+    steps, other = (
+        ("", "`tiny` runs on a CPU")
+        if machine.gpu
+        else (", overrides: {steps: 850, batch: 16, latent: 4, adam_beta1: 0}", "`small` needs a GPU")
+    )
     text = f"""\
 generators:
   biggan: {{family: biggan, preset: {preset}{steps}}} # {other}
@@ -223,7 +232,7 @@ generators:
   # diffusion: {{family: diffusion, preset: {preset}}}
 """
     if many:
-        steps = "" if machine.gpu else "steps: 800, "
+        steps = "" if machine.gpu else "steps: 500, "
         overrides = f"{{{steps}conditional: true}}"
         text += f"  class-gan: {{family: stylegan2, preset: {preset}, overrides: {overrides}}} # knows the classes\n"
     return text
@@ -277,7 +286,16 @@ def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -
             f"  imbalance: {{profile: exponential, largest: {smallest}, ratio: {max(2, min(20, smallest // 4))}}} # a "
             "long tail of classes that are about equally large"
         )
-    return "\n".join([*lines, "  seeds: [0, 1]", f"  classifier: {machine.classifier}"]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                "  seeds: [0, 1, 2, 3, 4] # pairs: each trains every arm on a set of its own",
+                f"  classifier: {machine.classifier(150)}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _distillation(name: str, available: int, machine: Machine) -> str:
@@ -285,9 +303,9 @@ def _distillation(name: str, available: int, machine: Machine) -> str:
 distillation: # what should a student learn from its teachers?  snakemake diagnosis
   datasets: [{name}]
   training: {min(available, TRAINING[machine.preset])} # images
-  ensembles: [[none, none], [weak, weak], [strong, strong]] # augmentation of each ensemble's two teachers
-  views: [weak, strong] # of the students
-  seeds: [0, 1, 2] # the trends need several, the diagnosis uses the first
-  teacher: {machine.classifier}
-  student: {machine.classifier}
+  ensembles: [[none, none], [strong, strong]] # how its teachers' images are augmented: what lies far apart shows most
+  views: [weak] # of the students
+  seeds: [0, 1, 2, 3, 4] # the trends need several, the diagnosis uses the first
+  teacher: {machine.classifier(300)}
+  student: {machine.classifier(300)}
 """
