@@ -82,6 +82,12 @@ def test_a_space_that_finds_no_copies_contradicts_one_that_does():
     assert "but replicas at calibrated-0.01 in simclr" in judged[0].sentence
 
 
+def test_a_space_that_shows_copying_otherwise_contradicts_nothing():
+    """Samples may be nearer than held-out images to what they copy, and yet all be farther than a narrow threshold."""
+    judged, *_ = study(spaces=("pixel", "simclr"), copied={"pixel": 0.3}, told={"pixel": 1.0, "simclr": 0.4})
+    assert {item.verdict for item in judged} == {COPIES}
+
+
 def test_copies_of_one_seed_are_a_fact_and_their_absence_is_not():
     copying, fresh = study(seeds=1, copied=0.2)[0][0], study(seeds=1)[0][0]
     assert copying.verdict == COPIES

@@ -22,7 +22,7 @@ any run, times the number of tests on this generator and size (Bonferroni), is a
 
 - **copies**: the leading threshold shows more replicas than chance gives.
 - **the evidence disagrees**: the leading threshold does not, but another measure shows copying; or it does, but in
-  another space, at the same threshold, there are no more than chance gives and clearly fewer.
+  another space no measure shows copying, and at the same threshold there are clearly fewer.
 - **no copies found**: no measure shows copying. The percentage is the upper end of the 95 % interval over seeds of what
   lies within the leading threshold, chance included.
 - **not enough data**: fewer than 100 samples or held-out images; or no copies are found, and the runs are too few for
@@ -116,7 +116,10 @@ def _judge(
     others = [item for item in evidence if item.shows and item is not lead]
     if lead.shows:
         floor = min(run["low"] for run in first if run["p_value"] == min(run["p_value"] for run in first))
-        against = [item for item in evidence if _contradicts(item, lead, part, label, floor)]
+        telling = {item.space for item in evidence if item.shows}
+        against = [
+            item for item in evidence if item.space not in telling and _contradicts(item, lead, part, label, floor)
+        ]
         told = f"{where} ({_over_seeds(first, over_seeds)}; chance gives {chance:.1f} %)"
         if against:
             return verdict(DISAGREES, f"The evidence disagrees: {told}, but {_named(against)}.")
@@ -149,8 +152,8 @@ def _contradicts(
     label: str,
     floor: float,
 ) -> bool:
-    """Whether another space, at the leading threshold, finds no more than chance, and less than it."""
-    if item.shows or item.space == lead.space or item.measure != lead.measure:
+    """Whether another space finds clearly fewer copies at the leading threshold."""
+    if item.measure != lead.measure:
         return False
     ends = [
         t["high"] for key, run in part if key["space"] == item.space for t in run["thresholds"] if t["label"] == label
