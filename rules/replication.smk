@@ -104,6 +104,7 @@ rule find_control_neighbours:
         images=in_each_space(set_vectors),
         order=rules.draw_subsets.output.order,
         held_out=rules.draw_subsets.output.held_out,
+        labels=rules.pack_images.output.labels,
         near_duplicates=rules.find_near_duplicates.output.table,
         shards=in_spaces("results/controls/{space}/<subset>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:

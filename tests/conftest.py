@@ -90,12 +90,17 @@ class Named(dict[str, Any]):
 
 
 def run_script(
-    name: str, files: dict[str, Any], output: dict[str, Any], params: dict[str, Any], **wildcards: str
+    name: str,
+    files: dict[str, Any],
+    output: dict[str, Any],
+    params: dict[str, Any],
+    config: dict[str, Any] | None = None,
+    **wildcards: str,
 ) -> None:
     """Run a script of the workflow, `stage/verb_noun`, in this process, as Snakemake would."""
     job = SimpleNamespace(
         rule=Path(name).name, log=[], input=Named(files), output=Named(output), params=Named(params),
-        wildcards=Named(wildcards), threads=1, resources={},
+        wildcards=Named(wildcards), threads=1, resources={}, config=config or {},
     )  # fmt: skip
     runpy.run_path(str(ROOT / f"workflow_scripts/{name}.py"), init_globals={"snakemake": job}, run_name="__main__")
 

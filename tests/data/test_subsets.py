@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.subsets import draw_order, shard_of
+from workflow_scripts.data.subsets import draw_order, first_half, shard_of
 
 labels_strategy = st.lists(st.integers(-1, 5), min_size=2, max_size=80).map(np.array)
 
@@ -50,6 +50,17 @@ def test_no_group_is_on_both_sides(labels, seed, kind, data) -> None:
     assert not set(groups[order]) & set(groups[kept])
     assert len(set(groups[kept])) <= len(set(groups)) - 1
     assert set(groups[order]) == set(groups) - set(groups[kept])
+
+
+@given(groups=st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array), seed=st.integers(0, 3))
+def test_no_group_is_in_both_halves(groups, seed) -> None:
+    order = np.random.default_rng(seed).permutation(len(groups))
+    half = first_half(groups, order)
+    assert half[order[0]]
+    assert not set(groups[half]) & set(groups[~half])
+    assert 0 <= len(set(groups[half])) - len(set(groups[~half])) <= 1
+    alone = first_half(np.arange(len(groups)), order)
+    assert set(order[::2]) == set(np.flatnonzero(alone))
 
 
 def test_the_users_own_held_out_images_are_the_only_ones_held_out() -> None:

@@ -77,7 +77,9 @@ def test_the_scripts_find_planted_pairs_in_any_space_and_mark_them_in_all(tmp_pa
     spaces = {"pixel": images.astype(np.uint8), "own": features}
     for name, vectors in spaces.items():
         write_npy(tmp_path / f"{name}.npy", vectors)
-    write_parquet(tmp_path / "labels.parquet", pd.DataFrame({"origin": [f"{i}.png" for i in range(160)]}))
+    write_parquet(
+        tmp_path / "labels.parquet", pd.DataFrame({"origin": [f"{i}.png" for i in range(160)], "group": range(160)})
+    )
     write_npy(tmp_path / "order.npy", np.arange(120))
     write_npy(tmp_path / "held_out.npy", np.arange(120, 160))
     split = {"order": str(tmp_path / "order.npy"), "held_out": str(tmp_path / "held_out.npy")}

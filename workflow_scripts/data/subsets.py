@@ -61,6 +61,21 @@ def draw_order(
     return arranged(shuffled[left[shuffled]]), np.sort(taken)
 
 
+def first_half(groups: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """Whether each image is of the first of two halves, bool (N,), of which no group (N,) is in both.
+
+    Every other group in the order of their first images in `order` (N,), a permutation: of images that are groups of
+    their own, every other image.
+    """
+    order = np.arange(len(groups)) if order is None else order
+    _, first, inverse = np.unique(groups[order], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    half = np.empty(len(groups), dtype=bool)
+    half[order] = rank[inverse] % 2 == 0
+    return half
+
+
 def shard_of(count: int, shard: int, shards: int, unit: int = 1) -> slice:
     """Rows of shard number `shard`, 0..shards - 1, of `count` rows: whole multiples of `unit`, but for the last."""
     units = -(-count // unit)

@@ -20,14 +20,14 @@ SHOWN = 6  # images, and at most twice as many teachers
 def main(snakemake: Any) -> None:
     files, names, threshold = snakemake.input, snakemake.params.teachers, snakemake.params.threshold
     rows = read_npy(files.validation)
-    labels = read_column(files.labels, "label")[rows]
+    labels, groups = (read_column(files.labels, column)[rows] for column in ("label", "group"))
     logits = np.stack([read_npy(path) for path in files.logits])
     images = read_npy(files.images)
     size = images.shape[1:3]
     raw = [read_npy(path) for path in files.attention]
     overlaps = count_overlaps(raw, size, threshold)
     iou, corrected = pairwise_means(overlaps.iou), pairwise_means(overlaps.corrected)
-    choice = choose_subset(logits, labels)
+    choice = choose_subset(logits, labels, groups=groups)
     lines = describe(names, diversity(logits, iou, corrected), choice)
     result = {
         "teachers": names,

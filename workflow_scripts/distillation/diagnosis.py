@@ -6,7 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
+from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.words import listed
+from workflow_scripts.data.subsets import first_half
 from workflow_scripts.distillation.estimates import Estimate, mean_estimate, proportion
 from workflow_scripts.distillation.measures import log_probabilities
 
@@ -46,21 +48,29 @@ class Diversity:
     least_alike: tuple[int, int] | None
 
 
-def choose_subset(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> Choice:
+def choose_subset(logits: np.ndarray, labels: np.ndarray, seed: int = 0, groups: np.ndarray | None = None) -> Choice:
     """Choose teachers, logits (M, N, C) on validation images with labels (N,), by the likelihood of their mean.
 
-    Every other image chooses, those between judge. Up to eight teachers, all subsets are tried; of more, the teacher
-    that helps most is added again and again (Caruana et al. 2004). Chosen is the smallest subset whose negative
-    log-likelihood is within one standard error of the best one's (Breiman et al. 1984): what more teachers add beyond
-    it cannot be told from chance. Intervals are over images.
+    Every other image chooses, those between judge; of groups (N,), such as patients, every other group. Up to eight
+    teachers, all subsets are tried; of more, the one that helps most is added again and again (Caruana et al. 2004).
+    Chosen is the smallest subset whose negative log-likelihood is within one standard error of the best one's (Breiman
+    et al. 1984): what more teachers add beyond it cannot be told from chance. Intervals are over images. Raises
+    InputError if all images are of one group.
     """
     labels = np.asarray(labels)
+    choosing = first_half(np.arange(len(labels)) if groups is None else groups)
+    judging = ~choosing
+    if len(labels) > 1 and not judging.any():
+        raise InputError(
+            f"distillation: all {len(labels)} validation images are of one group, so that none can judge teachers that "
+            "others have chosen; hold out more groups (`held_out`)"
+        )
     probabilities = np.exp(log_probabilities(logits))
     true = probabilities[:, np.arange(len(labels)), labels]
     exhaustive = len(logits) <= MOST_FOR_ALL_SUBSETS
-    subsets = _all_subsets(len(logits)) if exhaustive else _growing_subsets(true[:, ::2])
+    subsets = _all_subsets(len(logits)) if exhaustive else _growing_subsets(true[:, choosing])
     mixing = np.array([[(teacher in subset) / len(subset) for teacher in range(len(logits))] for subset in subsets])
-    losses = -np.log(np.maximum(mixing @ true[:, ::2], np.finfo(float).tiny))
+    losses = -np.log(np.maximum(mixing @ true[:, choosing], np.finfo(float).tiny))
     sizes, nll = np.array([len(subset) for subset in subsets]), losses.mean(axis=1)
     excess = losses - losses[nll.argmin()]
     errors = excess.std(axis=1, ddof=1) / np.sqrt(excess.shape[1]) if excess.shape[1] > 1 else np.inf
@@ -68,8 +78,8 @@ def choose_subset(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> Choi
     chosen = np.lexsort((nll, np.where(enough, sizes, np.inf)))[0]
     single = int(np.where(sizes == 1, nll, np.inf).argmin())
     rows = [int(chosen), single, int(sizes.argmax())]
-    judged = -np.log(np.maximum(mixing[rows[0]] @ true[:, 1::2], np.finfo(float).tiny))
-    hits = _hits(mixing[rows], probabilities[:, 1::2], labels[1::2])
+    judged = -np.log(np.maximum(mixing[rows[0]] @ true[:, judging], np.finfo(float).tiny))
+    hits = _hits(mixing[rows], probabilities[:, judging], labels[judging])
     return Choice(
         subsets[rows[0]],
         subsets[single][0],

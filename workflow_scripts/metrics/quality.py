@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
+from workflow_scripts.data.subsets import first_half
 from workflow_scripts.metrics.neighbours import nearest_neighbours, squared_distances
 from workflow_scripts.metrics.products import Block, Form, each_block
 
@@ -38,10 +39,16 @@ def compare(real: np.ndarray, samples: np.ndarray, device: torch.device | str = 
     return values
 
 
-def compare_halves(real: np.ndarray, device: torch.device | str = "cpu") -> dict[str, float | None]:
-    """The control of `compare`: one random half of real points (n, ...) as samples against the other."""
+def compare_halves(
+    real: np.ndarray, device: torch.device | str = "cpu", groups: np.ndarray | None = None
+) -> dict[str, float | None]:
+    """The control of `compare`: one random half of real points (n, ...) as samples against the other.
+
+    groups: (n,), none of which is in both halves.
+    """
     order = np.random.default_rng(len(real)).permutation(len(real))
-    return compare(real[np.sort(order[::2])], real[np.sort(order[1::2])], device)
+    half = first_half(np.arange(len(real)) if groups is None else groups, order)
+    return compare(real[half], real[~half], device)
 
 
 def vectors(points: np.ndarray) -> np.ndarray:

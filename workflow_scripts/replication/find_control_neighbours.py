@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.devices import device_of_job
-from workflow_scripts.core.files import read_csv, read_npy, read_parquet, write_json, write_parquet
+from workflow_scripts.core.files import read_column, read_csv, read_npy, read_parquet, write_json, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.metrics.quality import compare_halves, frechet_distance, vectors
 from workflow_scripts.replication.leakage import mark
@@ -23,6 +23,7 @@ def main(snakemake: Any) -> None:
     device = device_of_job(snakemake)
     subset = np.sort(read_npy(files.order)[: int(snakemake.wildcards.size)])
     held_out = read_npy(files.held_out)
+    groups = read_column(files.labels, "group")[held_out]
     twins = read_csv(files.near_duplicates)
     twins = twins[twins["seed"] == int(snakemake.wildcards.seed)]
     shards = shards_by_space(files.shards, len(files.images))
@@ -32,7 +33,7 @@ def main(snakemake: Any) -> None:
         images = read_npy(path)
         out, training = vectors(images[held_out]), vectors(images[subset])
         distance = frechet_distance(out, training, device) if len(out) > 1 else None
-        write_json(quality, {"held_out": compare_halves(out, device), "training": {"frechet": distance}})
+        write_json(quality, {"held_out": compare_halves(out, device, groups), "training": {"frechet": distance}})
         parts = [read_parquet(shard) for shard in searched] or [find_controls(images, held_out, subset, k, device)]
         write_parquet(neighbours, mark(merge(parts, k), twins, subset))
 

@@ -9,11 +9,11 @@ from workflow_scripts.replication.measures import copies_over_training, measure
 
 def main(snakemake: Any) -> None:
     files = snakemake.input
-    labels = read_column(files.labels, "label")
+    labels, groups = (read_column(files.labels, column) for column in ("label", "group"))
     paths = zip(files.neighbours, files.controls, files.membership, strict=True)
     for tables, thresholds, path in zip(paths, snakemake.params.thresholds, snakemake.output.measured, strict=True):
         neighbours, controls, scored = map(read_parquet, tables)
-        write_json(path, measure(neighbours, controls, scored, labels, thresholds))
+        write_json(path, measure(neighbours, controls, scored, labels, thresholds, groups))
     snapshots, controls = read_parquet(files.snapshots), read_parquet(files.controls[0])
     copies = copies_over_training(read_csv(files.moments), snapshots, controls, snakemake.params.thresholds[0][0])
     write_csv(snakemake.output.moments, copies)

@@ -17,6 +17,7 @@ from scipy import special
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
+from workflow_scripts.data.subsets import first_half
 from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.tables import by_rank
 from workflow_scripts.replication.thresholds import threshold_label
@@ -103,13 +104,15 @@ class Nearest:
     """The nearest training image of each query, arrays (m,).
 
     distance, second: to it, and to the next one; own: from it to the nearest other training image, None where that is
-    not known; cells: the part of the training set that it lies in, its class (one where there are no classes).
+    not known; cells: the part of the training set that it lies in, its class (one where there are no classes);
+    groups: the query's own group, None where each is its own.
     """
 
     distance: np.ndarray
     second: np.ndarray
     own: np.ndarray | None
     cells: np.ndarray
+    groups: np.ndarray | None = None
 
 
 def beside_controls(samples: Nearest, held_out: Nearest) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def beside_controls(samples: Nearest, held_out: Nearest) -> dict[str, Any]:
         measured["authenticity"] = asdict(compare_rates(*authentic, fewer=True))
     copying = data_copying(samples.distance, held_out.distance, samples.cells, held_out.cells)
     measured["data_copying"] = asdict(copying)
-    measured["data_copying_control"] = asdict(data_copying_control(held_out.distance, held_out.cells))
+    measured["data_copying_control"] = asdict(data_copying_control(held_out.distance, held_out.cells, held_out.groups))
     return measured
 
 
@@ -131,11 +134,12 @@ def measure(
     scored: pd.DataFrame,
     labels: np.ndarray,
     thresholds: list[dict[str, float]],
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Every measure in one space.
 
     neighbours, scored, controls: as compare_samples and find_control_neighbours wrote them; labels (n,): of all images
-    of the set; thresholds: the study's.
+    of the set; thresholds: the study's. groups (n,): of all images; None: each is its own.
     """
     held_out, training, leaks = (
         controls[controls["kind"] == kind] for kind in ("held_out", "training", "near_duplicate")
@@ -151,8 +155,12 @@ def measure(
             second=by_rank(rows, 2)["distance"].to_numpy(),
             own=own.loc[first["index"]].to_numpy(),
             cells=labels[first["index"].to_numpy()],
+            groups=groups_of,
         )
-        for first, rows in ((nearest, neighbours), (chance, held_out))
+        for first, rows, groups_of in (
+            (nearest, neighbours, None),
+            (chance, held_out, None if groups is None else groups[chance.index.to_numpy()]),
+        )
     )
     distances = {"samples": samples, "held_out": control, "training": own.to_numpy()}
     return {
@@ -333,11 +341,14 @@ def data_copying(
     return DataCopying(z, cellwise, len(weights))
 
 
-def data_copying_control(held_out: np.ndarray, cells: np.ndarray) -> DataCopying:
-    """What the data-copying test gives by chance: one random half of the held-out images (h,) against the other."""
+def data_copying_control(held_out: np.ndarray, cells: np.ndarray, groups: np.ndarray | None = None) -> DataCopying:
+    """What the data-copying test gives by chance: one random half of the held-out images (h,) against the other.
+
+    groups: (h,), none of which is in both halves.
+    """
     order = np.random.default_rng(len(held_out)).permutation(len(held_out))
-    first, second = order[::2], order[1::2]
-    return data_copying(held_out[first], held_out[second], cells[first], cells[second])
+    half = first_half(np.arange(len(held_out)) if groups is None else groups, order)
+    return data_copying(held_out[half], held_out[~half], cells[half], cells[~half])
 
 
 def quantiles(distances: np.ndarray) -> dict[str, float]:
