@@ -139,12 +139,13 @@ def _tried(estimates: Mapping[str, PairEstimate]) -> list[str]:
         inside, errors = (np.concatenate([rows[name].to_numpy(float) for rows in made]) for name in ("inside", "error"))
         asked = sum(int((estimate.trials["trial"] == trial).sum()) for estimate in estimates.values())
         if asked and not len(inside):
-            lines.append(f"Predicted from {known}: none of {asked} sizes, each prediction was refused.")
+            why = next(iter(estimates.values())).trials.set_index("trial").loc[[trial], "reason"].iloc[0]
+            lines.append(f"Predicted from {known}: none of {asked} sizes, since {why}.")
         elif asked:
             lines.append(
                 f"Predicted from {known}: {int(inside.sum())} of {len(inside)} measured values lie within the "
-                f"95 % interval (median error {np.median(errors):.1f} points); {asked - len(inside)} predictions "
-                "were refused."
+                f"95 % interval (median error {np.median(errors):.1f} points)"
+                + (f"; {asked - len(inside)} predictions were refused." if asked > len(inside) else ".")
             )
     return lines
 

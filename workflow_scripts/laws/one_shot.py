@@ -20,7 +20,7 @@ from workflow_scripts.laws.size_law import DimensionCurve
 
 LINES = 25  # plausible growths of the dimension
 LEAST_DECAYING = 0.1  # share of the outcomes in which copying falls at all
-PUBLISHED_DIMENSIONS = (11.9, 33.6)
+BEYOND = 0.1  # of the range of dimensions of other pairs: farther beyond it their level says nothing
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def one_shot_outlook(
 
     threshold_rms: of the measurement, to be compared with the other pairs'.
     """
+    if reason := _out_of_range(curve.dimension(points.size), others.levels.span):
+        return OneShot(None, reason=reason)
     levels = others.levels
     prior = LevelPrior(levels.mean - LN_100, levels.sd, max(1, levels.pairs - 1))
     gap = np.log(SCATTER[:, None] / levels.scatter)
@@ -119,6 +121,19 @@ def common_assumptions(wanted_percentage: float) -> list[str]:
     ]
 
 
+def _out_of_range(dimension: np.ndarray, known: Interval) -> str:
+    """Why other pairs say nothing of sets of these dimensions (m,), or empty."""
+    margin = BEYOND * (known[1] - known[0])
+    least, largest = float(dimension.min()), float(dimension.max())
+    if known[0] - margin <= least and largest <= known[1] + margin:
+        return ""
+    which = least if least < known[0] else largest
+    return (
+        f"the measured sets have an intrinsic dimension of {which:.1f}, and the law of other pairs was found at "
+        f"{known[0]:.1f} to {known[1]:.1f}, so it says nothing here: measure three sizes, which need no other pair"
+    )
+
+
 def _warnings(
     points: Points, curve: DimensionCurve, others: OtherPairs, threshold_rms: float | None, decaying: float
 ) -> tuple[str, ...]:
@@ -138,10 +153,5 @@ def _warnings(
         warnings.append(
             f"In {100 * (1 - decaying):.0f} % of the outcomes larger sets would be copied more; they were left out. "
             "The points hardly fit the level of the other pairs."
-        )
-    if dimension.min() < PUBLISHED_DIMENSIONS[0]:
-        warnings.append(
-            f"The law was found at dimensions {PUBLISHED_DIMENSIONS[0]:g} to {PUBLISHED_DIMENSIONS[1]:g}; here it is "
-            f"used from {dimension.min():.1f} on."
         )
     return tuple(warnings)

@@ -21,7 +21,7 @@ class Levels:
 
     mean, sd: of the level of another pair, its scatter among pairs and the mean's own error together. scatter:
     plausible scatter between training runs (d,). pairs: how many. degrees: of freedom of the runs' scatter. p_value:
-    that the levels differ by their errors alone.
+    that the levels differ by their errors alone. span: the least and largest value on the axis that was measured.
     """
 
     mean: float
@@ -31,6 +31,7 @@ class Levels:
     pairs: int
     degrees: int
     p_value: float
+    span: tuple[float, float]
 
 
 def compare_levels(fits: Mapping[Pair, DecayFit]) -> Levels | None:
@@ -40,6 +41,7 @@ def compare_levels(fits: Mapping[Pair, DecayFit]) -> Levels | None:
     Natl. Bur. Stand. 87:377). The test is Cochran's Q, as F with the degrees of freedom of the runs' scatter.
     """
     posteriors = [fit.posterior for fit in fits.values() if fit.identified and fit.posterior is not None]
+    values = [fit.values for fit in fits.values() if fit.identified]
     if len(posteriors) < 2:
         return None
     ends = np.array([np.quantile(posterior.draws.level, [0.16, 0.5, 0.84]) for posterior in posteriors])
@@ -66,4 +68,5 @@ def compare_levels(fits: Mapping[Pair, DecayFit]) -> Levels | None:
         pairs=len(level),
         degrees=degrees,
         p_value=float(fdtrc(free, max(degrees, 1), heterogeneity(0.0) / free)),
+        span=(float(np.min(np.concatenate(values))), float(np.max(np.concatenate(values)))),
     )
