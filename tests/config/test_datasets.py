@@ -30,6 +30,12 @@ WRONG: Wrong = [
     ({"datasets.drawn.resolution": 1024}, "datasets.drawn.resolution", "from 8 to 512"),
     ({"datasets.drawn.held_out": -1}, "datasets.drawn.held_out", "from 0 to 100 000 000"),
     ({"datasets.drawn.color": "gray"}, "datasets.drawn.color", 'one of grey, rgb; did you mean "grey"?'),
+    *(
+        ({"datasets.photos.range": limits}, "datasets.photos.range", "given, expected one of type, set, or a list of 2")
+        for limits in ("dark", [0], [0, "inf"], [0, float("inf")], [0, 1, 2])
+    ),
+    ({"datasets.photos.range": {"a": 1}}, "datasets.photos.range", "given, expected one of type, set"),
+    ({"datasets.photos.range": [5, 1]}, "datasets.photos.range", "5 to 1 given, expected the smaller value first"),
     ({"datasets.drawn.fit": "stretch"}, "datasets.drawn.fit", "one of crop, pad"),
     ({"datasets.drawn.on_bad_image": "ignore"}, "datasets.drawn.on_bad_image", "one of stop, skip"),
     ({"datasets.drawn.subsets": "even"}, "datasets.drawn.subsets", "one of balanced, random"),

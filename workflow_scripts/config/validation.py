@@ -36,8 +36,10 @@ def validate(raw: dict[str, Any], source: str = "the config") -> dict[str, Any]:
         sound = sound_part(schema(), schema().root, config, wrong)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            at = _location(detail["loc"])
+            at = _location(detail["loc"], raw)
             wrong.add(at)
+            if len(at) < len(detail["loc"]):
+                detail["input"] = _given(at, raw, detail["input"])
             problems.append(describe(detail, at, schema(), raw))
         sound = Sound() if () in wrong else sound_part(schema(), schema().root, raw, wrong)
     problems += contradictions(sound, wrong)
@@ -128,10 +130,25 @@ def configured_paths(config: dict[str, Any]) -> Iterator[str]:
             yield value
 
 
-def _location(at: Location) -> Location:
-    """The place of an error in the user's own keys: pydantic names the chosen alternative of a union, too."""
+def _given(at: Location, raw: Any, otherwise: Any) -> Any:
+    """What the user gave at a place; of a key that is missing, as the error has it."""
+    for part in at:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return otherwise
+    return raw
+
+
+def _location(at: Location, raw: Any) -> Location:
+    """The place of an error in the user's own keys: pydantic names the alternatives of a union, too."""
     named = at[2:3] and at[0] in NAMED and at[2] in _alternatives(at[0])
-    return at[:2] + at[3:] if named else at
+    at = at[:2] + at[3:] if named else at
+    for end in range(1, len(at)):
+        kinds = schema().child(schema().at(at[: end - 1], raw), at[end - 1]).get("anyOf", [])
+        if sum(kind.get("type") != "null" for kind in kinds) > 1:
+            return at[:end]
+    return at
 
 
 @cache
