@@ -120,6 +120,11 @@ def test_paths_of_windows_and_plain_tars_keep_their_classes(tmp_path: Path) -> N
     source = webdataset_set(write_tar(tmp_path / "a.tar", {"set/owl/1.png": png(1), "set/ant/2.png": png(2)}))
     assert [name for *_, name in shown(source)] == ["owl", "ant"]
     assert "their folders count as classes" in source.notes[0]
+    here = {f"./set/{name}": content for name, content in (("1.png", png(5)), ("1.cls", b"7"), (".1.png", b""))}
+    source = webdataset_set(write_tar(tmp_path / "c.tar", here))  # as `tar -cf c.tar ./set` names them
+    assert (shown(source), source.left_out) == ([("c.tar/set/1.png", 5, "7")], {"junk": ["set/.1.png"]})
+    assert shown(zip_set(write_zip(tmp_path / "c.zip", {"./ant/1.png": png(5)}))) == [("ant/1.png", 5, "ant")]
+    assert webdataset_set(write_tar(tmp_path / "d.tar", {"1.png": png(5)})).notes == ()
     with tarfile.open(tmp_path / "b.tar", "w:gz"):
         pass
     with pytest.raises(InputError, match=r"b\.tar: .*it is compressed: unpack it"):

@@ -66,7 +66,7 @@ def test_image_folder_complaints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffix", ["bmp", "tif", "gif", "avif", "jfif", "jp2", "ppm", "pgm", "tga", "qoi", "JPG", "webp"]
+    "suffix", ["bmp", "tif", "gif", "avif", "jfif", "jp2", "ppm", "pgm", "tga", "qoi", "JPG", "webp", "mpo"]
 )
 def test_every_format_that_pillow_reads_is_read(tmp_path: Path, suffix: str) -> None:
     path = save_image(tmp_path / f"class/a.{suffix}", 100, "RGB")
@@ -90,13 +90,19 @@ def test_a_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
 
 def test_junk_is_left_out_and_counted(tmp_path: Path) -> None:
     save_image(tmp_path / "ant/1.png")
-    for name in (".ipynb_checkpoints/1.png", "__MACOSX/ant/._1.png", "ant/._1.jpg", "@eaDir/1.png/thumb.jpg"):
+    for name in (
+        ".ipynb_checkpoints/1.png",
+        "__MACOSX/ant/._1.png",
+        "ant/._1.jpg",
+        "@eaDir/1.png/a.jpg",
+        "Temporary Items/2.png",
+    ):
         save_image(tmp_path / name)
     for name in ("ant/Thumbs.db", ".DS_Store", "ant/desktop.ini"):
         (tmp_path / name).write_bytes(b"")
     source = image_folder(tmp_path)
     assert (source.count, source.classes, list(source.left_out)) == (1, ["ant"], ["junk"])
-    assert len(source.left_out["junk"]) == 7
+    assert len(source.left_out["junk"]) == 8
 
 
 def test_splits_are_never_classes(tmp_path: Path) -> None:
@@ -123,6 +129,11 @@ def test_splits_are_never_classes(tmp_path: Path) -> None:
         (["training/a/1.png", "valid/a/1.png", "dev/a/2.png"], (0, ["dev", "training", "valid"])),
         (["ant/train/1.png", "ant/test/1.png", "owl/test/1.png"], (1, ["test", "train"])),
         (["set/train/ant/1.png"], (1, ["train"])),
+        (["train2017/1.png", "val2017/1.png"], (0, ["train2017", "val2017"])),
+        (["training_set/a/1.png", "test_set/a/1.png"], (0, ["test_set", "training_set"])),
+        (["imagesTr/1.png", "imagesTs/1.png"], (0, ["imagesTr", "imagesTs"])),
+        (["fold_1/a/1.png", "fold_2/a/1.png"], (0, ["fold_1", "fold_2"])),
+        (["train/1.png", "bus/1.png", "tester/1.png"], (0, [])),  # vehicles
         (["ant/1.png", "test/1.png"], (0, [])),  # one of several: a class by that name
         (["1.png"], (0, [])),
     ],
@@ -203,6 +214,11 @@ def test_the_labels_of_stylegan_come_before_its_numbered_folders(tmp_path: Path)
     assert (source.classes, [source.read(i)[1] for i in range(3)]) == (["2", "10"], [1, 0, 1])
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": None}))
     assert image_folder(tmp_path).classes == []
+    cameras = [[name, [0.5] * 25] for name in names]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": cameras}))
+    with pytest.raises(InputError, match="a whole number for each image as its label; `tree: flat` reads"):
+        image_folder(tmp_path)
+    assert image_folder(tmp_path, "flat").count == 3
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels[:2]}))
     with pytest.raises(InputError, match=r"img00001000\.png: dataset\.json has no label for it"):
         image_folder(tmp_path)

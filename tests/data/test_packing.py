@@ -51,6 +51,7 @@ def test_further_frames_and_pages_are_told(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), (i, 0, 255 - i)) for i in range(0, 250, 60)]
     for name in ("a.gif", "b.tif", "c.webp", "d.png"):
         frames[0].save(tmp_path / name, save_all=name != "d.png", append_images=frames[1:])
+    frames[0].save(tmp_path / "e.mpo", save_all=True, append_images=frames[1:2])  # a phone's depth, or a preview
     source = image_folder(tmp_path)
     packed = pack(source, Shape(8, 3, "crop"), tmp_path / "images.npy")
     assert packed.frames == ["a.gif", "b.tif", "c.webp"]

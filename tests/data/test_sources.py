@@ -129,6 +129,8 @@ def test_values_of_every_type_become_bytes(images: np.ndarray, limits: str | lis
 def test_labels_of_every_form_become_classes(labels: np.ndarray, classes: list[str], codes: list[int]) -> None:
     source = array_set("a", np.zeros((2, 4, 4), np.uint8), labels)
     assert (source.classes, source.block(0, 2)[1].tolist()) == (classes, codes)
+    some = array_set("a", np.zeros((3, 4, 4), np.uint8), np.array([0, -1, 1]))
+    assert some.notes == ("its label -1 (1 images) counts as a class like the others",)
 
 
 def test_the_arrays_of_several_keys_are_put_together_and_channels_may_come_first(tmp_path: Path) -> None:

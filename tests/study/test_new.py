@@ -155,7 +155,7 @@ def test_sizes_are_those_of_upright_images_and_further_frames_are_told(tmp_path:
     for name in ("a.gif", "b.tif"):
         frames[0].save(folder / name, save_all=True, append_images=frames[1:])
     told = inspect(folder, 1).lines()
-    assert "sizes: 30 x 40 to 36 x 36 px, half below 40 x 30 (16 wider than high, 10 higher than wide)" in told
+    assert "sizes: 30 x 40 to 36 x 36 px, half below 30 x 41 (16 wider than high, 10 higher than wide)" in told
     assert "animations or several pages: 2; only the first frame of each is read" in told
 
 
@@ -165,6 +165,47 @@ def test_labels_of_several_classes_an_image_are_named_and_not_read(tmp_path: Pat
     seen = inspect(tmp_path / "chest.npz", 1)
     assert seen.classes == {}
     assert seen.notes == ("train_labels (30, 14): not read as labels, since they do not name one class for each image",)
+    save(tmp_path / "1.png", 8, 0)
+    cells = [(tmp_path / "1.png").read_bytes()] * 30
+    parquet.write_table(arrow.table({"image": cells, "label": [[0, 1]] * 30}), tmp_path / "a.parquet")
+    seen = inspect(tmp_path / "a.parquet", 1)
+    assert seen.settings["images_key"] == "image"
+    assert "label (list<element: int64>): not read as labels" in seen.notes[0].replace("item:", "element:")
+
+
+def test_layouts_of_others_are_recognised(tmp_path: Path) -> None:
+    """Labelled training images beside a test folder without classes; YOLO's images and labels, each with splits; EG3D's
+    labels, which are cameras; arrays of Python objects."""
+    for name in (
+        "a/train/ant/1.png",
+        "a/train/owl/1.png",
+        "a/test/1.png",
+        "b/images/train/1.png",
+        "b/images/val/2.png",
+    ):
+        save(tmp_path / name, 8, 0)
+    (tmp_path / "b/labels/train").mkdir(parents=True)
+    (tmp_path / "b/labels/train/1.txt").write_text("0 .5 .5 .1 .1")
+    assert settings_for(tmp_path / "a") == {"source": "imagefolder", "path": str(tmp_path / "a"), "splits": ["train"]}
+    assert settings_for(tmp_path / "b")["tree"] == "flat"
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a/test/1.png", "00000/1.png")
+        archive.writestr("dataset.json", json.dumps({"labels": [["00000/1.png", [0.5] * 25]]}))
+    assert settings_for(tmp_path / "set.zip")["tree"] == "flat"
+    np.savez(tmp_path / "a.npz", x=np.array([None, "a"], dtype=object))
+    with pytest.raises(InputError, match=r"only x \(Python objects, which are never opened"):
+        settings_for(tmp_path / "a.npz")
+
+
+def test_values_that_are_not_finite_say_nothing_of_the_range(tmp_path: Path) -> None:
+    for i in range(30):
+        pixels = np.random.default_rng(i).uniform(-1, 1, (20, 20)).astype(np.float32)
+        pixels[0, :2] = np.nan, np.inf
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"maps/{i}.tif")
+    low, high = proposed(tmp_path / "maps", tmp_path)["datasets"]["mine"]["range"]
+    assert -1 <= low < -0.99
+    assert 0.99 < high <= 1
 
 
 def test_folders_of_patients_are_groups_and_no_classes(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.folders import (
     LABELS_FILE,
-    SPLITS,
+    SPLIT,
     USUAL,
     Listing,
     are_buckets,
     arrange,
+    inner_path,
     is_junk,
     labels_in,
     list_names,
@@ -56,10 +57,10 @@ def zip_set(path: Path, tree: str = "auto", splits: list[str] | None = None) -> 
 
 
 def members_of(archive: zipfile.ZipFile) -> dict[str, str]:
-    """The files of a zip by their paths, divided by slashes, also where Windows wrote backslashes."""
+    """The files of a zip by their inner paths, divided by slashes, also where Windows wrote backslashes."""
     names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     divided = any("/" in name for name in names)
-    return {name if divided else name.replace("\\", "/"): name for name in names}
+    return {inner_path(name if divided else name.replace("\\", "/")): name for name in names}
 
 
 def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
@@ -76,17 +77,18 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
         try:
             with tarfile.open(shard, "r:") as archive:
                 for member in archive:
-                    stem, suffix = _sample(member.name)
+                    name = inner_path(member.name)
+                    stem, suffix = _sample(name)
                     if not member.isfile():
                         continue
-                    if any(map(is_junk, member.name.split("/"))):
-                        left_out["junk"].append(printable(member.name))
+                    if any(map(is_junk, name.split("/"))):
+                        left_out["junk"].append(printable(name))
                     elif "." + suffix.rsplit(".", 1)[-1] in SUFFIXES:
-                        samples.append((shard, member.name, member.offset_data, member.size))
+                        samples.append((shard, name, member.offset_data, member.size))
                     elif suffix == wanted:
                         texts[shard, stem] = archive.extractfile(member).read()  # type: ignore[union-attr]
                     else:
-                        left_out["other files"].append(printable(member.name))
+                        left_out["other files"].append(printable(name))
         except Exception as cause:
             with open(shard, "rb") as handle:
                 compressed = handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
@@ -98,7 +100,8 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
         _label(texts.get((shard, _sample(name)[0])), labels_key, f"{shard}/{name}") for shard, name, *_ in samples
     ]
     notes: tuple[str, ...] = ()
-    if not texts and not labels_key and (values := _folders([name for _, name, *_ in samples])):
+    if not texts and not labels_key and (folders := _folders([name for _, name, *_ in samples])):
+        values = folders
         notes = ("its samples have no .cls, and their folders count as classes",)
     classes, codes = sorted_classes(values)
 
@@ -122,7 +125,7 @@ def _folders(names: list[str]) -> list[str | int | None]:
     folders = [printable(name.rpartition("/")[0].rpartition("/")[2]) for name in names]
     distinct = sorted(set(folders))
     classes = len(distinct) > 1 and all(distinct) and not are_buckets(distinct)
-    return [*folders] if classes and not SPLITS.issuperset(map(str.lower, distinct)) else [None] * len(names)
+    return [*folders] if classes and not all(map(SPLIT.fullmatch, distinct)) else []
 
 
 def _in_memory(read: Any, name: str) -> io.BytesIO:

@@ -108,6 +108,8 @@ def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: 
     low, high, note = _limits(name, images, limits)
     notes += note
     classes, codes = ([], np.full(len(images), -1)) if labels is None else _classes(name, len(images), labels)
+    if classes[:2] == ["-1", "0"]:
+        notes.append(f"its label -1 ({int((codes == 0).sum())} images) counts as a class like the others")
 
     def block(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         pixels = np.asarray(images[start:stop])

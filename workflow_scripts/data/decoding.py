@@ -52,7 +52,12 @@ def is_transparent(image: Image.Image) -> bool:
 
 
 def has_more_frames(image: Image.Image) -> bool:
-    """Whether a file holds more than the image that is read: an animation, or several pages."""
+    """Whether a file holds more than the image that is read: an animation, or several pages.
+
+    The further pictures of a photograph (MPO) are previews, depth or brightness, and do not count.
+    """
+    if image.format == "MPO":
+        return False
     try:
         return bool(getattr(image, "is_animated", False))
     except Exception:  # what comes after the first frame is damaged

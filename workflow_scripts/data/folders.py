@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,18 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.formats import ADVICE, SUFFIXES, begins_like_an_image, open_image
 from workflow_scripts.data.source import Source, printable, require
 
-SPLITS = {"train", "training", "val", "valid", "validation", "validate", "dev", "test", "testing", "eval"}
+# train, val2017, test_set, training-images, imagesTr, fold_1, ..
+SPLIT = re.compile(
+    r"(?:train|training|val|valid|validation|validate|dev|test|testing|eval)(?:[ _-]?(?:set|images|imgs|data))?"
+    r"(?:[ _-]?[0-9]+)?|images[ _-]?(?:tr|ts|train|test|val)|fold[ _-]?[0-9]+",
+    re.IGNORECASE,
+)
 # What systems and programs leave behind, beside all names that begin with a dot.
 JUNK = {
     "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
     "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info", "__pycache__", "found.000",
-    "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@synoresource", "$recycle",
+    "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@synoresource", "$recycle", "temporary items",
+    "network trash folder",
 }  # fmt: skip
 # Folders that stand side by side and hold images and what was drawn on them, which are no classes either.
 PICTURES = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
@@ -70,6 +77,11 @@ class Arrangement:
     classes: list[str]
     superclasses: dict[str, list[str]]
     notes: tuple[str, ...] = ()
+
+
+def inner_path(name: str) -> str:
+    """An archive member's path without what leads nowhere: `./`, `../` and a slash at its beginning."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def is_junk(name: str) -> bool:
@@ -228,7 +240,7 @@ def splits_in(paths: Iterable[str]) -> tuple[int, list[str]]:
     parts = [path.split("/")[:-1] for path in paths]
     for depth in (0, 1):
         names = {folders[depth] for folders in parts if len(folders) > depth}
-        matching = sorted(name for name in names if name.lower() in SPLITS)
+        matching = sorted(filter(SPLIT.fullmatch, names))
         if matching and (len(matching) >= 2 or names == set(matching)):
             return depth, sorted(names) if depth == 0 else matching
     return 0, []
@@ -298,10 +310,18 @@ def _arrange_by_labels(root: str, paths: list[str], labels: dict[str, Any]) -> A
             "lack one); complete it, or remove it if the folders are the classes"
         )
     values = [labels[path] for path in paths]
-    if not all(isinstance(value, int) for value in values):
-        raise InputError(f"{root}: {LABELS_FILE}: expected a whole number for each image as its label")
+    if not are_classes(values):
+        raise InputError(
+            f"{root}: {LABELS_FILE}: expected a whole number for each image as its label; `tree: flat` reads the "
+            "images without labels"
+        )
     classes, codes = np.unique(values, return_inverse=True)
     return Arrangement(paths, codes, [str(value) for value in classes], {})
+
+
+def are_classes(values: Iterable[Any]) -> bool:
+    """Whether the labels of a dataset.json are classes; those of EG3D, for one, are cameras."""
+    return all(isinstance(value, int) for value in values)
 
 
 def labels_in(content: bytes, name: str) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 Image.init()
 FORMATS = tuple(kind for kind in Image.OPEN if kind not in _NOT_READ)
-SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
+# MPO, the JPEG with further pictures of stereo cameras and phones, is opened as JPEG.
+SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO"))
 # Editors and generators write descriptions beyond Pillow's limit of 1 MiB for one; that for all of a file stays.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 

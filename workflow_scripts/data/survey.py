@@ -62,12 +62,13 @@ def range_of(source: Source, wanted: str | Sequence[float], threads: int = 1) ->
 
 
 def extremes_of(image: Image.Image) -> tuple[float, float] | None:
-    """The smallest and largest value of an image, of its colours only."""
+    """The smallest and largest finite value of an image, of its colours only."""
     if image.mode in ("P", "1") or is_transparent(image):
         image = image.convert("RGBA")
     values = np.asarray(image)
     values = values[..., :3] if values.ndim == 3 else values
-    return (float(np.nanmin(values)), float(np.nanmax(values))) if values.size else None
+    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return (float(values.min()), float(values.max())) if values.size else None
 
 
 def packed_images(source: Source, places: np.ndarray, shape: Shape) -> np.ndarray:

@@ -18,7 +18,18 @@ from workflow_scripts.core.progress import progress
 from workflow_scripts.data.archives import members_of
 from workflow_scripts.data.arrays import extremes, load_array
 from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent
-from workflow_scripts.data.folders import are_buckets, are_cases, drawn_beside, list_images, list_names, splits_in
+from workflow_scripts.data.folders import (
+    LABELS_FILE,
+    PICTURES,
+    are_buckets,
+    are_cases,
+    are_classes,
+    drawn_beside,
+    labels_in,
+    list_images,
+    list_names,
+    splits_in,
+)
 from workflow_scripts.data.formats import ADVICE, orientation
 from workflow_scripts.data.packing import BLOCK
 from workflow_scripts.data.source import Source
@@ -228,38 +239,61 @@ def _tree(paths: Iterable[str]) -> dict[str, Any]:
         splits = sorted(tops - set(drawn))
         folders = [parts for parts in folders if parts[0] in splits]
     chosen: dict[str, Any] = {"splits": splits} if splits else {}
+    if splits and depth == 0 and (labelled := _labelled(folders)):
+        chosen["splits"] = splits = labelled
+        folders = [parts for parts in folders if parts[0] in splits]
     rest = [tuple(parts[:depth] + parts[depth + 1 :] if splits else parts) for parts in folders]
     if are_cases(rest):
         tops = {parts[0] for parts in rest}
         in_classes = min(map(len, rest)) > 1 and 2 <= len(tops) <= len(set(rest)) / 2
         return chosen | {"tree": "tops" if in_classes else "flat", "group_pattern": INNERMOST}
     last = sorted({parts[-1] for parts in rest if parts})
-    if len({len(parts) for parts in rest}) > 1 or max(map(len, rest), default=0) > 2 or are_buckets(last):
+    pictures = len(last) == 1 and last[0].lower() in PICTURES
+    if len({len(parts) for parts in rest}) > 1 or max(map(len, rest), default=0) > 2 or are_buckets(last) or pictures:
         chosen["tree"] = "flat"
     return chosen
+
+
+def _labelled(folders: list[list[str]]) -> list[str]:
+    """The splits of which all images lie in class folders, where those of the others lie in none: train beside test."""
+    depths: dict[str, set[int]] = {}
+    for parts in folders:
+        depths.setdefault(parts[0], set()).add(len(parts))
+    labelled = sorted(name for name, levels in depths.items() if levels == {2})
+    return labelled if all(levels in ({1}, {2}) for levels in depths.values()) and len(labelled) < len(depths) else []
 
 
 def _zip_tree(path: Path) -> dict[str, Any]:
     import zipfile
 
     try:
-        names = members_of(zipfile.ZipFile(path))
+        archive = zipfile.ZipFile(path)
+        names = members_of(archive)
+        content = archive.read(names[LABELS_FILE]) if LABELS_FILE in names else None
+        labels = None if content is None else labels_in(content, LABELS_FILE)
     except Exception:  # the reader says what is wrong with it
         return {}
-    return {} if "dataset.json" in names else _tree(list_names(names).images)
+    if labels is None:
+        return _tree(list_names(names).images)
+    return {} if are_classes(labels.values()) else {"tree": "flat"}
 
 
 def _npz_keys(path: Path) -> dict[str, Any]:
     """The archive's arrays of images and of labels, by their shapes; MedMNIST's splits are put together."""
+    arrays, pickled = {}, []
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+            for key in archive.files:
+                try:
+                    arrays[key] = archive[key]
+                except ValueError:
+                    pickled.append(f"{key} (Python objects, which are never opened: save one array of numbers)")
     except Exception:  # the reader says what is wrong with it
         return {}
     shapes = {key: array.shape for key, array in arrays.items()}
     images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
     if not images:
-        held = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        held = ", ".join([*(f"{key} {shape}" for key, shape in shapes.items()), *pickled])
         why = f"only {held}" if held else "it is empty"
         raise InputError(f"{path}: holds no array of images, {why}; expected (N, H, W) or (N, H, W, C)")
     tail = shapes[images[0]][1:]
@@ -278,17 +312,20 @@ def _npz_keys(path: Path) -> dict[str, Any]:
 
 
 def _unread_labels(path: Path, settings: dict[str, Any], count: int) -> tuple[str, ...]:
-    """A note of an archive's labels that name several classes for an image, and so are no classes."""
-    used = np.hstack([settings.get("images_key", []), settings.get("labels_key", [])]).tolist()
-    if settings["source"] != "npz" or "labels_key" in settings:
+    """A note of labels that name several classes for an image, and so are no classes."""
+    if settings["source"] not in ("npz", "parquet") or "labels_key" in settings:
         return ()
-    with np.load(path, allow_pickle=False) as archive:
-        others = {key: archive[key].shape for key in archive.files if key not in used}
-    several = [key for key, shape in others.items() if len(shape) == 2 and shape[1] > 1 and 0 < shape[0] <= count]
+    if settings["source"] == "parquet":
+        several = [f"{column.name} ({column.type})" for column in _label_columns(path)]
+    else:
+        used = np.hstack([settings["images_key"]]).tolist()
+        with np.load(path, allow_pickle=False) as archive:
+            shapes = {key: archive[key].shape for key in archive.files if key not in used}
+        matrices = {key: shape for key, shape in shapes.items() if len(shape) == 2}
+        several = [f"{key} {shape}" for key, shape in matrices.items() if shape[1] > 1 and 0 < shape[0] <= count]
     if not several:
         return ()
-    keys = ", ".join(f"{key} {others[key]}" for key in several)
-    return (f"{keys}: not read as labels, since they do not name one class for each image",)
+    return (f"{', '.join(several)}: not read as labels, since they do not name one class for each image",)
 
 
 def _names_classes(labels: np.ndarray) -> bool:
@@ -311,19 +348,30 @@ def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
 
 def _parquet_keys(path: Path) -> dict[str, Any]:
     import pyarrow as arrow
+
+    fields = _columns(path)
+    images = [column.name for column in fields if arrow.types.is_struct(column.type) or _is_binary(column.type)]
+    if fields and not images:
+        held = ", ".join(f"{column.name} ({column.type})" for column in fields)
+        raise InputError(f"{path}: no column holds encoded images, as bytes or as {{bytes, path}}, only {held}")
+    labels = [column.name for column in _label_columns(path) if not arrow.types.is_nested(column.type)]
+    return {"images_key": images[0]} | ({"labels_key": labels[0]} if labels else {}) if images else {}
+
+
+def _label_columns(path: Path) -> list[Any]:
+    return [column for column in _columns(path) if column.name in ("label", "labels", "class", "fine_label", "target")]
+
+
+def _columns(path: Path) -> list[Any]:
+    """The columns of a Parquet file, or of the first one in a folder; none where it cannot be read."""
+    import pyarrow as arrow
     import pyarrow.parquet as parquet
 
     file = next(iter(sorted(path.rglob("*.parquet"))), path) if path.is_dir() else path
     try:
-        fields = list(parquet.read_schema(file))
+        return list(parquet.read_schema(file))
     except (arrow.ArrowException, OSError):  # the reader says what is wrong with it
-        return {}
-    images = [column.name for column in fields if arrow.types.is_struct(column.type) or _is_binary(column.type)]
-    if not images:
-        held = ", ".join(f"{column.name} ({column.type})" for column in fields)
-        raise InputError(f"{file}: no column holds encoded images, as bytes or as {{bytes, path}}, only {held}")
-    labels = [column.name for column in fields if column.name in ("label", "labels", "class", "fine_label", "target")]
-    return {"images_key": images[0]} | ({"labels_key": labels[0]} if labels else {})
+        return []
 
 
 def _is_binary(kind: Any) -> bool:
@@ -334,9 +382,10 @@ def _is_binary(kind: Any) -> bool:
 
 def _sizes(sides: np.ndarray) -> str:
     """Of images (n, 2), width and height: the smallest, the largest and the middle one, and how many stand upright."""
-    by_area = sides[np.argsort(sides.prod(axis=1), kind="stable")]
-    low, middle, high = (f"{width} x {height}" for width, height in by_area[[0, len(sides) // 2, -1]])
-    told = f"{low} px" if (sides == sides[0]).all() else f"{low} to {high} px, half below {middle}"
+    order = np.argsort(sides.prod(axis=1), kind="stable")
+    low, middle, high = (f"{width} x {height}" for width, height in sides[order[[0, len(sides) // 2, -1]]])
+    alike = (np.sort(sides) == np.sort(sides[:1])).all()  # but for being turned
+    told = f"{low} px" if alike else f"{low} to {high} px, half below {middle}"
     kinds = {"wider than high": sides[:, 0] > sides[:, 1], "higher than wide": sides[:, 0] < sides[:, 1]}
     mixed = [f"{chosen.sum():,} {kind}" for kind, chosen in kinds.items() if chosen.any()]
     return f"{told} ({', '.join(mixed)})" if len(mixed) > 1 else told
