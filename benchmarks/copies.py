@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from benchmarks.bench import Bench
 from benchmarks.measures import require
 from workflow_scripts.audit.planting import plant
-from workflow_scripts.audit.search import MOVED, search
+from workflow_scripts.audit.search import HALVES, MOVED, search
 from workflow_scripts.config.spaces import SPACES, Perceptual
 from workflow_scripts.data.arrays import read_idx
 from workflow_scripts.features.encoders import encode
@@ -75,7 +75,7 @@ def audit(bench: Bench, training: np.ndarray, calibrating: np.ndarray, queries: 
         return {str(space): part["distance"].to_numpy() for space, part in rows.groupby("space")}
 
     taken, (control, nearest) = bench.timed(lambda: (searched(n, held_out), searched(held_out, len(everything))))
-    spaces = ("pixel", "perceptual", MOVED)
+    spaces = ("pixel", "perceptual", MOVED, HALVES)
     score = np.min([nearest[space] / np.quantile(control[space], CALIBRATED) for space in spaces], axis=0)
 
     def flat(values: np.ndarray) -> np.ndarray:

@@ -32,13 +32,17 @@ def clothes() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def audit(clothes: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """Runs an audit of samples against the first images: gives audit.json, with the folder of results as `folder`."""
+    """Runs an audit of samples against the first images: gives audit.json, with the folder of results as `folder`.
+
+    size: of the subset of the training images, their last ones, that a generator of the config was trained on.
+    """
 
     def run(
         samples: np.ndarray,
         held_out: np.ndarray | None = None,
         groups: np.ndarray | None = None,
         training: np.ndarray | None = None,
+        size: int | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("audit") / "results"
@@ -65,16 +69,22 @@ def audit(clothes: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Call
         write_text(folder / "config.yaml", yaml.safe_dump(config))
         chosen = config["audit"]
         shared = {"labels": folder / "labels.parquet", "images": folder / "images.npy"}
+        split = "whole"
+        if size is not None:  # of a generator of the config: a subset, and the held-out images of its seed
+            split = f"size-{size}.seed-0"
+            shared |= {"order": folder / "order.npy", "held_out": folder / "held_out.npy"}
+            write_npy(shared["order"], np.arange(len(training))[::-1])
+            write_npy(shared["held_out"], np.arange(len(training), count))
         planted = {"images": folder / "planted.npy", "table": folder / "planted.parquet"}
         seeds = {"seed": 0, "planted": chosen["planted"]}
-        run_script("audit/plant_copies", shared, planted, seeds, split="whole")
+        run_script("audit/plant_copies", shared, planted, seeds, split=split)
         run_script(
             "audit/search_audit_controls",
             {**shared, "vectors": [shared["images"]], "planted": [planted["images"]],
              "planted_images": planted["images"], "table": planted["table"]},
             {"rows": folder / "controls.parquet"},
             {"spaces": ["pixel"], "seed": 0},
-            split="whole",
+            split=split,
         )  # fmt: skip
         for shard in range(chosen["shards"]):
             run_script(
@@ -82,7 +92,7 @@ def audit(clothes: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Call
                 {**shared, "samples": folder / "samples.npy", "vectors": [shared["images"]],
                  "sample_vectors": [folder / "samples.npy"]},
                 {"rows": folder / f"shard-{shard}.parquet"},
-                {"spaces": ["pixel"], "split": "whole", "shards": chosen["shards"], "seed": 0, "all_members": False},
+                {"spaces": ["pixel"], "split": split, "shards": chosen["shards"], "seed": 0, "all_members": False},
                 shard=str(shard),
             )  # fmt: skip
         figures = {"distances": folder / "figures/audit_distances/mine/model.svg"}
@@ -97,7 +107,7 @@ def audit(clothes: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Call
              "controls": folder / "controls.parquet", "table": planted["table"],
              "quality_images": shared["images"], "quality_samples": [folder / "samples.npy"]},
             {"measured": folder / "measured.json", "pairs": folder / "pairs.parquet", **figures},
-            {"name": "model", "split": "whole", "spaces": SPACES, "thresholds": chosen["thresholds"],
+            {"name": "model", "split": split, "spaces": SPACES, "thresholds": chosen["thresholds"],
              "wanted": chosen["wanted_percentage"], "quality_space": "pixel", "seed": 0},
             dataset="mine", samples="model",
         )  # fmt: skip

@@ -123,12 +123,28 @@ def test_without_held_out_images_the_answer_says_what_they_would_add(clothes: np
     assert copies["verdict"] == COPIES
 
 
+def test_samples_of_a_generator_of_the_config_are_compared_with_its_subset_alone(
+    clothes: np.ndarray, audit: Audit
+) -> None:
+    """Half of the samples copy images of the subset, the others images of the set that the generator never saw."""
+    copies, others = clothes[TRAINING - 60 : TRAINING], clothes[:100]
+    samples = np.concatenate([noisy(drawn(copies, SAMPLES // 2)), noisy(drawn(others, SAMPLES // 2))])
+    answer = model(audit(samples, size=60))
+    assert answer["training"]["images"] == 60
+    assert answer["held_out"]["images"] == HELD_OUT
+    found = answer["spaces"]["pixel"]["copies"][0]
+    assert found["low"] <= 50 <= found["high"]
+    assert all(row["image"] >= TRAINING - 60 for row in answer["copied"]["first"])
+
+
 def test_few_samples_or_a_single_training_image_get_the_weaker_answer(clothes: np.ndarray, audit: Audit) -> None:
     few = model(audit(fresh(clothes, 10)))["verdict"]
     assert few["verdict"] == UNKNOWN
     assert "10 distinct samples" in few["sentence"]
     single = model(audit(fresh(clothes, 200), training=clothes[:1]))
     assert single["training"]["images"] == 1
+    assert "only 1 training image" in single["notes"][0]
+    assert single["samples"]["distinct"] > 0.95
 
 
 def test_the_training_images_themselves_are_refused(clothes: np.ndarray, audit: Audit, caplog: Any) -> None:
@@ -158,7 +174,7 @@ def test_the_answers_agree_and_the_page_needs_nothing_else(half: dict[str, Any])
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert model(half)["samples"]["sha256"] in page
     pairs = pd.read_parquet(folder / "pairs.parquet")
-    assert set(pairs["space"]) == {"pixel", "moved", "tiles"}
+    assert set(pairs["space"]) == {"pixel", "moved", "tiles", "halves"}
     assert pairs.loc[(pairs["space"] == "pixel") & pairs["copy"], "sample"].max() < SAMPLES
 
 

@@ -61,6 +61,7 @@ def test_a_zip_of_stylegan_has_the_classes_of_its_table(tmp_path: Path) -> None:
     source = zip_set(write_zip(tmp_path / "dataset.zip", members))
     assert shown(source) == [(names[0], 0, "10"), (names[1], 1, "2"), (names[2], 2, "10")]
     assert source.classes == ["2", "10"]
+    assert source.left_out == {}
     members["dataset.json"] = b'{"labels": null}'
     assert zip_set(write_zip(tmp_path / "dataset.zip", members)).classes == []
 

@@ -212,6 +212,7 @@ def test_the_labels_of_stylegan_come_before_its_numbered_folders(tmp_path: Path)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
     source = image_folder(tmp_path)
     assert (source.classes, [source.read(i)[1] for i in range(3)]) == (["2", "10"], [1, 0, 1])
+    assert source.left_out == {}
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": None}))
     assert image_folder(tmp_path).classes == []
     cameras = [[name, [0.5] * 25] for name in names]

@@ -27,6 +27,11 @@ def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
         groups_of([*NAMES, "c.png"], str(path), None)
     path.write_text("a.png,x\nheld-out/a.png,y\n")  # another image of the same name
     assert groups_of(["a.png", "held-out/a.png"], str(path), None).tolist() == [0, 1]
+    path.write_text("a.png,x\nb.png,y\n")
+    with pytest.raises(
+        InputError, match=r"row a\.png fits a training image and held-out/d/a\.png, .*begins with held-out/"
+    ):
+        groups_of(["c/a.png", "b.png", "held-out/d/a.png"], str(path), None)
     path.write_text("a.png,x\nb.png,y\na.png,z\n")
     with pytest.raises(InputError, match=r"gives two groups to 1 names, such as a\.png \(x, then z\)"):
         groups_of(["a.png"], str(path), None)

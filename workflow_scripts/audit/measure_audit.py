@@ -8,7 +8,7 @@ import pandas as pd
 
 from workflow_scripts.audit import measures
 from workflow_scripts.audit.drawing import curves, draw_distances
-from workflow_scripts.audit.search import MOVED, TILES, merge
+from workflow_scripts.audit.search import OTHERS, merge
 from workflow_scripts.audit.split import size_of, split_of
 from workflow_scripts.audit.variety import MOST, distinct_share, evenly, look_swapped, quality, spread
 from workflow_scripts.audit.verdict import judge
@@ -17,11 +17,15 @@ from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_npy, write_parquet
 from workflow_scripts.core.job import run
+from workflow_scripts.metrics.membership import FEWEST_MEMBERS
 from workflow_scripts.metrics.quality import compare
 from workflow_scripts.replication.drawing import COLUMNS, Pairs, draw_gallery, gallery_shown
-from workflow_scripts.replication.measures import calibrated_threshold
 from workflow_scripts.replication.thresholds import threshold_label
 
+FEW_MEMBERS = (
+    "There is only {count} training {images}: what compares training images with each other, and membership, cannot be "
+    "measured. Is TRAIN the right folder?"
+)
 SWAPPED = "The samples are much more like the held-out images than the training images are: were the two swapped?"
 
 
@@ -44,13 +48,7 @@ def main(snakemake: Any) -> None:
     most = MOST[spaces[where]["kind"] == "pixel"]
     real, training = (read_npy(files.quality_images)[spread(part, most)] for part in (clean, members))
     shown = evenly(files.quality_samples, most)
-    own = controls.loc[(controls["space"] == where) & (controls["kind"] == "own"), "distance"]
-    chance = controls.loc[
-        (controls["space"] == where) & (controls["kind"] == "query") & controls["query"].isin(clean), "distance"
-    ]
-    near = np.sort((chance if len(chance) >= 100 else own[np.isfinite(own)]).to_numpy())
-    limit = calibrated_threshold(near, 0.01).rms if len(near) >= 100 else 0.0
-    distinct = distinct_share(shown, limit, device)
+    distinct = distinct_share(shown, np.concatenate([real, training]), device)
     counted = measures.thin(rows, distinct, params.seed)
     measured = measures.measure(counted, controls, clean, members, classes, spaces, thresholds)
     limits = {space: part["copies"][0]["threshold"] for space, part in measured.items() if part["copies"]}
@@ -64,6 +62,8 @@ def main(snakemake: Any) -> None:
     manifest, packed = read_json(files.manifest), files.get("packed")
     qualities = quality(shown, real, training, device)
     said = notes(images[members[:200]], samples[:200], read_json(packed) if packed else None)
+    if len(members) < FEWEST_MEMBERS:
+        said.append(FEW_MEMBERS.format(count=len(members), images="image" if len(members) == 1 else "images"))
     if look_swapped(qualities):
         said.append(SWAPPED)
     released = None
@@ -120,7 +120,7 @@ def main(snakemake: Any) -> None:
 
 def require_two_sets(rows: pd.DataFrame, samples: int, name: str) -> None:
     """Raise InputError if the samples are the training images themselves."""
-    part = rows[(rows["kind"] == "query") & (rows["space"] != TILES) & (rows["space"] != MOVED)]
+    part = rows[(rows["kind"] == "query") & ~rows["space"].isin(OTHERS)]
     first = part[part["space"] == part["space"].iloc[0]]
     if samples > 1 and (first["distance"] == 0).all() and (first["query"] == first["index"]).all():
         raise InputError(

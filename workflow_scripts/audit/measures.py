@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.audit.copies import copies
-from workflow_scripts.audit.search import MOVED, TILES
+from workflow_scripts.audit.search import OTHERS
 from workflow_scripts.audit.verdict import REPEATED
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.metrics.membership import membership
@@ -32,7 +32,7 @@ def leaks(controls: pd.DataFrame, held_out: np.ndarray, members: np.ndarray, gro
     Near-duplicates of a training image in any space, and those of a training image's group. groups (N,): of all images.
     """
     rows = controls[(controls["kind"] == "query") & controls["query"].isin(held_out)]
-    nearest = rows[~rows["space"].isin((MOVED, TILES))]
+    nearest = rows[~rows["space"].isin(OTHERS)]
     near = nearest[nearest["duplicates"] > 0].assign(reason="near-duplicate")
     shared = held_out[np.isin(groups[held_out], groups[members])]
     first = pd.Series(members, index=groups[members]).groupby(level=0).first()
@@ -71,12 +71,12 @@ def measure(
     spaces: Mapping[str, Any],
     thresholds: Sequence[dict[str, float]],
 ) -> dict[str, dict[str, Any]]:
-    """All measures of each space, `moved` and `tiles` included.
+    """All measures of each space, those that every audit has included.
 
     rows, controls: of the searches of samples and of controls; held_out: numbers of the clean held-out images; members:
     of the training images; labels (N,): of all images; spaces: the config's; thresholds: the audit's.
     """
-    every = [*spaces, MOVED, TILES]
+    every = [*spaces, *OTHERS]
     return {
         space: _in_space(
             rows[rows["space"] == space],

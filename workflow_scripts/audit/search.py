@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workflow_scripts.audit.alignment import align, normalised
+from workflow_scripts.audit.alignment import align
+from workflow_scripts.audit.halves import nearest_halves
 from workflow_scripts.metrics.duplicates import SEEN, count_near_duplicates
 from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 
 COLUMNS = ["space", "kind", "query", "index", "distance", "second", "mean", "duplicates"]
 MEAN_OF = 50  # Carlini et al. 2023
-MOVED, TILES = "moved", "tiles"  # beside the spaces of the config
+MOVED, TILES, HALVES = OTHERS = "moved", "tiles", "halves"  # beside the spaces of the config
 MOST_MEMBERS, MOST_CONTROLS = 5_000, 10_000  # images whose membership is asked
 
 
@@ -50,12 +51,18 @@ def search(
         if len(scored):
             back = nearest_neighbours(rows_of(vectors, scored), queries[space], 1, device=device)
             parts.append(_rows(space, "image", scored, back, numbers))
-    training, samples = pixels
-    aligned = align(normalised(samples), normalised(rows_of(training, members)), proposed, device)
-    shared = {"kind": "query", "query": numbers, "index": members[aligned.index], "mean": np.nan, "duplicates": 0}
-    moved = {"space": MOVED, **shared, "distance": aligned.distance, "second": aligned.second}
-    tiles = {"space": TILES, **shared, "distance": aligned.tiles, "second": np.nan}
-    return pd.concat([*parts, pd.DataFrame(moved), pd.DataFrame(tiles)], ignore_index=True)
+    training, samples = rows_of(pixels[0], members), pixels[1]
+    aligned, half = align(samples, training, proposed, device), nearest_halves(samples, training, device)
+    others = {
+        MOVED: (aligned.index, aligned.distance),
+        TILES: (aligned.index, aligned.tiles),
+        HALVES: (half.indices[:, 0], half.distances[:, 0]),
+    }
+    unknown = {"second": np.nan, "mean": np.nan, "duplicates": 0}
+    for space, (index, distance) in others.items():
+        row = {"space": space, "kind": "query", "query": numbers, "index": members[index], "distance": distance}
+        parts.append(pd.DataFrame(row | unknown))
+    return pd.concat(parts, ignore_index=True)
 
 
 def own_distances(

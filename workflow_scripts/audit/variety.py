@@ -15,6 +15,8 @@ from workflow_scripts.metrics.quality import compare, compare_halves, frechet_di
 MOST = {True: 1000, False: 5000}  # rows of each set that are compared, of pixels and of features
 MOST_DISTINCT = 2000  # samples that are compared with each other
 SWAPPED = 0.5  # times the training images' Fréchet distance
+LARGER = 5  # times as many samples as real images: what is near among them is known from the latter
+FEWEST = 100  # real images that tell it
 LINKS = 10  # nearest samples that each is compared with
 
 
@@ -34,16 +36,25 @@ def spread(numbers: np.ndarray, most: int) -> np.ndarray:
     return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).astype(int))]
 
 
-def distinct_share(samples: np.ndarray, limit: float, device: torch.device) -> float:
-    """The share of samples (m, ...) that are left when those within `limit` of each other count as one."""
-    rows = samples[spread(np.arange(len(samples)), MOST_DISTINCT)]
-    count = len(rows)
-    if count < 2:
+def distinct_share(samples: np.ndarray, real: np.ndarray, device: torch.device) -> float:
+    """The share of samples (m, ...) that are left when those that repeat each other count as one.
+
+    real (r, ...): training and held-out images. Samples repeat each other within the distance that 1 % of real images
+    would have a neighbour within, if there were as many of them; among more images neighbours are nearer, so that is
+    the distance of fewer than 1 % of r. With fewer than 100 real images only equal samples are told.
+    """
+    most = min(MOST_DISTINCT, LARGER * len(real)) if len(real) >= FEWEST else MOST_DISTINCT
+    rows = samples[spread(np.arange(len(samples)), most)]
+    if len(rows) < 2:
         return 1.0
-    near = nearest_neighbours(rows, rows, min(LINKS, count - 1), device=device, exclude_self=True)
+    limit = 0.0
+    if len(real) >= FEWEST:
+        apart = nearest_neighbours(real, real, 1, device=device, exclude_self=True).distances[:, 0]
+        limit = float(np.sort(apart)[int(0.01 * len(real) * min(1.0, len(real) / len(rows)))])
+    near = nearest_neighbours(rows, rows, min(LINKS, len(rows) - 1), device=device, exclude_self=True)
     query, rank = np.nonzero(near.distances <= limit)
-    links = coo_array((np.ones(len(query)), (query, near.indices[query, rank])), shape=(count, count))
-    return float(connected_components(links, directed=False)[0]) / count
+    links = coo_array((np.ones(len(query)), (query, near.indices[query, rank])), shape=(len(rows), len(rows)))
+    return float(connected_components(links, directed=False)[0]) / len(rows)
 
 
 def quality(

@@ -45,6 +45,8 @@ def zip_set(path: Path, tree: str = "auto", splits: list[str] | None = None) -> 
     if not listing.images:
         raise InputError(f"{path}: holds no image{_held(listing)}; expected files ending in {USUAL}")
     labels = None if content is None or tree != "auto" else labels_in(content, f"{path}/{LABELS_FILE}")
+    if labels is not None:
+        listing.other.remove(LABELS_FILE)
     arranged = arrange(str(path), listing, tree, splits or [], labels)
 
     def read(i: int) -> tuple[Image.Image, int]:

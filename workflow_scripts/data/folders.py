@@ -105,6 +105,8 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
     labels = None
     if tree == "auto" and (root / LABELS_FILE).is_file():
         labels = labels_in((root / LABELS_FILE).read_bytes(), str(root / LABELS_FILE))
+    if labels is not None:
+        listing.other.remove(LABELS_FILE)
     arranged = arrange(str(root), listing, tree, splits, labels)
     paths, codes = arranged.paths, arranged.codes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.source import require
+from workflow_scripts.data.source import HELD_OUT, require
 
 
 def groups_of(origins: Sequence[str], table: str | None, pattern: str | None) -> np.ndarray:
@@ -49,17 +49,24 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
         raise InputError(
             f"{path}: gives two groups to {len(twice)} names, such as {twice[0]}; expected one row for each"
         )
-    names = [_lookup(table, origin) for origin in origins]
-    missing = [origin for origin, name in zip(origins, names, strict=True) if name is None]
+    keys = [_key(table, origin) for origin in origins]
+    missing = [origin for origin, key in zip(origins, keys, strict=True) if key is None]
     if missing:
         raise InputError(
             f"{path}: names no group of {missing[0]} ({len(missing)} of {len(origins)} images are missing); expected "
             "rows of an image's path and its group"
         )
-    return [name for name in names if name is not None]
+    named = [key for key in keys if key is not None]
+    training = {key for key, origin in zip(named, origins, strict=True) if not origin.startswith(HELD_OUT)}
+    if both := [o for key, o in zip(named, origins, strict=True) if key in training and o.startswith(HELD_OUT)]:
+        raise InputError(
+            f"{path}: its row {_key(table, both[0])} fits a training image and {both[0]}, a held-out one "
+            f"({len(both)} rows are such); add a row that begins with {HELD_OUT} for each held-out image of that name"
+        )
+    return [table[key] for key in named]
 
 
-def _lookup(table: dict[str, str], origin: str) -> str | None:
-    """By the whole path (of held-out images with or without `held-out/` before it), by the name, by its stem."""
-    path, name = origin.removeprefix("held-out/"), origin.rsplit("/", 1)[-1]
-    return next((table[key] for key in (origin, path, name, name.rsplit(".", 1)[0]) if key in table), None)
+def _key(table: dict[str, str], origin: str) -> str | None:
+    """Its row: of the whole path (of held-out images with or without `held-out/` before it), the name, or its stem."""
+    path, name = origin.removeprefix(HELD_OUT), origin.rsplit("/", 1)[-1]
+    return next((key for key in (origin, path, name, name.rsplit(".", 1)[0]) if key in table), None)

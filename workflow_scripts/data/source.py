@@ -11,6 +11,7 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 
 UNKNOWN_LICENCE = "unknown: the source does not say"
+HELD_OUT = "held-out/"  # before the origin of the user's own held-out images
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def with_held_out(source: Source, held_out: Source) -> Source:
         return image, int(codes[label])
 
     def origin(i: int) -> str:
-        return source.origin(i) if i < source.count else f"held-out/{held_out.origin(i - source.count)}"
+        return source.origin(i) if i < source.count else HELD_OUT + held_out.origin(i - source.count)
 
     kinds = dict.fromkeys([*source.left_out, *held_out.left_out])
     return replace(
