@@ -56,14 +56,14 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
             f"{path}: names no group of {missing[0]} ({len(missing)} of {len(origins)} images are missing); expected "
             "rows of an image's path and its group"
         )
-    named = [key for key in keys if key is not None]
-    training = {key for key, origin in zip(named, origins, strict=True) if not origin.startswith(HELD_OUT)}
-    if both := [o for key, o in zip(named, origins, strict=True) if key in training and o.startswith(HELD_OUT)]:
+    matched = [key for key in keys if key is not None]
+    training = {key for key, origin in zip(matched, origins, strict=True) if not origin.startswith(HELD_OUT)}
+    if both := [o for key, o in zip(matched, origins, strict=True) if key in training and o.startswith(HELD_OUT)]:
         raise InputError(
             f"{path}: its row {_key(table, both[0])} fits a training image and {both[0]}, a held-out one "
             f"({len(both)} rows are such); add a row that begins with {HELD_OUT} for each held-out image of that name"
         )
-    return [table[key] for key in named]
+    return [table[key] for key in matched]
 
 
 def _key(table: dict[str, str], origin: str) -> str | None:
