@@ -110,9 +110,9 @@ def _parts(audit: Mapping[str, Any], redact: bool) -> list[Part]:
 COPIES_TEXT = (
     "A sample counts where it lies nearer to a training image than all but the threshold's share of held-out images "
     "do. Chance is what samples that are no copies show there; the interval carries the error of the count, of the "
-    "threshold and of chance. `moved` compares over mirror images, shifts of up to a tenth, zooms, turns, brightness and "
-    "contrast; `tiles` is the largest distance of 4 x 4 tiles at the best of these, which flat backgrounds cannot make "
-    "small; `halves` compares the half that is most alike."
+    "threshold and of chance. `moved` compares over mirror images, shifts of up to a tenth, zooms, turns, brightness "
+    "and contrast; `tiles` is the largest distance of 4 x 4 tiles at the best of these, which flat backgrounds cannot "
+    "make small; `halves` compares the half that is most alike."
 )
 POWER_TEXT = (
     "Training images were planted among the samples, as they are and changed. Found: nearer to a training image than "
