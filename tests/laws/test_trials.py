@@ -79,12 +79,15 @@ def test_evidence_against_a_safe_size_stands_beside_it(estimates: dict[str, Pair
         for name, size, kind in (
             ("biggan", 1_000_000, "the evidence disagrees"),
             ("biggan", 4, "the evidence disagrees"),  # not called safe
+            ("biggan", 2_000_000, "the evidence disagrees"),
             ("stylegan2", 1_000_000, "no copies found"),
         )
     ]
     lines = answer(estimates, "fashion-mnist", 1.0, verdicts)
     said = [line for line in lines if "not all measures" in line]
-    assert said == ["Beware: not all measures call biggan safe with 1,000,000 images. biggan at 1000000."]
+    assert said == [
+        "Beware: not all measures call biggan safe with 1,000,000 and 2,000,000 images. With 2,000,000, biggan at 2000000."
+    ]
     assert "do not rely on the safe size yet" in lines[-1]
     assert lines[0].endswith("Other measures disagree: see below.")
 

@@ -69,7 +69,13 @@ def test_fresh_samples_have_no_copies_and_a_bound():
     assert all("at most" in item.sentence and item.high < 10 for item in judged)
 
 
-@pytest.mark.parametrize(("settings", "which"), [({"blurred": True}, "C_T"), ({"told": 0.5}, "membership AUC")])
+@pytest.mark.parametrize(
+    ("settings", "which"),
+    [
+        ({"blurred": True}, "samples lie nearer to the training images than held-out images do: C_T"),
+        ({"told": 0.5}, "samples tell which images the generator was trained on: membership AUC"),
+    ],
+)
 def test_contrary_evidence_is_named(settings, which):
     judged, *_ = study(**settings)
     assert {item.verdict for item in judged} == {DISAGREES}

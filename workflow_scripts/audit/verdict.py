@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy import special
 
-from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, UNKNOWN, told
+from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, MEMBERSHIP, UNKNOWN, told
 
 COPIES, NONE = "copies found", "none found"
 REPEATED = 0.9  # share of distinct samples below which each counts for less
@@ -173,7 +173,7 @@ def _evidence(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[Evidence]:
         p_value = None if z is None else float(special.ndtr(z))
         tests.append((space, "C_T", z, part["data_copying_control"]["z"], p_value))
         if area := part.get("membership"):
-            tests.append((space, "membership AUC", area["auc"], 0.5, area["p_value"]))
+            tests.append((space, MEMBERSHIP, area["auc"], 0.5, area["p_value"]))
     known = [test for test in tests if None not in test]
     for space, measure, value, control, p_value in known:
         yield Evidence(space, measure, float(value), float(control), p_value, p_value * len(known) <= ERROR)

@@ -87,10 +87,12 @@ def answer(
                 f"{wanted:g} % of samples were copies (upper bound over training runs, nothing subtracted for chance)."
             )
         lines += [f"Beware: {text}" for text in estimate.warnings[:2]]
-        lines += [
-            f"Beware: not all measures call {name} safe with {verdict['size']:,} images. {verdict['sentence']}"
-            for verdict in contrary[name]
-        ]
+        if contrary[name]:
+            sizes, largest = listed(f"{verdict['size']:,}" for verdict in contrary[name]), contrary[name][-1]
+            said = largest["sentence"][0].lower() + largest["sentence"][1:]
+            lines.append(
+                f"Beware: not all measures call {name} safe with {sizes} images. With {largest['size']:,}, {said}"
+            )
     return [*lines, *_tried(estimates), *_what_to_do(estimates, any(contrary.values()))]
 
 

@@ -14,6 +14,7 @@ from workflow_scripts.replication.summary import CELL, grouped
 COPIES, NONE, DISAGREES, UNKNOWN = "copies", "no copies found", "the evidence disagrees", "not enough data"
 ERROR = 0.05  # of all evidence on one generator and size together
 FEWEST = 100  # samples, and held-out images
+MEMBERSHIP = "membership AUC"
 MOST_NAMED = 3  # measures that a sentence names
 RULE = """\
 Each measure is compared with its control on held-out images, by a one-sided test in each run: copies at every
@@ -51,11 +52,11 @@ class Evidence:
 
 def told(measure: str, space: str, values: Sequence[float], controls: Sequence[float]) -> str:
     """A measure in words, beside what its control gives."""
-    unit, digits = {"C_T": ("", 1), "membership AUC": ("", 2)}.get(measure, (" %", 1))
+    unit, digits = {"C_T": ("", 1), MEMBERSHIP: ("", 2)}.get(measure, (" %", 1))
     ours, theirs = (
         " and ".join(dict.fromkeys(f"{value:.{digits}f}{unit}" for value in numbers)) for numbers in (values, controls)
     )
-    chance = "chance" if measure == "membership AUC" else "held-out images"
+    chance = "chance" if measure == MEMBERSHIP else "held-out images"
     return f"{measure} in {space} {ours} ({chance} {theirs})"
 
 
@@ -127,7 +128,8 @@ def _judge(
     if others:
         return verdict(
             DISAGREES,
-            f"The evidence disagrees: {where}, no more than by chance ({chance:.1f} %), but {_named(others)}.",
+            f"The evidence disagrees: {where}, no more than by chance ({chance:.1f} %), but {_leaning(others)}: "
+            f"{_named(others)}.",
         )
     if high is None:
         return verdict(UNKNOWN, f"Not enough data: no copies are found, but {over_seeds['reason']}.")
@@ -182,7 +184,7 @@ def _evidence(part: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tu
         p_value = None if z is None else float(special.ndtr(z))
         tests.append((space, "C_T", z, measured["data_copying_control"]["z"], p_value))
         area = measured["membership"]
-        tests.append((space, "membership AUC", area["auc"], 0.5, area["p_value"]))
+        tests.append((space, MEMBERSHIP, area["auc"], 0.5, area["p_value"]))
     known = [test for test in tests if None not in test]
     evidence = []
     for (space, measure), items in grouped(known, lambda test: test[:2]).items():
@@ -209,6 +211,13 @@ def answer(judged: Sequence[Verdict]) -> str:
         else:
             lines += [f"{generator} on {item.size:,} images of {dataset}: {item.sentence}" for item in items]
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _leaning(evidence: Sequence[Evidence]) -> str:
+    """What measures show that find copying where the leading threshold does not."""
+    if all(item.measure == MEMBERSHIP for item in evidence):
+        return "samples tell which images the generator was trained on"
+    return "samples lie nearer to the training images than held-out images do"
 
 
 def _named(evidence: Sequence[Evidence]) -> str:
