@@ -86,7 +86,8 @@ def test_evidence_against_a_safe_size_stands_beside_it(estimates: dict[str, Pair
     lines = answer(estimates, "fashion-mnist", 1.0, verdicts)
     said = [line for line in lines if "not all measures" in line]
     assert said == [
-        "Beware: not all measures call biggan safe with 1,000,000 and 2,000,000 images. With 2,000,000, biggan at 2000000."
+        "Beware: not all measures call biggan safe with 1,000,000 and 2,000,000 images. With 2,000,000, "
+        "biggan at 2000000."
     ]
     assert "do not rely on the safe size yet" in lines[-1]
     assert lines[0].endswith("Other measures disagree: see below.")
