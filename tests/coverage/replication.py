@@ -2,12 +2,14 @@
 verdicts."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from scipy import optimize, special
 
 from tests.coverage.simulate import Simulation
-from workflow_scripts.metrics.membership import membership
+from workflow_scripts.core.intervals import counts_at_quantile
+from workflow_scripts.metrics.membership import Membership, Scores, membership
 from workflow_scripts.replication.measures import replication
 from workflow_scripts.replication.seeds import Counted, over_seeds
 
@@ -39,12 +41,40 @@ def _over_seeds(rate: float, seeds: int, cv: float) -> Callable[[np.random.Gener
     return draw
 
 
+def _at_a_quantile(rate: float, seeds: int, cv: float, copies_at: float) -> Callable[[np.random.Generator], bool]:
+    """The same study at the distance that 1 % of held-out images reach; the same 1,000 of them for all its runs."""
+    scatter, share = float(np.sqrt(np.log1p(cv**2))), 0.01
+    centres = [centre(copied, scatter) for copied in (rate, *STUDY[1:])]
+    hit = special.ndtr((share / copies_at - 1) / 0.3) - special.ndtr((-share / copies_at - 1) / 0.3)
+    truth = 100 * (rate * hit + (1 - rate) * share)
+
+    def draw(random: np.random.Generator) -> bool:
+        held_out = random.random(1000)
+        logits = np.array(centres)[:, None] + scatter * random.standard_normal((len(centres), seeds))
+        cells = [
+            [
+                Counted(counts_at_quantile(_distances(random, copied, copies_at), held_out, share, 0.0), SAMPLES)
+                for copied in cell
+            ]
+            for cell in special.expit(logits)
+        ]
+        summary = over_seeds(cells, np.zeros(logits.shape))[0]
+        return (summary.low or 0.0) <= truth <= (summary.high or 0.0)
+
+    return draw
+
+
+def _distances(random: np.random.Generator, copied: float, copies_at: float) -> np.ndarray:
+    """Of samples to training images: uniform in 0..1, but about `copies_at` for copies."""
+    near = np.abs(copies_at * (1 + 0.3 * random.standard_normal(SAMPLES)))
+    return np.where(random.random(SAMPLES) < copied, near, random.random(SAMPLES))
+
+
 def _run(copied: float, held_out: int, share: float, copies_at: float) -> Callable[[np.random.Generator], bool]:
     """One run: distances of non-copies and held-out images are uniform, copies lie about `copies_at` in that scale."""
 
     def draw(random: np.random.Generator) -> bool:
-        near = np.abs(copies_at * (1 + 0.3 * random.standard_normal(SAMPLES)))
-        samples = np.where(random.random(SAMPLES) < copied, near, random.random(SAMPLES))
+        samples = _distances(random, copied, copies_at)
         nowhere = np.zeros(SAMPLES, dtype=int)
         measured = replication(samples, nowhere, random.random(held_out), np.ones(1), {"calibrated": share})
         hit = special.ndtr((share / copies_at - 1) / 0.3) - special.ndtr((-share / copies_at - 1) / 0.3)
@@ -77,11 +107,44 @@ def _told(members: int, controls: int, told: float) -> Callable[[np.random.Gener
     return draw
 
 
-def _test(members: int) -> Callable[[np.random.Generator], bool]:
+def _images(random: np.random.Generator, groups: int, together: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (n, 6) of images, so many of each group, and their groups (n,). Groups differ twice as far as images."""
+    group = np.repeat(np.arange(groups), together)
+    return random.normal(0, 1, (groups, 6))[group] + random.normal(0, 0.5, (len(group), 6)), group
+
+
+def _fresh(random: np.random.Generator, members: int, controls: int, together: int, samples: int) -> Membership:
+    """Membership by samples that are images of other groups."""
+    drawn, _ = _images(random, samples, 1)
+    scored = []
+    for count in (members, controls):
+        images, group = _images(random, count // together, together)
+        squares = (images**2).sum(axis=1)[:, None] + (drawn**2).sum(axis=1) - 2 * images @ drawn.T
+        scored.append(Scores(squares.min(axis=1), group))
+    return membership(*scored)
+
+
+def _test(**design: int) -> Callable[[np.random.Generator], bool]:
     def draw(random: np.random.Generator) -> bool:
-        p_value = membership(random.random(members), random.random(1000)).p_value
+        p_value = _fresh(random, **design).p_value
         assert p_value is not None
         return p_value <= 0.05
+
+    return draw
+
+
+def _area_of_groups(**design: int) -> Callable[[np.random.Generator], bool]:
+    def draw(random: np.random.Generator) -> bool:
+        result = _fresh(random, **design)
+        return (result.auc_low or 0.0) <= 0.5 <= (result.auc_high or 0.0)
+
+    return draw
+
+
+def _told_of_groups(**design: int) -> Callable[[np.random.Generator], bool | None]:
+    def draw(random: np.random.Generator) -> bool | None:
+        rate = _fresh(random, **design).told[0]
+        return None if rate.low is None or rate.high is None else rate.low <= 1 <= rate.high
 
     return draw
 
@@ -107,6 +170,11 @@ def _grid(
     ]
 
 
+MEMBERSHIP: list[tuple[str, str, Literal["interval", "p-value"], Callable[..., Callable]]] = [
+    ("membership test", "membership of images that were not trained on", "p-value", _test),
+    ("area of groups", "the area under the curve of images that come in groups", "interval", _area_of_groups),
+    ("told of groups", "members told at 1 % false alarms, of images that come in groups", "interval", _told_of_groups),
+]
 SIMULATIONS = [
     *_grid(
         "copies over seeds",
@@ -119,6 +187,17 @@ SIMULATIONS = [
             for cv in (0.2, 0.5, 1.0)
         ],
         lambda chosen: chosen["rate"] <= 0.001 or chosen["cv"] == 0.2,
+    ),
+    *_grid(
+        "copies over seeds at a quantile",
+        "the mean percentage of copies over seeds, at a calibrated threshold that has an error of its own",
+        _at_a_quantile,
+        [
+            {"rate": rate, "seeds": seeds, "cv": cv, "copies_at": at}
+            for rate in (0.1, 0.5)
+            for seeds, cv in ((2, 0.5), (5, 1.0))
+            for at in (0.001, 0.01)
+        ],
     ),
     *_grid(
         "copies of a run",
@@ -144,8 +223,16 @@ SIMULATIONS = [
         lambda _: True,
     ),
     *(
-        Simulation(f"membership test {members}", "membership of images that were not trained on", "p-value",
-                   _test(members), 2000, {"members": members})
-        for members in (8, 64)
+        Simulation(f"{name} {' '.join(map(str, design.values()))}", claim, kind, make(**design), 1000, design,
+                   careful=True)
+        for name, claim, kind, make in MEMBERSHIP
+        for design in (
+            {"members": members, "controls": controls, "together": together, "samples": samples}
+            for members, controls, together in (
+                (8, 20, 1), (8, 1000, 1), (400, 300, 1), (160, 160, 20), (400, 1000, 10), (400, 300, 2)
+            )
+            for samples in (10, 200)
+        )
+        if name == "membership test" or design["together"] > 1
     ),
 ]  # fmt: skip

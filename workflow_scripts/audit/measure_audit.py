@@ -50,7 +50,7 @@ def main(snakemake: Any) -> None:
     shown = evenly(files.quality_samples, most)
     distinct = distinct_share(shown, np.concatenate([real, training]), device)
     counted = measures.thin(rows, distinct, params.seed)
-    measured = measures.measure(counted, controls, clean, members, classes, spaces, thresholds)
+    measured = measures.measure(counted, controls, clean, members, classes, groups, spaces, thresholds)
     limits = {space: part["copies"][0]["threshold"] for space, part in measured.items() if part["copies"]}
     if not limits:  # without held-out images: the fixed distances
         limits = {space: part["fixed"][0]["threshold"]["rms"] for space, part in measured.items() if part["fixed"]}

@@ -11,7 +11,7 @@ from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.search import OTHERS
 from workflow_scripts.audit.verdict import REPEATED
 from workflow_scripts.core.intervals import wilson
-from workflow_scripts.metrics.membership import membership
+from workflow_scripts.metrics.membership import Scores, membership
 from workflow_scripts.replication.measures import (
     Nearest,
     beside_controls,
@@ -68,13 +68,14 @@ def measure(
     held_out: np.ndarray,
     members: np.ndarray,
     labels: np.ndarray,
+    groups: np.ndarray,
     spaces: Mapping[str, Any],
     thresholds: Sequence[dict[str, float]],
 ) -> dict[str, dict[str, Any]]:
     """All measures of each space, those that every audit has included.
 
     rows, controls: of the searches of samples and of controls; held_out: numbers of the clean held-out images; members:
-    of the training images; labels (N,): of all images; spaces: the config's; thresholds: the audit's.
+    of the training images; labels, groups (N,): of all images; spaces: the config's; thresholds: the audit's.
     """
     every = [*spaces, *OTHERS]
     return {
@@ -84,6 +85,7 @@ def measure(
             held_out,
             members,
             labels,
+            groups,
             thresholds_in(spaces.get(space, {"kind": space}), [*thresholds]),
             len(every),
         )
@@ -97,6 +99,7 @@ def _in_space(
     held_out: np.ndarray,
     members: np.ndarray,
     labels: np.ndarray,
+    groups: np.ndarray,
     thresholds: Sequence[dict[str, float]],
     spaces: int,
 ) -> dict[str, Any]:
@@ -137,8 +140,9 @@ def _in_space(
             )
             result["relative"] = asdict(within)
         scored = rows[rows["kind"] == "image"]
-        distances = [scored.loc[scored["query"].isin(kind), "distance"].to_numpy() for kind in (members, held_out)]
-        result["membership"] = asdict(membership(distances[0], distances[1]))
+        asked = (scored[scored["query"].isin(kind)] for kind in (members, held_out))
+        ours, theirs = (Scores(part["distance"].to_numpy(), groups[part["query"].to_numpy()]) for part in asked)
+        result["membership"] = asdict(membership(ours, theirs))
     return result
 
 

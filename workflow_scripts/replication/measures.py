@@ -18,7 +18,7 @@ from scipy import special
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
 from workflow_scripts.data.subsets import first_half
-from workflow_scripts.metrics.membership import membership
+from workflow_scripts.metrics.membership import Scores, membership
 from workflow_scripts.replication.tables import by_rank
 from workflow_scripts.replication.thresholds import threshold_label
 
@@ -172,8 +172,10 @@ def measure(
         **beside_controls(*seen),
         "membership": asdict(
             membership(
-                scored.loc[scored["member"], "distance"].to_numpy(),
-                scored.loc[scored["held_out"], "distance"].to_numpy(),
+                *(
+                    Scores(part["distance"].to_numpy(), None if groups is None else groups[part["image"].to_numpy()])
+                    for part in (scored[scored["member"]], scored[scored["held_out"]])
+                )
             )
         ),
         "distances": {kind: quantiles(values) for kind, values in distances.items()},

@@ -4,7 +4,6 @@ By distance alone, an image is scored by its nearest sample; by LiRA, relative t
 without it: those of other seeds, and those of the smaller sizes, whose training sets are nested.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.metrics.membership import FALSE_ALARMS, lira
-from workflow_scripts.replication.seeds import CELLS_DIFFER, Counted, OverSeeds, over_seeds
+from workflow_scripts.replication.seeds import Counted, OverSeeds, over_seeds
 from workflow_scripts.replication.summary import CELL, grouped
 
 ATTACKS = {"distance": "", "lira": "lira_"}  # with the beginning of their columns over seeds
-# Standard deviation of ln scatter between sizes: areas near one half hardly scatter on the logit scale, high ones do.
-AREAS_DIFFER = 1.0
-LARGEST_DOUBT = 0.06  # sd of the share of images told over the thresholds that the controls leave open
+# Standard deviation of ln scatter between sizes: runs that tell no more than chance hardly scatter, others do.
+SIZES_DIFFER = 1.0
 NO_REFERENCE = "no training image of this run is missing in another: add a smaller size or a second seed"
 
 Attacked = tuple[Mapping[str, Any], dict[str, Mapping[str, Any]]]
@@ -89,9 +87,7 @@ def membership_over_seeds(attacked: Sequence[Attacked]) -> pd.DataFrame:
             column
             for name, prefix in ATTACKS.items()
             for column in (
-                _columns(
-                    f"{prefix}auc", [[_area(run[name]) for _, run in cell] for cell in cells.values()], AREAS_DIFFER
-                ),
+                _columns(f"{prefix}auc", [[_area(run[name]) for _, run in cell] for cell in cells.values()]),
                 _columns(
                     f"{prefix}told_at_{100 * FALSE_ALARMS[0]:g}",
                     [[_told(run[name]) for _, run in cell] for cell in cells.values()],
@@ -114,26 +110,16 @@ def _told(result: Mapping[str, Any]) -> tuple[Counted, float] | str:
     told = result["told"][0]
     if told["percentage"] is None:
         return result["reason"] or told["reason"]
-    counts, members = np.array(told["counts"]), result["members"]
-    doubt = float(counts.std()) / members
-    if doubt > LARGEST_DOUBT:  # then the mean over runs is too low: beyond the threshold there may be none
-        needed = math.ceil(result["controls"] * (doubt / LARGEST_DOUBT) ** 2 / 100) * 100
-        return (
-            f"many training images lie about the threshold itself, which {result['controls']:,} controls do not tell "
-            f"well enough: about {needed:,} would"
-        )
-    return Counted(counts, members), told["percentage"]
+    return Counted(np.array(told["counts"]), told["trials"]), told["percentage"]
 
 
-def _columns(
-    name: str, cells: Sequence[Sequence[tuple[Counted, float] | str]], differ: float = CELLS_DIFFER
-) -> list[dict[str, Any]]:
+def _columns(name: str, cells: Sequence[Sequence[tuple[Counted, float] | str]]) -> list[dict[str, Any]]:
     """Columns of each cell over its runs; a cell in which a run has no number has none."""
     able = [[run for run in cell if not isinstance(run, str)] for cell in cells]
     whole = [part for part, cell in zip(able, cells, strict=True) if len(part) == len(cell)]
     summaries = iter(
         over_seeds(
-            [[run for run, _ in part] for part in whole], [[value for _, value in part] for part in whole], differ
+            [[run for run, _ in part] for part in whole], [[value for _, value in part] for part in whole], SIZES_DIFFER
         )
         if whole
         else []

@@ -23,7 +23,8 @@ LEAST_DEGREES = 2  # runs beyond the first of their cells, over the study: fewer
 
 @dataclass(frozen=True)
 class Counted:
-    """What one run counted: equally probable counts (k,), one only where the threshold is known, among `of`.
+    """What one run counted: counts at equally probable thresholds (k,), rising, or one (1,) where it is known; among
+    `of`.
 
     Neither needs to be whole: an area under a curve counts like so many tosses of a coin.
     """
@@ -55,8 +56,10 @@ def over_seeds(
     """Summarise each cell over its runs; scatter is pooled over all cells.
 
     cells: of each cell its runs; percentages: of each run, to be averaged; differ: how far scatter does between cells,
-    as a standard deviation of its logarithm. The interval is of the expected percentage
-    of a run, central 95 % of its posterior. The prior of the centre lies between a flat one on the logit scale and
+    as a standard deviation of its logarithm. All runs have one k, or one count. The interval is of the expected
+    percentage of a run, central 95 % of its posterior, or up to 97.5 % of it, the more of its width the threshold
+    makes: copies that lie just below the true threshold are missed by every lower one, and found once by all higher
+    ones. The prior of the centre lies between a flat one on the logit scale and
     Jeffreys', that of the scatter is flat in its logarithm from 0.2 to 3; docs/coverage.md shows what they cover. One
     run per cell says nothing of scatter: no interval then.
     """
@@ -68,13 +71,14 @@ def over_seeds(
     nothing: dict[str, Any] = {"low": None, "high": None, "scatter": None}
     if degrees < LEAST_DEGREES:
         return [OverSeeds(**head, **nothing, reason=_missing(head["seeds"], degrees)) for head in heads]
-    posterior, scatters = _posteriors(cells, differ)
+    posterior, scatters, doubts = _posteriors(cells, differ)
     kernel_means = _expected().ravel()
     order = np.argsort(kernel_means)
     summaries = []
-    for head, weights, scatter, runs in zip(heads, posterior, scatters, cells, strict=True):
+    for head, weights, scatter, doubt, runs in zip(heads, posterior, scatters, doubts, cells, strict=True):
         cumulative = np.cumsum(weights.ravel()[order])
-        low, high = 100 * kernel_means[order[np.searchsorted(cumulative / cumulative[-1], [0.025, 0.975])]]
+        tail = 0.025 * max(1 - doubt, 0.5)
+        low, high = 100 * kernel_means[order[np.searchsorted(cumulative / cumulative[-1], [tail, 1 - tail])]]
         low = 0.0 if all(not run.counts.any() for run in runs) else low
         high = 100.0 if all((run.counts == run.of).all() for run in runs) else high
         median = float(SCATTERS[np.searchsorted(np.cumsum(scatter), 0.5)])
@@ -102,11 +106,31 @@ def _expected() -> np.ndarray:
     return np.einsum("e,sem->sm", special.expit(GRID), _kernels())
 
 
-def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior of scatter and centre (cells, scatters, centres), and of the scatter alone (cells, scatters)."""
-    likelihood = np.stack([_likelihood(run) for runs in cells for run in runs])
-    by_run = np.log(np.maximum(likelihood @ _kernels(), 1e-300))  # (scatters, runs, centres)
-    starts = np.cumsum([0, *(len(runs) for runs in cells[:-1])])
+def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Posterior of scatter and centre (cells, scatters, centres), of the scatter alone (cells, scatters), and the share
+    of the variance of the expected rate that the thresholds make (cells,)."""
+    runs = [run for cell in cells for run in cell]
+    levels = max(len(run.counts) for run in runs)
+    counted = np.stack([[np.broadcast_to(run.counts, levels), np.full(levels, run.of)] for run in runs], axis=-1)
+    distinct, place = np.unique(counted.reshape(2, -1), axis=1, return_inverse=True)
+    by_count = np.log(np.maximum(_likelihood(*distinct) @ _kernels(), 1e-300))  # (scatters, distinct, centres)
+    thresholds, times = np.unique(place.reshape(levels, len(runs)), axis=0, return_counts=True)
+    starts = np.cumsum([0, *(len(cell) for cell in cells[:-1])])
+    posterior, moments = np.zeros((len(cells), len(SCATTERS), len(GRID))), np.zeros((3, len(cells)))
+    for chosen, weight in zip(thresholds, times / levels, strict=True):
+        at_threshold = _posterior(by_count[:, chosen], starts, differ)
+        means, squares = (np.tensordot(at_threshold, _expected() ** power, axes=2) for power in (1, 2))
+        posterior += weight * at_threshold
+        moments += weight * np.stack([means, means**2, squares])
+    mean, between, squares = moments
+    return posterior, posterior.sum(axis=2), (between - mean**2) / (squares - mean**2)
+
+
+def _posterior(by_run: np.ndarray, starts: np.ndarray, differ: float) -> np.ndarray:
+    """Posterior of scatter and centre (cells, scatters, centres) at one threshold.
+
+    by_run: log likelihood (scatters, runs, centres); starts: the first run of each cell.
+    """
     by_cell = np.add.reduceat(by_run, starts, axis=1)
     by_cell += PULL * (special.log_expit(GRID) + special.log_expit(-GRID))
     joint = np.exp(by_cell - by_cell.max(axis=(0, 2), keepdims=True)).swapaxes(0, 1)  # (cells, scatters, centres)
@@ -118,13 +142,10 @@ def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.n
     studied = np.exp(studied - studied.max())
     of_cell = (studied / evidence) @ prior  # prior of each cell's scatter, from all others
     posterior = joint * of_cell[:, :, None]
-    posterior /= posterior.sum(axis=(1, 2), keepdims=True)
-    return posterior, posterior.sum(axis=2)
+    return posterior / posterior.sum(axis=(1, 2), keepdims=True)
 
 
-def _likelihood(run: Counted) -> np.ndarray:
-    """Of a run's logit, on the grid: the mean over its counts, each of the same weight."""
-    count = np.asarray(run.counts, dtype=float)[:, None]
-    logs = count * special.log_expit(GRID) + (run.of - count) * special.log_expit(-GRID)
-    logs -= special.betaln(count + 0.5, run.of - count + 0.5)
-    return np.exp(logs - logs.max()).mean(axis=0)
+def _likelihood(count: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Of a run's logit on the grid, (n, logits), for counts (n,) among so many (n,); largest 1."""
+    logs = count[:, None] * special.log_expit(GRID) + (of - count)[:, None] * special.log_expit(-GRID)
+    return np.exp(logs - logs.max(axis=1, keepdims=True))
