@@ -89,8 +89,14 @@ def test_the_choices_follow_the_machine_and_the_colours(tmp_path: Path) -> None:
     assert config["generators"]["biggan"]["preset"] == "small"
     assert config["datasets"]["mine"]["resolution"] == 64
     assert config["datasets"]["mine"]["color"] == "rgb"  # half are in colour: grey ones are turned into RGB
-    assert config["datasets"]["mine"]["held_out"] == 15
-    assert config["replication"]["datasets"]["mine"]["sizes"] == [22, 45]  # the preset's begin above what there is
+    assert config["datasets"]["mine"]["held_out"] == 20
+    assert config["replication"]["datasets"]["mine"]["sizes"] == [
+        8,
+        11,
+        16,
+        22,
+        32,
+    ]  # those of a GPU begin above what there is
     assert config["rebalancing"]["datasets"] == config["distillation"]["datasets"] == []
 
 
@@ -107,13 +113,18 @@ def test_rare_classes_are_left_out_of_rebalancing_and_held_out_images_follow_the
     assert few["replication"]["thresholds"][0] == {"calibrated": 0.05}
     proposal = propose(seen, "mine", CPU)
     dataset = proposal.config["datasets"]["mine"]
-    assert (dataset["held_out"], dataset["subsets"], dataset["color"]) == (277, "random", "rgb")
+    assert (dataset["held_out"], dataset["subsets"], dataset["color"]) == (370, "random", "rgb")
     kept = proposal.config["rebalancing"]["imbalance"]["counts"]
     assert list(kept) == ["a", "b", "c"]
     assert kept["a"] == 200
     assert 50 < kept["c"] < 75  # fewer than three quarters, by what chance may hold out
     assert "left out of this study: d (9), e (1)" in proposal.text
-    assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.01}
+    assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.05}
+    many = propose(
+        replace(seen, count=4440, looked_at=4440, classes={k: 4 * n for k, n in counts.items()}), "mine", CPU
+    )
+    assert many.config["datasets"]["mine"]["held_out"] == 1110
+    assert many.config["replication"]["thresholds"][0] == {"calibrated": 0.01}
 
 
 def test_a_contact_sheet_shows_what_packing_makes(tmp_path: Path) -> None:

@@ -18,13 +18,18 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import machine_devices
 from workflow_scripts.study.inspection import Inspection
 
-FEWEST = 24  # images of which a study can be made: two training sets, and as many images held out
+FEWEST = 24  # images of which a study can be made: three training sets, and half as many images held out
 FEWEST_OF_A_CLASS = 12  # images, for the studies that train classifiers
 FEWEST_TESTED = 3  # of them, that are held out to test classifiers by
 ENOUGH_HELD_OUT = 1000  # images, for a threshold that another split would not move much
+CALIBRATED = {
+    0.01: 500,
+    0.05: 40,
+}  # fewest held-out images for each share of them: fewer would be a handful that decide
 # A law is identified by sizes between one at which most samples are copies and one at which hardly any is: close steps,
 # on a CPU of small images, say more than doublings of larger ones (the default study is designed alike).
 SIZES = {"tiny": [8, 11, 16, 22, 32, 45, 64], "small": [64, 128, 256, 512, 1024, 2048, 4096]}
+FEWEST_SIZES = 3  # of which a law can be told
 RESOLUTION = {"tiny": 16, "small": 64}  # px
 HELD_OUT = {"tiny": 2000, "small": 5000}
 LONG_TAIL = {"tiny": 200, "small": 5000}  # most images of a class
@@ -83,7 +88,8 @@ def propose(seen: Inspection, name: str, machine: Machine) -> Proposal:
         raise InputError(f"{seen.root}: {seen.usable} readable images{first}, expected at least {FEWEST} for a study")
     split = _split(seen, machine)
     available = seen.usable - split.held_out
-    sizes = [size for size in SIZES[machine.preset] if size <= available] or [available // 2, available]
+    fitting = ([size for size in SIZES[preset] if size <= available] for preset in (machine.preset, "tiny"))
+    sizes = next(sizes for sizes in fitting if len(sizes) >= FEWEST_SIZES)
     many = len(split.classes) >= 2
     parts = [_head(seen, machine), _dataset(seen, name, split, machine), _generators(machine, many)]
     parts.append(_replication(name, sizes, split.held_out))
@@ -111,7 +117,7 @@ class _Split:
 def _split(seen: Inspection, machine: Machine) -> _Split:
     """Equal numbers of each class if that leaves enough to calibrate by, else in proportion to the classes."""
     most, counts = HELD_OUT[machine.preset], seen.classes
-    held_out = min(most, seen.usable // 4)
+    held_out = min(most, max(seen.usable // 4, min(seen.usable // 3, ENOUGH_HELD_OUT)))
     if len(counts) < 2:  # all that is trained on are the sizes of the replication study: twice these are plenty
         spare = min(seen.usable // 2, seen.usable - 2 * max(SIZES[machine.preset]))
         return _Split(min(most, max(held_out, spare)), "random", {})
@@ -239,7 +245,7 @@ generators:
 
 
 def _replication(name: str, sizes: list[int], held_out: int) -> str:
-    calibrated = next((share for share in (0.01, 0.05) if held_out >= 2 / share), None)
+    calibrated = next((share for share, fewest in CALIBRATED.items() if held_out >= fewest), None)
     spaces = "[pixel] # perceptual needs a calibrated threshold, and more held-out images for that"
     leading = ""
     if calibrated:
