@@ -1,13 +1,24 @@
-"""Planted copies: how well the audit's distances tell them from new images, beside what a user would take instead."""
+"""Planted copies: how well the audit's distances tell them from new images, beside what a user would take instead.
 
+`python -m benchmarks.copies` measures on one thread, keeps the numbers as docs/copies.json, and writes the section of
+docs/performance.md from them.
+"""
+
+import argparse
+import json
+import re
+import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
+from benchmarks.__main__ import machine
 from benchmarks.bench import Bench
 from benchmarks.measures import require
 from workflow_scripts.audit.planting import plant
@@ -29,14 +40,21 @@ TEXT = """## Planted copies: what each tool finds
 {training:,} training images of {side} px (garments in random colours), and as queries {copies} planted copies of each
 kind beside {new} new images. Each tool scores a query by its nearest training image. The area under the curve is the
 probability that a planted copy scores nearer than a new image; 0.5 is guessing. Ours is the smallest distance over the
-audit's spaces and moves, in units of thresholds that {calibrating} further images set. Seconds: of all {queries:,}
-queries, images in memory, features and hashes of the training set included; in brackets extrapolated from {pairs}
-pairs.
+audit's spaces, in units of thresholds that {calibrating} further images set. Seconds: of all {queries:,} queries,
+images in memory, features and hashes of the training set included; in brackets extrapolated from {pairs} pairs.
+Measured on {day}, {machine}, one thread, in processor seconds.
 
 | planted copies | {names} |
 |---|{rule}
 {rows}
+
+{comparison}
 """
+ROOT = Path(__file__).parents[1]
+PAGE, NUMBERS = ROOT / "docs/performance.md", ROOT / "docs/copies.json"
+SECTION = re.compile(r"## Planted copies: .*?(?=^## )", re.DOTALL | re.MULTILINE)
+OURS, LOOP = "ours", "SSIM in a loop"
+EQUAL = 5e-4  # areas that differ by less are equal in the table
 
 Scores = tuple[float, np.ndarray]  # seconds, and of each query the score, lower for copies
 
@@ -86,7 +104,7 @@ def audit(bench: Bench, training: np.ndarray, calibrating: np.ndarray, queries: 
     by_features, by_pixels = bench.timed(lambda: flat(features)), bench.timed(lambda: flat(everything))
     shared = encoding * (n + len(queries)) / len(everything)
     return {
-        "ours": (encoding + taken, score),
+        OURS: (encoding + taken, score),
         "faiss, features": (shared + by_features[0], by_features[1]),
         "faiss, pixels": by_pixels,
     }
@@ -146,15 +164,16 @@ def network(bench: Bench, training: np.ndarray, queries: np.ndarray) -> Scores:
     return bench.timed(nearest)
 
 
-def table(bench: Bench) -> str:
-    n, calibrating, new, copies, pairs = bench.size((2000, 300, 300, 30, 300), (40, 100, 30, 8, 20))
+def areas(bench: Bench) -> dict[str, Any]:
+    """The areas of each tool by change, its seconds, and how much was measured; JSON holds it."""
+    n, calibrating, new, copies, pairs = bench.size((4000, 500, 300, 30, 300), (40, 100, 30, 8, 20))
     images = garments(n + calibrating + new)
     training, held_out, fresh = np.split(images, [n, n + calibrating])
     planted = plant(training[:copies], np.arange(copies), 0)
     queries = np.concatenate([planted.images, fresh])
     tools: dict[str, Callable[[], Mapping[str, Scores]]] = {
         "the audit and faiss": lambda: audit(bench, training, held_out, queries),
-        "SSIM": lambda: {"SSIM in a loop": ssim(bench, training, queries, pairs)},
+        "SSIM": lambda: {LOOP: ssim(bench, training, queries, pairs)},
         "imagededup's hashes": lambda: hashes(bench, training, queries),
         "imagededup's CNN": lambda: {"imagededup CNN": network(bench, training, queries)},
     }
@@ -168,19 +187,66 @@ def table(bench: Bench) -> str:
 
         if isinstance(why := bench.attempt(name, run), str):
             failed.append(f"{name}: {why}.")
-    rows = []
-    for change in dict.fromkeys(planted.change):
-        chosen = np.flatnonzero(planted.change == change)
-        areas = [membership(score[chosen], score[len(planted.images) :]).auc for _, score in scores.values()]
-        rows.append(f"| {change} | {' | '.join('–' if area is None else f'{area:.3f}' for area in areas)} |")
-    seconds = [f"({taken:.0f})" if "loop" in name else f"{taken:.1f}" for name, (taken, _) in scores.items()]
-    rows.append(f"| seconds | {' | '.join(seconds)} |")
+    by_change = {
+        str(change): {
+            tool: membership(score[: len(planted.images)][planted.change == change], score[len(planted.images) :]).auc
+            for tool, (_, score) in scores.items()
+        }
+        for change in dict.fromkeys(planted.change)
+    }
+    counts = {"training": n, "calibrating": calibrating, "new": new, "copies": copies, "pairs": pairs}
+    seconds = {name: taken for name, (taken, _) in scores.items()}
+    facts = {"queries": len(queries), "side": SIDE, "day": date.today().isoformat(), "machine": machine()}
+    return {**counts, **facts, "areas": by_change, "seconds": seconds, "failed": failed}
+
+
+def render(numbers: Mapping[str, Any]) -> str:
+    """The section of the page."""
+    seconds = {name: f"({value:.0f})" if name == LOOP else f"{value:.1f}" for name, value in numbers["seconds"].items()}
+    lines = {
+        change: ["–" if area is None else f"{area:.3f}" for area in by_tool.values()]
+        for change, by_tool in numbers["areas"].items()
+    } | {"seconds": [*seconds.values()]}
+    rows = "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in lines.items())
     text = TEXT.format(
-        training=n, side=SIDE, copies=copies, new=new, calibrating=calibrating, queries=len(queries), pairs=pairs,
-        names=" | ".join(scores), rule="---|" * len(scores), rows="\n".join(rows),
-    )  # fmt: skip
-    return text + "".join(f"\n{why}\n" for why in failed)
+        **numbers, names=" | ".join(seconds), rule="---|" * len(seconds), rows=rows, comparison=_comparison(numbers)
+    )
+    return text + "".join(f"\n{why}\n" for why in numbers["failed"])
+
+
+def _comparison(numbers: Mapping[str, Any]) -> str:
+    """Where ours is ahead, and where it is not, in words."""
+    if OURS not in numbers["seconds"]:
+        return ""
+    behind = []
+    for change, by_tool in numbers["areas"].items():
+        known = {tool: area for tool, area in by_tool.items() if area is not None}
+        best = max(known, key=lambda tool: known[tool])
+        if known[best] > known[OURS] + EQUAL:
+            behind.append(f"{change} ({known[OURS]:.3f} against {known[best]:.3f} of {best})")
+    ahead = "The audit's area is the highest, or equal to the highest, for " + (
+        f"all changes but these: {'; '.join(behind)}." if behind else "every change."
+    )
+    if LOOP not in numbers["seconds"]:
+        return ahead
+    times = numbers["seconds"][LOOP] / numbers["seconds"][OURS]
+    return f"{ahead} A loop of SSIM takes {times:.0f} times as long, and more the more training images there are."
 
 
 def measure(bench: Bench) -> str:
-    return table(bench)
+    return render(areas(bench))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.copies", description=__doc__)
+    parser.add_argument("--render", action="store_true", help="write the page from the numbers that are there")
+    if not parser.parse_args().render:
+        torch.set_num_threads(1)
+        bench = Bench(torch.device("cpu"), False, time.monotonic() + 24 * 3600, time.process_time)
+        NUMBERS.write_text(json.dumps(areas(bench), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = render(json.loads(NUMBERS.read_text(encoding="utf-8"))) + "\n"
+    PAGE.write_text(SECTION.sub(lambda _: text, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
