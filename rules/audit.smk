@@ -127,10 +127,32 @@ rule search_samples:
         "../workflow_scripts/audit/search_samples.py"
 
 
+rule score_by_generator:
+    input:
+        unpack(split_files(split_name)),
+        unpack(own_generator),
+        images=rules.pack_images.output.images,
+        labels=rules.pack_images.output.labels,
+    output:
+        "results/audit/{dataset}/{samples}/losses.parquet",
+    log:
+        "<logs>/score_by_generator/{dataset}/{samples}.log",
+    benchmark:
+        "<benchmarks>/score_by_generator/{dataset}/{samples}.tsv"
+    resources:
+        **on_gpu(minutes=120),
+    params:
+        split=split_name,
+        seed=AUDIT["seed"],
+    script:
+        "../workflow_scripts/audit/score_by_generator.py"
+
+
 rule measure_audit:
     input:
         unpack(split_files(split_name)),
         unpack(packed_samples),
+        unpack(generator_losses),
         images=rules.pack_images.output.images,
         manifest=rules.pack_images.output.manifest,
         samples=audited_images,

@@ -361,6 +361,20 @@ def packed_samples(wildcards):
     return {} if split_name(wildcards) != "whole" else {"packed": f"{folder}/manifest.json"}
 
 
+def own_generator(wildcards):
+    """The files of the generator of the config that made the samples."""
+    folder = f"results/generators/{RUN}".format(dataset=wildcards.dataset, **config["samples"][wildcards.samples])
+    return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
+
+
+def generator_losses(wildcards):
+    """What the generator of the samples says of each image, where it is a diffusion model of the config."""
+    entry = config["samples"][wildcards.samples]
+    if entry["source"] != "generator" or config["generators"][entry["generator"]]["family"] != "diffusion":
+        return {}
+    return {"losses": f"results/audit/{wildcards.dataset}/{wildcards.samples}/losses.parquet"}
+
+
 def quality_samples(wildcards):
     """The vectors of all parts of the samples, in the space in which quality is measured."""
     features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"

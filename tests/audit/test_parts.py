@@ -1,18 +1,27 @@
 """The parts of an audit by themselves."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from tests.conftest import run_script
 from workflow_scripts.audit.alignment import align
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.halves import nearest_halves
+from workflow_scripts.audit.measures import by_model
 from workflow_scripts.audit.planting import CHANGES, plant
 from workflow_scripts.audit.search import MOST_MEMBERS, scored_images
 from workflow_scripts.audit.variety import distinct_share, look_swapped, quality
 from workflow_scripts.audit.verdict import COPIES, NONE, judge
+from workflow_scripts.core.files import write_npy, write_parquet
+from workflow_scripts.generators.diffusion import Diffusion
+from workflow_scripts.generators.families import save_generator
+from workflow_scripts.generators.model import ImageShape
+from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.replication.verdicts import DISAGREES, UNKNOWN
 
 
@@ -137,3 +146,23 @@ def test_few_distinct_samples_do_not_hide_a_measure_that_shows_copying() -> None
         judged = judge({"pixel": measured_in_a_space(0.0, z)}, 1000, 0.06, 1000, 1.0)
         assert judged.verdict == verdict
         assert "60" in judged.sentence
+
+
+def test_a_diffusion_model_is_asked_for_its_losses_of_its_subset_and_of_held_out_images(tmp_path: Path) -> None:
+    settings = DiffusionSettings(steps=1, batch=1, widths=(8, 8), layers=1)
+    model = Diffusion(settings, ImageShape(8, 3), torch.device("cpu"))
+    files = {name: tmp_path / name for name in ("images", "labels", "order", "held_out", "weights", "network")}
+    save_generator(files["weights"], files["network"], "diffusion", model)
+    write_npy(files["images"], textures(30, 8))
+    write_parquet(files["labels"], pd.DataFrame({"label": np.zeros(30, np.int32)}))
+    write_npy(files["order"], np.arange(20)[::-1])
+    write_npy(files["held_out"], np.arange(20, 30))
+    losses = tmp_path / "losses.parquet"
+    run_script("audit/score_by_generator", files, {"losses": losses}, {"split": "size-12.seed-0", "seed": 0})
+    table = pd.read_parquet(losses)
+    assert table["image"].tolist() == list(range(8, 30))
+    assert (table["loss"] > 0).all()
+    measured = by_model(str(losses), np.arange(8, 20), np.arange(20, 30))
+    assert measured is not None
+    assert (measured["members"], measured["controls"]) == (12, 10)
+    assert by_model(None, np.arange(8, 20), np.arange(20, 30)) is None

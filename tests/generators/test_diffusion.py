@@ -120,3 +120,17 @@ def test_it_copies_eight_images(tmp_path: Path) -> None:
     distance = (samples[:, None] - images[None].float()).square().mean((2, 3, 4)).sqrt() / 255
     assert (distance.min(1).values < 0.1).float().mean() > 0.8
     assert len(distance.argmin(1).unique()) == 8
+
+
+def test_training_images_have_a_lower_loss_than_others() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(16, 1, 8, 8) * 2 - 1
+    made = model(ImageShape(8, 1, 2), steps=80, batch=8, dropout=0.0, warm_up=1, learning_rate=3e-3)
+    labels = torch.arange(16) % 2
+    before = made.losses(images, labels)
+    for _ in range(80):
+        made.step([(images[:8], labels[:8])])
+    after = made.losses(images, labels)
+    ratio = after / before
+    assert (ratio[:8].median() < 0.9 * ratio[8:].median()).item()
+    torch.testing.assert_close(after[3:5], made.losses(images[3:5], labels[3:5]))  # whatever the batch

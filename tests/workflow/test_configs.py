@@ -34,3 +34,24 @@ def test_pixels_at_a_stated_resolution_are_a_space_of_their_own(tmp_path: Path) 
     for job in jobs:
         if job.rule == "compare_samples":
             assert {"extract_features", "extract_sample_features"} <= {jobs[i].rule for i in job.needs}
+
+
+def test_generators_of_the_config_are_audited_on_what_they_were_trained_on(tmp_path: Path) -> None:
+    study = {
+        "datasets": yaml.safe_load(SMOKE.read_text())["datasets"],
+        "generators": {name: {"family": name, "preset": "tiny"} for name in ("biggan", "diffusion")},
+        "samples": {
+            f"own-{name}": {"source": "generator", "generator": name, "size": 12} for name in ("biggan", "diffusion")
+        },
+        "audit": {"datasets": {"fashion-mnist": {"samples": ["own-biggan", "own-diffusion"]}}, "spaces": ["pixel"]},
+    }
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(study))
+    jobs = plan(config, ["audit"], tmp_path, 2)
+    counts = Counter(job.rule for job in jobs)
+    assert counts["train_generator"] == counts["draw_samples"] == counts["search_samples"] == 2
+    assert counts["search_audit_controls"] == counts["score_by_generator"] == 1  # one subset, one diffusion model
+    assert "pack_samples" not in counts
+    for job in jobs:
+        if job.rule == "search_samples":
+            assert {"draw_samples", "draw_subsets"} <= {jobs[i].rule for i in job.needs}

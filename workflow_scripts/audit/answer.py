@@ -53,17 +53,9 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
     areas = {space: part["membership"] for space, part in spaces.items() if part.get("membership", {}).get("auc")}
     if areas:
         space, area = max(areas.items(), key=lambda item: item[1]["auc"])
-        told = area["told"][0]
-        rate = (
-            f"{told['percentage']:.0f} % ({told['low']:.0f} to {told['high']:.0f}) of training images are told at 1 % "
-            "false alarms"
-            if told["percentage"] is not None
-            else told["reason"]
-        )
-        yield (
-            f"Membership from samples: AUC {area['auc']:.2f} ({area['auc_low']:.2f} to {area['auc_high']:.2f}; by "
-            f"chance 0.5) in {space}; {rate}."
-        )
+        yield f"Membership from samples: {_area(area, f' in {space}')}."
+    if (area := audit["membership_by_model"]) and area["auc"] is not None:
+        yield f"Membership by the model's own denoising loss: {_area(area)}."
     if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
         count = first[0]["samples"]
@@ -86,6 +78,17 @@ def found_anywhere(power: list[Mapping[str, Any]]) -> dict[str, float]:
         if row["found_percentage"] is not None:
             best[row["change"]] = max(best.get(row["change"], 0.0), row["found_percentage"])
     return best
+
+
+def _area(area: Mapping[str, Any], where: str = "") -> str:
+    told = area["told"][0]
+    rate = (
+        f"{told['percentage']:.0f} % ({told['low']:.0f} to {told['high']:.0f}) of training images are told at 1 % "
+        "false alarms"
+        if told["percentage"] is not None
+        else told["reason"]
+    )
+    return f"AUC {area['auc']:.2f} ({area['auc_low']:.2f} to {area['auc_high']:.2f}; by chance 0.5){where}; {rate}"
 
 
 def _share(copies: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.search import OTHERS
 from workflow_scripts.audit.verdict import REPEATED
+from workflow_scripts.core.files import read_parquet
 from workflow_scripts.core.intervals import wilson
 from workflow_scripts.metrics.membership import Scores, membership
 from workflow_scripts.replication.measures import (
@@ -153,6 +154,15 @@ def _known(values: np.ndarray) -> np.ndarray:
 def _known_pairs(values: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(values)
     return values[known], beside[known]
+
+
+def by_model(losses: str | None, members: np.ndarray, held_out: np.ndarray) -> dict[str, Any] | None:
+    """Membership by the generator's own losses, in the file of score_by_generator; None where it was not asked."""
+    if losses is None:
+        return None
+    scored = read_parquet(losses)
+    parts = (scored.loc[scored["image"].isin(kind), "loss"].to_numpy() for kind in (members, held_out))
+    return asdict(membership(*parts))
 
 
 def power(

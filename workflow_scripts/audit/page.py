@@ -26,8 +26,9 @@ TESTED = (
     ("The audit's own power: which planted copies it finds", ""),
     ("Leakage between training and held-out images", ""),
 )
+BY_MODEL = (("Membership: can the model's own denoising loss tell who was in the training set?", "OWASP AISVS C11.3"),)
 NOT_TESTED = (
-    ("Membership with access to the model (shadow models, losses)", "OWASP AISVS C11.3"),
+    ("Membership with full access to the model (shadow models, all its losses and gradients)", "OWASP AISVS C11.3"),
     ("Attribute inference, and inversion of the model", "EDPB Opinion 28/2024; OWASP AISVS C11.4"),
     ("Reconstruction of training images from the weights", "EDPB Opinion 28/2024"),
     ("Exfiltration and extraction of the model", "EDPB Opinion 28/2024; OWASP AISVS C11.5"),
@@ -51,6 +52,7 @@ def write_page(study: Study, dataset: str, audits: Mapping[str, Mapping[str, Any
     """The report of all samples that were compared with a data set. audits: as measure_audit wrote them, by name."""
     sections = [_section(study, dataset, name, audit, settings["redact"]) for name, audit in audits.items()]
     made = versions()
+    by_model = any(audit["membership_by_model"] for audit in audits.values())
     return (
         environment()
         .get_template("audit.html.j2")
@@ -60,7 +62,7 @@ def write_page(study: Study, dataset: str, audits: Mapping[str, Mapping[str, Any
             rule=_paragraphs(RULE),
             wanted=settings["wanted_percentage"],
             annex=_annex(audits),
-            tested=_listed("What was tested", TESTED),
+            tested=_listed("What was tested", (*TESTED, *(BY_MODEL if by_model else ()))),
             not_tested=_listed("What was not tested", NOT_TESTED),
             config=study.config_text,
             versions=made,
@@ -121,7 +123,8 @@ POWER_TEXT = (
 )
 MEMBERSHIP_TEXT = (
     "Is a training image nearer to its nearest sample than a held-out image is to its own? AUC 0.5 is chance. Few "
-    "samples may copy while each training image can still be told."
+    "samples may copy while each training image can still be told. A model's own denoising loss is lower for images "
+    "that it was trained on. The verdict, which is on samples, does not weigh it."
 )
 QUALITY_TEXT = (
     "Samples beside the control: one half of the held-out images (training images without them) against the other."
@@ -219,22 +222,24 @@ def _distances(audit: Mapping[str, Any]) -> list[Table]:
 
 
 def _membership(audit: Mapping[str, Any]) -> Table:
+    areas = {space: part["membership"] for space, part in audit["spaces"].items() if part.get("membership")}
+    if audit["membership_by_model"]:
+        areas["the model's own denoising loss"] = audit["membership_by_model"]
     rows = []
-    for space, part in audit["spaces"].items():
-        if area := part.get("membership"):
-            told = [
-                Cell(row["reason"]) if row["percentage"] is None
-                else interval(row["percentage"], row["low"], row["high"], ".1f", " %")
-                for row in area["told"]
-            ]  # fmt: skip
-            value = (
-                Cell(area["reason"])
-                if area["auc"] is None
-                else interval(area["auc"], area["auc_low"], area["auc_high"], ".3f")
-            )
-            rows.append((cell(space), cell(area["members"]), cell(area["controls"]), value, *told))
-    columns = ("space", "training images", "held-out images", "AUC", "told at 1 %", "told at 0.1 % false alarms")
-    return Table("Membership from samples", columns, tuple(rows))
+    for name, area in areas.items():
+        told = [
+            Cell(row["reason"]) if row["percentage"] is None
+            else interval(row["percentage"], row["low"], row["high"], ".1f", " %")
+            for row in area["told"]
+        ]  # fmt: skip
+        value = (
+            Cell(area["reason"])
+            if area["auc"] is None
+            else interval(area["auc"], area["auc_low"], area["auc_high"], ".3f")
+        )
+        rows.append((cell(name), cell(area["members"]), cell(area["controls"]), value, *told))
+    columns = ("by", "training images", "held-out images", "AUC", "told at 1 %", "told at 0.1 % false alarms")
+    return Table("Membership", columns, tuple(rows))
 
 
 def _quality(audit: Mapping[str, Any]) -> Table:

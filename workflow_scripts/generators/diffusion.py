@@ -19,6 +19,8 @@ from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.training.optimisers import eager
 from workflow_scripts.training.processes import global_rand, global_randn
 
+LOSS_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)  # shares of the noise levels at which an image's loss is measured
+
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:
     """The network: noisy images (B, C, H, W), noise levels (B,) and classes (B,) to its prediction (B, C, H, W)."""
@@ -102,6 +104,26 @@ class Diffusion(GenerativeModel):
                 pieces.append(to_uint8(self._denoise(noise[part], None if labels is None else labels[part])))
                 bar.advance(len(pieces[-1]))
         return torch.cat(pieces)
+
+    @torch.no_grad()
+    def losses(self, images: Tensor, labels: Tensor | None, seed: int = 0) -> Tensor:
+        """The averaged network's denoising loss (B,) of each image (B, C, H, W) in -1..1: low for training images.
+
+        The geometric mean over the noise levels LOSS_LEVELS, with the same noise for all images. (Carlini et al. 2023
+        and Matsumoto et al. 2023 find medium levels to tell most.)
+        """
+        random = torch.Generator(self.device).manual_seed(seed)
+        known = labels if self.shape.classes else None
+        logs = []
+        for share in LOSS_LEVELS:
+            level = torch.tensor([round(share * self.settings.noise_levels)], device=self.device)
+            noise = torch.randn(1, *images.shape[1:], device=self.device, generator=random).expand_as(images)
+            noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=self.layout)
+            target = noise if self.settings.prediction == "epsilon" else self.noising.get_velocity(images, noise, level)
+            with self.autocast():
+                predicted = self.networks["ema"](noisy, level.expand(len(images)), known).sample
+            logs.append((predicted.float() - target).square().mean(dim=(1, 2, 3)).log())
+        return torch.stack(logs).mean(dim=0).exp()
 
     def _denoise(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Noise (B, C, H, W) to images in -1..1, step by step."""
