@@ -235,8 +235,8 @@ def _comparison(numbers: Mapping[str, Any]) -> str:
     hours = loop / (numbers["queries"] * numbers["training"]) * FULL_SIZE / 3600
     text = (
         f"{ahead} A loop of SSIM takes {loop / numbers['seconds'][OURS]:.0f} times as long at this size, and more the "
-        f"more pairs there are: of 10,000 samples and 50,000 training images {hours:.0f} hours, by the same extrapolation, "
-        "where a whole audit takes minutes (audit.md has the measured time)."
+        f"more pairs there are: of 10,000 samples and 50,000 training images {hours:.0f} hours, by the same "
+        "extrapolation, where a whole audit takes minutes (audit.md has the measured time)."
     )
     return textwrap.fill(text, 120)
 

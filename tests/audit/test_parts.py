@@ -162,7 +162,7 @@ def test_a_diffusion_model_is_asked_for_its_losses_of_its_subset_and_of_held_out
     table = pd.read_parquet(losses)
     assert table["image"].tolist() == list(range(8, 30))
     assert (table["loss"] > 0).all()
-    measured = by_model(str(losses), np.arange(8, 20), np.arange(20, 30))
+    measured = by_model(str(losses), np.arange(8, 20), np.arange(20, 30), np.arange(30))
     assert measured is not None
     assert (measured["members"], measured["controls"]) == (12, 10)
-    assert by_model(None, np.arange(8, 20), np.arange(20, 30)) is None
+    assert by_model(None, np.arange(8, 20), np.arange(20, 30), np.arange(30)) is None

@@ -85,7 +85,7 @@ def main(snakemake: Any) -> None:
                 "notes": said,
                 "leaks": {"count": len(leaked), "first": leaked.head(measures.LISTED).to_dict("records")},
                 "spaces": measured,
-                "membership_by_model": measures.by_model(files.get("losses"), members, clean),
+                "membership_by_model": measures.by_model(files.get("losses"), members, clean, groups),
                 "power": measures.power(controls, planted, clean, limits),
                 "threshold": threshold_label(thresholds[0]) if verdict.high is not None else "fixed",
                 "copied": {"images": len(copied), "first": copied.head(measures.LISTED).to_dict("records")},

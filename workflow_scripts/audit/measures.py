@@ -141,10 +141,15 @@ def _in_space(
             )
             result["relative"] = asdict(within)
         scored = rows[rows["kind"] == "image"]
-        asked = (scored[scored["query"].isin(kind)] for kind in (members, held_out))
-        ours, theirs = (Scores(part["distance"].to_numpy(), groups[part["query"].to_numpy()]) for part in asked)
-        result["membership"] = asdict(membership(ours, theirs))
+        result["membership"] = _membership(scored["query"], scored["distance"], members, held_out, groups)
     return result
+
+
+def _membership(
+    images: pd.Series, scores: pd.Series, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
+) -> dict[str, Any]:
+    asked = (images.isin(kind) for kind in (members, held_out))
+    return asdict(membership(*(Scores(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)))
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -156,13 +161,14 @@ def _known_pairs(values: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np
     return values[known], beside[known]
 
 
-def by_model(losses: str | None, members: np.ndarray, held_out: np.ndarray) -> dict[str, Any] | None:
+def by_model(
+    losses: str | None, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
+) -> dict[str, Any] | None:
     """Membership by the generator's own losses, in the file of score_by_generator; None where it was not asked."""
     if losses is None:
         return None
     scored = read_parquet(losses)
-    parts = (scored.loc[scored["image"].isin(kind), "loss"].to_numpy() for kind in (members, held_out))
-    return asdict(membership(*parts))
+    return _membership(scored["image"], scored["loss"], members, held_out, groups)
 
 
 def power(
