@@ -35,6 +35,7 @@ WRONG: Wrong = [
         for limits in ("dark", [0], [0, "inf"], [0, float("inf")], [0, 1, 2])
     ),
     ({"datasets.photos.range": {"a": 1}}, "datasets.photos.range", "given, expected one of type, set"),
+    ({"datasets.photos.held_out_path": "/data/Größe, my images/"}, "datasets.photos.held_out_path", "is `path` itself"),
     ({"datasets.photos.range": [5, 1]}, "datasets.photos.range", "5 to 1 given, expected the smaller value first"),
     ({"datasets.drawn.fit": "stretch"}, "datasets.drawn.fit", "one of crop, pad"),
     ({"datasets.drawn.on_bad_image": "ignore"}, "datasets.drawn.on_bad_image", "one of stop, skip"),

@@ -18,7 +18,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.data import tables
 from workflow_scripts.data.archives import webdataset_set, zip_set
 from workflow_scripts.data.decoding import Shape
-from workflow_scripts.data.packing import pack
+from workflow_scripts.data.packing import BadImages, pack
 from workflow_scripts.data.source import Source
 from workflow_scripts.data.tables import parquet_set
 
@@ -126,6 +126,16 @@ def test_paths_of_windows_and_plain_tars_keep_their_classes(tmp_path: Path) -> N
     assert (shown(source), source.left_out) == ([("c.tar/set/1.png", 5, "7")], {"junk": ["set/.1.png"]})
     assert shown(zip_set(write_zip(tmp_path / "c.zip", {"./ant/1.png": png(5)}))) == [("ant/1.png", 5, "ant")]
     assert webdataset_set(write_tar(tmp_path / "d.tar", {"1.png": png(5)})).notes == ()
+    empty = webdataset_set(
+        write_tar(tmp_path / "e.tar", {"1.png": png(1), "1.cls": b"", "2.png": png(2), "2.cls": b"4"})
+    )
+    assert [name for *_, name in shown(empty)] == ["", "4"]
+    nested = write_tar(tmp_path / "f.tar", {"1.png": png(1), "1.json": b'{"a": {"b": 1}}'})
+    with pytest.raises(InputError, match=r"its class cannot be read .*a dict, expected a whole number or text"):
+        webdataset_set(nested, "a")
+    cut = zip_set(write_zip(tmp_path / "g.zip", {"ant/1.png": png(1)[:40]}))
+    with pytest.raises(BadImages, match=r"not a readable image \(cannot identify image file\)"):
+        pack(cut, Shape(8, 1, "crop"), tmp_path / "images.npy")
     with tarfile.open(tmp_path / "b.tar", "w:gz"):
         pass
     with pytest.raises(InputError, match=r"b\.tar: .*it is compressed: unpack it"):

@@ -16,6 +16,8 @@ def test_a_pattern_finds_the_group_in_the_name() -> None:
     assert groups_of(NAMES, None, None).tolist() == [0, 1, 2]
     with pytest.raises(InputError, match=r"'scene' matches nothing in 'a/patient-7_1\.png'"):
         groups_of(NAMES, None, "scene")
+    with pytest.raises(InputError, match=r"gives no group to 'a/patient-7_1\.png'"):
+        groups_of(NAMES, None, "(scene)?patient")
 
 
 def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
@@ -35,6 +37,14 @@ def test_a_table_names_the_group_by_path_name_or_stem(tmp_path: Path) -> None:
     path.write_text("a.png,x\nb.png,y\na.png,z\n")
     with pytest.raises(InputError, match=r"gives two groups to 1 names, such as a\.png \(x, then z\)"):
         groups_of(["a.png"], str(path), None)
+    path.write_text("./a/patient-7_1.png , x\n/data/of/others/patient-7_2.png, x\nC:\\scans\\patient-12_1.png, y\n")
+    assert groups_of(NAMES, str(path), None).tolist() == [0, 0, 1]
+    path.write_text("0,a.png,x\n")
+    with pytest.raises(InputError, match=r"names no group of a\.png .* path and its group, found 0, a\.png"):
+        groups_of(["a.png"], str(path), None)
+    path.write_text("a.png,x\nb.png,\n")
+    with pytest.raises(InputError, match=r"gives no group to 1 names, such as b\.png"):
+        groups_of(["a.png", "b.png"], str(path), None)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a readable CSV file"):
         groups_of(NAMES, str(path), None)

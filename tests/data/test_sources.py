@@ -86,6 +86,7 @@ def test_npz_and_npy_files(tmp_path: Path) -> None:
         (np.zeros((3, 4, 4), complex), None, "expected images"),
         (np.zeros((3, 4, 4, 2), np.uint8), None, "expected images"),
         (np.zeros((3, 4), np.uint8), None, "expected images"),
+        (np.uint8(3), None, "expected images"),
         (np.zeros((3, 4, 4), np.uint8), np.zeros(2, int), r"3 images, but its labels are int64 of shape \(2,\)"),
         (np.zeros((3, 4, 4), np.uint8), np.full(3, 0.5), "one integer for each image"),
     ],
@@ -99,6 +100,7 @@ def test_arrays_that_are_no_image_set(images: np.ndarray, labels: np.ndarray | N
     ("images", "limits", "first"),
     [
         (np.array([[[0.0, 1.0]], [[0.5, 0.2]]]), "type", [0, 255]),
+        (np.array([[[-0.03, 1.0000002]]], np.float32), "type", [0, 255]),  # scaling has overshot
         (np.array([[[0, 65_535]]], np.uint16), "type", [0, 255]),
         (np.array([[[False, True]]]), "type", [0, 255]),
         (np.array([[[0, 200]]], np.int64), "type", [0, 200]),

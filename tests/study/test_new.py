@@ -267,7 +267,13 @@ def test_archives_splits_and_numbered_folders_are_recognised(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("low", "high", "kind", "expected"),
-    [(-1, 1, "f4", [-1, 1]), (0, 3900, ">u2", [0, 4095]), (-1000, 2999, "i2", [-1000, 2999]), (0, 255, "i8", None)],
+    [
+        (-1, 1, "f4", [-1, 1]),
+        (-0.02, 1.01, "f4", None),
+        (0, 3900, ">u2", [0, 4095]),
+        (-1000, 2999, "i2", [-1000, 2999]),
+        (0, 255, "i8", None),
+    ],
 )
 def test_arrays_whose_type_does_not_say_their_range_get_one(
     tmp_path: Path, low: int, high: int, kind: str, expected: list[int] | None

@@ -259,6 +259,8 @@ def check(name: str, dataset: Sound) -> Iterator[str]:
     """Contradictions within one data set."""
     where = path(("datasets", name))
     yield from _held_out(where, dataset)
+    if "held_out_path" in dataset:
+        yield from _held_out_path(where, dataset)
     yield from _range(where, dataset)
     yield from _groups(where, dataset)
     if "splits" in dataset:
@@ -272,6 +274,12 @@ def _held_out(where: str, dataset: Sound) -> Iterator[str]:
     count, held_out = known_count(dataset), dataset["held_out"]
     if count is not None and held_out >= count:
         yield f"{where}.held_out: {held_out} given, expected less than the {count} images of the set"
+
+
+@where_sound
+def _held_out_path(where: str, dataset: Sound) -> Iterator[str]:
+    if dataset["held_out_path"] and dataset["held_out_path"].rstrip("/") == dataset["path"].rstrip("/"):
+        yield f"{where}.held_out_path: is `path` itself, expected images that no generator has seen"
 
 
 @where_sound

@@ -160,6 +160,10 @@ def _label(text: bytes | None, key: str | None, name: str) -> str | int | None:
         return None
     try:
         value = json.loads(text)[key] if key else text.decode().strip()
+        if value in (None, ""):
+            return None
+        if not isinstance(value, int | str):
+            raise ValueError(f"a {type(value).__name__}, expected a whole number or text")
         return int(value) if str(value).lstrip("-").isdecimal() else str(value)
     except Exception as cause:
         raise InputError(f"{printable(name)}: its class cannot be read ({type(cause).__name__}: {cause})") from cause

@@ -13,7 +13,7 @@ from PIL import Image
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, sha256
-from workflow_scripts.data.decoding import to_bytes
+from workflow_scripts.data.decoding import is_unit, to_bytes
 from workflow_scripts.data.source import Source, require
 
 CHANNELS = (1, 3, 4)
@@ -96,7 +96,7 @@ def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: 
     shape = images.shape
     last = images.ndim == 4 and shape[3] in CHANNELS
     first = images.ndim == 4 and not last and shape[1] in CHANNELS and shape[1] < min(shape[2:])
-    if not len(images):
+    if not images.size and shape[:1] == (0,):
         raise InputError(f"{name}: holds no image; its shape is {shape}")
     if images.dtype.kind not in "buif" or (images.ndim != 3 and not last and not first) or not min(shape):
         raise InputError(
@@ -149,7 +149,7 @@ def _limits(name: str, images: np.ndarray, limits: Range) -> tuple[float, float,
         raise InputError(f"{name}: holds values that are not finite numbers; replace them")
     if limits == "set":
         return low, max(high, low + 1e-6), [f"its values from {low:g} to {high:g} become 0 to 255"]
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:
+    if images.dtype.kind == "f" and is_unit(low, high):
         return 0, 1, ["its floats in 0..1 become 0 to 255"]
     if low >= 0 and high <= 255 and (images.dtype.kind in "iu" or high > 1):
         return 0, 255, [f"its {images.dtype} values from {low:g} to {high:g} are taken as bytes"]

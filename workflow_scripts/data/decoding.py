@@ -10,6 +10,7 @@ from workflow_scripts.data.formats import orientation
 
 LARGEST = 2**27  # pixels of an image before it is scaled down; a bigger header is taken for damage or an attack
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all that begin with I
+OVERSHOOT = 0.1  # of floats in 0..1
 BACKGROUNDS = {"black": 0, "white": 255, "grey": 128}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +63,11 @@ def has_more_frames(image: Image.Image) -> bool:
         return bool(getattr(image, "is_animated", False))
     except Exception:  # what comes after the first frame is damaged
         return True
+
+
+def is_unit(low: float, high: float) -> bool:
+    """Whether the smallest and largest float say that 0 is black and 1 is white: scaling images overshoots a little."""
+    return low >= -OVERSHOOT and high <= 1 + OVERSHOOT
 
 
 def to_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -130,6 +136,6 @@ def _deep_to_bytes(values: np.ndarray, limits: tuple[float, float] | None) -> np
     if values.dtype.kind != "f":
         return (values.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if low < 0 or high > 1:
+    if not is_unit(low, high):
         raise ValueError(f"floats from {low:g} to {high:g}, expected 0 to 1; set `range: [low, high]` or `range: set`")
     return to_bytes(values, (0, 1))

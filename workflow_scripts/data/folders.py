@@ -332,7 +332,7 @@ def labels_in(content: bytes, name: str) -> dict[str, Any] | None:
         pairs = json.loads(content)
         if not isinstance(pairs, dict) or not isinstance(pairs.get("labels", 0), list | type(None)):
             return None
-        return {str(path): label for path, label in pairs["labels"] or []}
+        return {str(path).replace("\\", "/"): label for path, label in pairs["labels"] or []}
     except Exception as cause:  # whatever does not fit
         raise InputError(
             f'{name}: not the labels of an image set ({type(cause).__name__}: {cause}); expected {{"labels": [[name, '

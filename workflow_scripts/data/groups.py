@@ -30,7 +30,9 @@ def _from_pattern(origins: Sequence[str], pattern: str) -> list[str]:
     for origin in origins:
         if (match := re.search(pattern, origin)) is None:
             raise InputError(f"group_pattern: {pattern!r} matches nothing in {origin!r}; correct it")
-        names.append((match.group(1) or "") if match.re.groups else match.group())
+        if not (name := match.group(1) if match.re.groups else match.group()):
+            raise InputError(f"group_pattern: {pattern!r} gives no group to {origin!r}; correct it")
+        names.append(name)
     return names
 
 
@@ -41,7 +43,8 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
             first = handle.readline()
             handle.seek(0)
             rows = csv.reader(handle, delimiter=max(",;\t", key=first.count))
-            named = [(row[0].replace("\\", "/"), row[1]) for row in rows if len(row) >= 2]
+            cells = [(row[0].strip().replace("\\", "/"), row[1].strip()) for row in rows if len(row) >= 2]
+            named = [(name.removeprefix("./"), group) for name, group in cells]
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8") from cause
     table = dict(named)
@@ -49,12 +52,18 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
         raise InputError(
             f"{path}: gives two groups to {len(twice)} names, such as {twice[0]}; expected one row for each"
         )
+    if nameless := [name for name, group in named if not group]:
+        raise InputError(f"{path}: gives no group to {len(nameless)} names, such as {nameless[0]}; complete it")
+    last: dict[str, set[str]] = {}  # groups by the last part of the names, which may be paths of another machine
+    for name, group in named:
+        last.setdefault(name.rsplit("/", 1)[-1], set()).add(group)
+    table = {name: next(iter(groups)) for name, groups in last.items() if len(groups) == 1} | table
     keys = [_key(table, origin) for origin in origins]
     missing = [origin for origin, key in zip(origins, keys, strict=True) if key is None]
     if missing:
         raise InputError(
             f"{path}: names no group of {missing[0]} ({len(missing)} of {len(origins)} images are missing); expected "
-            "rows of an image's path and its group"
+            f"rows of an image's path and its group{f', found {named[-1][0]}, {named[-1][1]}' if named else ''}"
         )
     matched = [key for key in keys if key is not None]
     training = {key for key, origin in zip(matched, origins, strict=True) if not origin.startswith(HELD_OUT)}

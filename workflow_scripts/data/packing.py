@@ -14,7 +14,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import atomic_path
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_grey, padded_size
-from workflow_scripts.data.source import Source, printable
+from workflow_scripts.data.source import Source, reason
 
 BLOCK = 512  # images decoded at a time
 ROW = 16  # of them that a thread takes in one go: one by one, threads get in each other's way for a fifth of the time
@@ -201,14 +201,14 @@ def _read_block(
         except MemoryError:
             raise
         except Exception as cause:  # a decoder raises whatever it trips over
-            return printable(str(cause)) or type(cause).__name__
+            return reason(cause)
 
     rows = [range(first, min(first + ROW, stop)) for first in range(start, stop, ROW)]
     decoded = [image for part in pool.map(lambda row: [read(i) for i in row], rows) for image in part]
     good = [(i, image) for i, image in zip(range(start, stop), decoded, strict=True) if not isinstance(image, str)]
-    for i, reason in zip(range(start, stop), decoded, strict=True):
-        if isinstance(reason, str):
-            result.skipped.append({"file": source.origin(i), "reason": reason})
+    for i, image in zip(range(start, stop), decoded, strict=True):
+        if isinstance(image, str):
+            result.skipped.append({"file": source.origin(i), "reason": image})
     result.frames += [source.origin(i) for i, image in good if image.frames]
     result.elongated += [source.origin(i) for i, image in good if image.elongated]
     pixels = np.stack([image.pixels for _, image in good]) if good else np.empty((0, *wanted), np.uint8)

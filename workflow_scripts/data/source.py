@@ -1,6 +1,7 @@
 """What every source of images is: a number of images that are read one by one, from several threads."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,6 +49,11 @@ def require(path: Path, what: str) -> Path:
 def printable(name: str) -> str:
     """A file's name as valid UTF-8: bytes of it that are not are escaped, `caf\\xe9.jpg`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def reason(cause: Exception) -> str:
+    """Why a decoder gave up, in its own words; of a file within an archive it knows an address in memory only."""
+    return re.sub(r" <_io\.\w+ object at 0x[0-9a-f]+>", "", printable(str(cause))) or type(cause).__name__
 
 
 def with_held_out(source: Source, held_out: Source) -> Source:

@@ -17,7 +17,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.archives import members_of
 from workflow_scripts.data.arrays import extremes, load_array
-from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent
+from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent, is_unit
 from workflow_scripts.data.folders import (
     LABELS_FILE,
     PICTURES,
@@ -32,7 +32,7 @@ from workflow_scripts.data.folders import (
 )
 from workflow_scripts.data.formats import ADVICE, orientation
 from workflow_scripts.data.packing import BLOCK
-from workflow_scripts.data.source import Source
+from workflow_scripts.data.source import Source, reason
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.data.survey import background_of, extremes_of
 
@@ -221,7 +221,7 @@ def _look(source: Source, i: int) -> _Seen | str:
     except MemoryError:
         raise
     except Exception as cause:  # a decoder raises whatever it trips over
-        return str(cause) or type(cause).__name__
+        return reason(cause)
     coloured = not grey and bool((pixels != pixels[..., :1]).any())
     if limits is None:  # what is seen through transparent parts is not the image's
         limits = (0.0, 255.0) if transparent else (float(pixels.min()), float(pixels.max()))
@@ -339,7 +339,8 @@ def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
         return {}
     lows, highs = zip(*map(extremes, arrays), strict=True)
     low, high = min(lows), max(highs)
-    if not np.isfinite([low, high]).all() or (low >= 0 and high <= 255):  # refused, or taken as they are
+    unit = arrays[0].dtype.kind == "f" and is_unit(low, high)
+    if not np.isfinite([low, high]).all() or unit or (low >= 0 and high <= 255):  # refused, or taken as they are
         return {}
     if arrays[0].dtype.kind == "f":
         return {"range": [-1.0, 1.0] if -1 <= low < 0 and high <= 1 else [low, high]}

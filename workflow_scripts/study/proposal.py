@@ -16,6 +16,7 @@ from workflow_scripts.config.types import NAME
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import machine_devices
+from workflow_scripts.data.decoding import is_unit
 from workflow_scripts.study.inspection import Inspection
 
 FEWEST = 24  # images of which a study can be made: three training sets, and half as many images held out
@@ -215,7 +216,7 @@ def _range(seen: Inspection) -> list[str]:
     low, high = seen.limits.get(kind, (0.0, 255.0))
     if kind == "bytes":
         return [] if high - low >= 128 or high <= low else [f"    range: [{low:g}, {high:g}] # all that they use"]
-    if low >= 0 and 0 < high <= 1:
+    if high > 0 and is_unit(low, high):
         return []  # floats, as they are to be
     if low >= 0 and 1 < high <= 65_535:
         top = 2 ** math.ceil(math.log2(high + 1)) - 1
