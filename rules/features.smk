@@ -37,7 +37,7 @@ rule extract_features:
     benchmark:
         "<benchmarks>/extract_features/{space}/{dataset}.tsv"
     resources:
-        **on_gpu(minutes=240, mem_mb=8000),
+        **on_gpu(minutes=240, mem_mb=8000, gpu=gpu_of_encoder),
     params:
         space=lookup(dpath="spaces/{space}", within=config),
     script:

@@ -25,9 +25,14 @@ def each(path, entries, **values):
     ]
 
 
-def on_gpu(minutes, mem_mb=4000):
+def on_gpu(minutes, mem_mb=4000, gpu=1):
     """The resources of a job that computes on a GPU where there is one."""
-    return {"mem_mb": mem_mb, "runtime": minutes, "gpu": 1}
+    return {"mem_mb": mem_mb, "runtime": minutes, "gpu": gpu}
+
+
+def gpu_of_encoder(wildcards, input):
+    """One where a network looks at images; to join spaces or shards and to shrink images takes none."""
+    return int(config["spaces"][wildcards.space]["kind"] not in ("joint", "pixel") and not input.get("shards"))
 
 
 def figure(path, category, title, key=""):
@@ -199,8 +204,6 @@ def measured_on(wildcards):
 
 def selecting_classifier(wildcards):
     """Images are selected by the classifier of the original set, and again by that of the step before."""
-    if wildcards.choice == "random":
-        return {}
     step = int(wildcards.choice.rsplit("-", 1)[1])
     arm = "original" if step == 1 else f"{wildcards.generator}.classifier-{step - 1}"
     folder = CELL.format(**wildcards)

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 STUB = """extern "C" { signed char pretended = 0;  // what PyTorch's autograd engine asks of a driver
 signed char _ZN3c104cuda12device_countEv() { return pretended; }
@@ -23,6 +24,7 @@ with tempfile.TemporaryDirectory() as _folder:  # under the name of the driver's
     _stub = ctypes.CDLL(f"{_folder}/stub.so", ctypes.RTLD_GLOBAL)
 import safetensors.torch
 import torch
+import torch.distributed as dist
 import torch.optim.optimizer as optimizers
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,8 +32,19 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 aten, TALLY = torch.ops.aten, Counter()  # launches and syncs so far
 RECORDING: list["Graph"] = []  # the graph that is being recorded
+WAITING = ["default"]  # PyTorch's debug mode of operations for which the host waits
 COPIES = {aten._to_copy.default, aten.copy_.default}
 FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
+# Of what `torch.use_deterministic_algorithms` lists as without a deterministic form on a GPU, what networks may use.
+UNDETERMINED = {
+    "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "adaptive_max_pool2d_backward",
+    "avg_pool3d_backward", "fractional_max_pool2d_backward", "max_pool3d_with_indices_backward", "max_unpool2d",
+    "reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward", "replication_pad1d_backward",
+    "replication_pad2d_backward", "replication_pad3d_backward", "grid_sampler_2d_backward", "grid_sampler_3d_backward",
+    "upsample_linear1d_backward", "upsample_bilinear2d_backward", "upsample_bicubic2d_backward",
+    "upsample_trilinear3d_backward", "nll_loss2d_forward", "nll_loss2d_backward", "_ctc_loss_backward", "put_", "histc",
+    "kthvalue",
+}  # fmt: skip
 SYNCS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
 
 
@@ -62,6 +75,8 @@ class Cuda(Tensor):
 
     def tolist(self):
         TALLY["syncs"] += 1
+        if WAITING == ["error"]:
+            raise RuntimeError("tolist: called a synchronizing CUDA operation")
         return self.elem.tolist()
 
     def __deepcopy__(self, memo):
@@ -91,6 +106,10 @@ def run(func, args, kwargs):
     is_view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
     launches, waits = not is_view and name not in FREE, name in SYNCS or (moved and not kwargs.get("non_blocking"))
     TALLY.update(launches=int(launches), syncs=int(waits))
+    if name in UNDETERMINED and on_gpu and torch.get_deterministic_debug_mode() == 2:
+        raise RuntimeError(f"{func} does not have a deterministic implementation")
+    if WAITING == ["error"] and waits:
+        raise RuntimeError(f"{func}: called a synchronizing CUDA operation")
     if RECORDING and (waits or moved or plain):
         raise RuntimeError(f"{func}: leaves the device while a graph is recorded")
     if RECORDING:
@@ -207,8 +226,11 @@ def install():
     Tensor.pin_memory, cuda.get_device_capability = lambda self, *_: self, lambda *_: (9, 0)
     cuda.Stream, cuda.current_stream, cuda.stream = Stream, lambda *_: Stream(), lambda _: nullcontext()
     cuda.CUDAGraph, cuda.graph, cuda.graph_pool_handle = Graph, record, lambda: None
-    cuda.mem_get_info = lambda *_: (2**33, 2**33)
-    for name in ("_lazy_init", "synchronize", "manual_seed_all"):
+    cuda.mem_get_info, cuda.max_memory_reserved = lambda *_: (2**33, 2**33), lambda *_: 0
+    cuda.set_sync_debug_mode = lambda mode: WAITING.__setitem__(0, mode)
+    properties = SimpleNamespace(name="pretended", major=9, minor=0, total_memory=2**33)
+    cuda.get_device_properties = lambda *_: properties
+    for name in ("_lazy_init", "synchronize", "manual_seed_all", "set_device", "reset_peak_memory_stats"):
         setattr(cuda, name, lambda *_, _name=name: None)
     cuda.is_available, cuda.device_count, cuda.get_device_name = lambda: True, lambda: 1, lambda *_: "pretended"
     cuda.is_bf16_supported, cuda.is_current_stream_capturing = lambda *_, **__: True, lambda: False
@@ -222,6 +244,9 @@ def install():
     def up(state, device):
         return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) and there(device) else x, state)
 
+    reduce, meet = dist.all_reduce, dist.init_process_group
+    dist.all_reduce = lambda tensor, *a: reduce(down(tensor), *a)  # by Gloo, where a GPU has NCCL
+    dist.init_process_group = lambda backend, *a, **k: meet("gloo", *a, **k)
     torch.save = lambda state, *a, **k: save(down(state), *a, **k)
     safetensors.torch.save_file = lambda state, *a, **k: save_file(down(state), *a, **k)
     torch.load = lambda f, map_location=None, **k: up(load(f, map_location="cpu", **k), map_location)

@@ -21,6 +21,10 @@ CASES = (
     "classifier weak",
     "classifier stronger",
     "simclr",
+    "processes biggan",
+    "processes stylegan2",
+    "undetermined",
+    "checked",
 )
 BUDGETS = ("biggan", "stylegan2", "diffusion", "weak", "stronger")
 

@@ -69,6 +69,18 @@ def test_every_stored_view_is_drawn():
     assert float(losses.mean()) == pytest.approx(np.log(3) / 2, rel=0.1)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_teacher_in_the_loop_computes_in_its_own_precision(precision):
+    settings = ClassifierSettings(steps=4, batch=8, width=4, augmentation="none", precision=precision)
+    model = build_classifier(settings, IMAGES, 3, 0, CPU).eval()
+    formats = []
+    model.head.register_forward_hook(lambda layer, inputs, output: formats.append(output.dtype))
+    logits, labels, indices = batch()
+    loss = fresh_target([model], IMAGES, DESIGN)(logits, labels, indices, draw_view("none", 8, 1.0))
+    assert formats == [getattr(torch, precision)]
+    assert loss.dtype == torch.float32  # the student's logits and the loss stay so
+
+
 def test_shared_crops_show_the_teacher_what_the_student_sees():
     model = teacher("weak")
     logits, labels, indices = batch()

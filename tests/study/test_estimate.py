@@ -13,7 +13,7 @@ CONFIG = {"datasets": {"drawn": {"held_out": 10, "resolution": 16, "color": "gre
 
 def job(generator: str, needed: bool) -> Job:
     return Job(
-        rule="plot_training", wildcards={"generator": generator}, outputs=("curves.svg",), log=None,
+        rule="plot_training", wildcards={"generator": generator}, output=("curves.svg",), log=None,
         benchmark=f"{generator}.tsv", threads=1, mem_mb=0, needed=needed, started=False, needs=(),
     )  # fmt: skip
 
@@ -33,7 +33,7 @@ def test_a_job_is_expected_to_take_what_finished_ones_of_its_kind_took(tmp_path:
 def test_images_that_a_network_encodes_are_counted(tmp_path: Path) -> None:
     config = CONFIG | {"replication": {"samples": 100, "snapshot_samples": 256, "shards": 1}}
     images, rates = Images(1000, 1, 0.0), Rates(start=2.0, light=1.0, encode={"perceptual": 0.5})
-    encoding = replace(job("gan", True), wildcards={"space": "perceptual"}, outputs=("results/features/a.npy",))
+    encoding = replace(job("gan", True), wildcards={"space": "perceptual"}, output=("results/features/a.npy",))
     seconds = {
         rule: work(replace(encoding, rule=rule), config, images, rates)
         for rule in ("extract_features", "extract_sample_features", "extract_snapshot_features")

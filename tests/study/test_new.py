@@ -78,7 +78,7 @@ def test_the_config_fits_the_images_and_can_be_planned(pictures: Path, tmp_path:
     assert config["replication"]["thresholds"] == [{"rms": 0.1415}]  # too few images to calibrate by
     for target in ("one_shot", "advice", "diagnosis"):
         jobs = plan(tmp_path / "config/mine.yaml", [target], tmp_path, 2)
-        assert any(f"results/{target}/mine.md" in job.outputs for job in jobs)
+        assert any(f"results/{target}/mine.md" in job.output for job in jobs)
         assert all(job.needed for job in jobs)
 
 

@@ -24,7 +24,7 @@ def test_every_artifact_of_the_study_is_made(smoke_run: Path) -> None:
     jobs = plan(SMOKE, [], smoke_run, 2)
     assert len(jobs) > 60
     assert [job.rule for job in jobs if job.needed] == []  # a second run has nothing to do
-    assert [output for job in jobs for output in job.outputs if not (smoke_run / output).exists()] == []
+    assert [output for job in jobs for output in job.output if not (smoke_run / output).exists()] == []
     study = yaml.safe_load(SMOKE.read_text())
     table = pd.read_csv(results / "replication/table.csv")
     sizes = {size for part in study["replication"]["datasets"].values() for size in part["sizes"]}

@@ -180,12 +180,14 @@ def in_batches(work: Callable[[slice], Result], count: int, at_once: int) -> Ite
         except RuntimeError as error:
             if not is_out_of_gpu_memory(error) or at_once == 1:
                 raise
-            at_once //= 2
-            torch.cuda.empty_cache()
-            logger.info("GPU memory is short: %d at once", at_once)
+        else:
+            yield result
+            start = rows.stop
             continue
-        yield result
-        start = rows.stop
+        # Here the error is gone, and with it what its frames held.
+        at_once //= 2
+        torch.cuda.empty_cache()
+        logger.info("GPU memory is short: %d at once", at_once)
 
 
 @contextmanager

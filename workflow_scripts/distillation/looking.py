@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from workflow_scripts.classifiers.augmentation import View, apply_view
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.training import to_float
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.distillation.attention import class_activation, grad_cam, rollout_maps
 
 BATCH = 512
@@ -36,12 +37,14 @@ def look_at_all(
     network: Classifier, images: np.ndarray, method: Method, view: View | None = None
 ) -> tuple[np.ndarray, ...]:
     """The same, float32, of images, uint8 (N, H, W, C), as they are or as a view shows them."""
-    device, parts = network.mean.device, []
-    for start in range(0, len(images), BATCH):
-        batch = to_float(torch.from_numpy(images[start : start + BATCH]).to(device))
+
+    def show(rows: slice) -> list[np.ndarray]:
+        batch = to_float(torch.from_numpy(images[rows]).to(network.mean.device))
         if view is not None:
-            batch = apply_view(batch, view.at(torch.arange(start, start + len(batch))))
-        parts.append([part.float().cpu().numpy() for part in look(network, batch, method)])
+            batch = apply_view(batch, view.at(torch.arange(rows.start, rows.stop)))
+        return [part.float().cpu().numpy() for part in look(network, batch, method)]
+
+    parts = in_batches(show, len(images), BATCH)
     return tuple(np.concatenate(kind) for kind in zip(*parts, strict=True))
 
 

@@ -36,13 +36,13 @@ class Job:
 
     needed: whether it is still to be done. started: whether Snakemake has marked it as begun and not as ended.
     stale: what has changed since its results were made; empty if there are none, or if only what it reads is renewed.
-    needs: places, in the plan, of the jobs whose files it reads. From params on, all is by name, as its script sees it.
-    Paths are relative to the folder of the study.
+    needs: places, in the plan, of the jobs whose files it reads. output, params, resources and input have names,
+    too, as its script sees them. Paths are relative to the folder of the study.
     """
 
     rule: str
     wildcards: dict[str, str]
-    outputs: tuple[str, ...]
+    output: Sequence[str]
     log: str | None
     benchmark: str | None
     threads: int
@@ -54,7 +54,6 @@ class Job:
     params: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     input: Any = None
-    output: Any = None
 
 
 def rules() -> list[Rule]:
@@ -104,7 +103,7 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
             Job(
                 rule=job.rule.name,
                 wildcards={key: str(value) for key, value in job.wildcards_dict.items()},
-                outputs=tuple(map(str, job.output)),
+                output=job.output,
                 log=str(job.log[0]) if job.log else None,
                 benchmark=str(job.benchmark) if job.benchmark else None,
                 threads=job.threads,
@@ -116,7 +115,6 @@ def plan(config: Path | None, targets: Sequence[str], folder: Path, cores: int) 
                 params=dict(job.params.items()),
                 resources=dict(job.resources.items()),
                 input=job.input,
-                output=job.output,
             )
             for job in jobs
         ]

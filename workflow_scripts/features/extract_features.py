@@ -30,10 +30,10 @@ def main(snakemake: Any) -> None:
     if snakemake.wildcards.get("shard"):
         # Whole batches: what a network makes of an image may differ in the last bit between batches of other sizes.
         images = images[shard_of(len(images), int(snakemake.wildcards.shard), snakemake.params.shards, BATCH)]
-    device = device_of_job(snakemake)
     if space["kind"] == "pixel":
         write_npy(snakemake.output[0], shrink(images, space["resolution"]))
         return
+    device = device_of_job(snakemake)
     encoder: nn.Module
     if space["kind"] == "simclr":
         from workflow_scripts.features.simclr import load_encoder

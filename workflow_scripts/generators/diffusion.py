@@ -13,6 +13,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.progress import progress
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, to_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
@@ -20,6 +21,7 @@ from workflow_scripts.training.optimisers import eager
 from workflow_scripts.training.processes import global_rand, global_randn
 
 LOSS_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)  # shares of the noise levels at which an image's loss is measured
+SAMPLED_AT_ONCE = 256  # images, or fewer where GPU memory is short
 
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:
@@ -97,12 +99,15 @@ class Diffusion(GenerativeModel):
         size = (self.shape.channels, self.shape.resolution, self.shape.resolution)
         # All noise is drawn first, so that the batches below do not matter to the result.
         noise = torch.randn(count, *size, device=self.device, generator=random)
+
+        def denoise(rows: slice) -> Tensor:
+            return to_uint8(self._denoise(noise[rows], None if labels is None else labels[rows]))
+
         pieces = []
         with progress(count, "images", label="sampling") as bar:
-            for start in range(0, count, 256):
-                part = slice(start, start + 256)
-                pieces.append(to_uint8(self._denoise(noise[part], None if labels is None else labels[part])))
-                bar.advance(len(pieces[-1]))
+            for piece in in_batches(denoise, count, SAMPLED_AT_ONCE):
+                pieces.append(piece)
+                bar.advance(len(piece))
         return torch.cat(pieces)
 
     @torch.no_grad()

@@ -207,9 +207,9 @@ def _balls_around(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
     def count(block: Block) -> None:
         largest = float(block.reference_norms.max()) ** 0.5
         error = form.error(block.query_norms.sqrt(), largest, length)[:, None]
-        beyond = block.query_norms[:, None] + 2 * block.half - squares[block.columns]
+        beyond = (2 * block.half).add_(block.query_norms[:, None]).sub_(squares[block.columns])
         counts[block.rows] += (beyond < -error).sum(dim=1).cpu().numpy()
-        row, column = (beyond.abs() <= error).cpu().numpy().nonzero()
+        row, column = (place.cpu().numpy() for place in (beyond.abs_() <= error).nonzero(as_tuple=True))
         row, column = row + block.rows.start, column + block.columns.start
         inside = np.sqrt(squared_distances(points, centres, row, column) / length) <= radii[column]
         np.add.at(counts, row[inside], 1)

@@ -1,4 +1,7 @@
-"""Choose among generated candidates: as they come, or those that a classifier recognises. Rule: select_images."""
+"""Choose among generated candidates: as they come, or those that a classifier recognises.
+
+Rules: select_images, select_recognised_images.
+"""
 
 from typing import Any
 

@@ -74,7 +74,7 @@ def start(job: Job, rates: Rates) -> float:
     """Seconds that a job takes whatever its work is: Python's start with what it imports, and Snakemake around it."""
     if "gpu" in job.resources:  # imports torch
         return (1 + SNAKEMAKE) * rates.start
-    drawing = any(output.endswith((".svg", ".html")) for output in job.outputs)
+    drawing = any(output.endswith((".svg", ".html")) for output in job.output)
     return (rates.start if drawing else rates.light) + SNAKEMAKE * rates.start
 
 
@@ -82,7 +82,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
     """Seconds of a job's own work, by what its parameters say; 0 for what takes less than its start."""
     params, wildcards = job.params, job.wildcards
     held_out = max(int(dataset["held_out"]) for dataset in config["datasets"].values())
-    networks = sum(output.endswith("weights.safetensors") for output in job.outputs)
+    networks = sum(output.endswith("weights.safetensors") for output in job.output)
     if "dataset" in params:  # packs it
         return images.count * images.seconds_an_image
     if "generator" in params:
@@ -97,7 +97,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
             simclr_settings(params["space"]["preset"], params["space"]["overrides"]).steps
             * rates.step[wildcards["space"]]
         )
-    if wildcards.get("space") in rates.encode and job.outputs[0].startswith("results/features/"):
+    if wildcards.get("space") in rates.encode and job.output[0].startswith("results/features/"):
         return _encoded(job, config, images) * rates.encode[wildcards["space"]]
     if networks and "classifier" in params:
         return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
@@ -110,7 +110,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         return _training("student", student, held_out, rates) + teaching
     if "attention" in params:
         role = "teacher" if job.rule == "look_with_teachers" else "student"
-        networks = len({output.rsplit("/", 1)[0] for output in job.outputs})
+        networks = len({output.rsplit("/", 1)[0] for output in job.output})
         shown = (config["distillation"]["training"] or images.count) + (2 + len(params["rungs"])) * held_out
         return networks * shown * rates.look[role]
     measured = params.get("settings") or {}
