@@ -54,6 +54,7 @@ def test_further_frames_and_pages_are_told(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "e.mpo", save_all=True, append_images=frames[1:2])  # a phone's depth, or a preview
     source = image_folder(tmp_path)
     packed = pack(source, Shape(8, 3, "crop"), tmp_path / "images.npy")
+    assert np.abs(np.load(tmp_path / "images.npy").astype(int) - [0, 0, 255]).max() <= 5  # the first ones
     assert packed.frames == ["a.gif", "b.tif", "c.webp"]
     told = next(sentence for sentence in warnings_of(packed, Shape(8, 3, "crop")) if "frame" in sentence)
     assert told.startswith("of 3 images only the first frame or page is read, such as a.gif")
