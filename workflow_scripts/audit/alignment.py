@@ -50,10 +50,11 @@ class Aligned:
 def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.ndarray], device: torch.device) -> Aligned:
     """Compare queries, uint8 (m, H, W, C), with their candidates among references (n, H, W, C).
 
-    proposed: further candidates, rows of the references, (m, c) each.
+    proposed: further candidates, rows of the references, (m, c) each, nearest first.
     """
     queries, references = shrink(queries, SIDE), shrink(references, SIDE)
-    candidates = np.sort(np.concatenate([*_candidates(queries, references, device), *proposed], axis=1), axis=1)
+    further = (part[:, :CANDIDATES] for part in proposed)
+    candidates = np.sort(np.concatenate([*_candidates(queries, references, device), *further], axis=1), axis=1)
     m, side, channels = len(queries), queries.shape[1], queries.shape[-1]
     rough = side // 2 if side >= 2 * COARSE else side  # px of the coarse pictures
     views, shifts = _views().to(device), _shifts(max(1, round(SHIFT * rough)), rough).to(device)

@@ -149,7 +149,8 @@ def _membership(
     images: pd.Series, scores: pd.Series, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
 ) -> dict[str, Any]:
     asked = (images.isin(kind) for kind in (members, held_out))
-    return asdict(membership(*(Scores(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)))
+    ours, theirs = (Scores(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)
+    return asdict(membership(ours, theirs))
 
 
 def _known(values: np.ndarray) -> np.ndarray:
