@@ -16,8 +16,6 @@ from workflow_scripts.replication.seeds import Counted, OverSeeds, over_seeds
 from workflow_scripts.replication.summary import CELL, grouped
 
 ATTACKS = {"distance": "", "lira": "lira_"}  # with the beginning of their columns over seeds
-# Standard deviation of ln scatter between sizes: runs that tell no more than chance hardly scatter, others do.
-SIZES_DIFFER = 1.0
 NO_REFERENCE = "no training image of this run is missing in another: add a smaller size or a second seed"
 
 Attacked = tuple[Mapping[str, Any], dict[str, Mapping[str, Any]]]
@@ -118,9 +116,7 @@ def _columns(name: str, cells: Sequence[Sequence[tuple[Counted, float] | str]]) 
     able = [[run for run in cell if not isinstance(run, str)] for cell in cells]
     whole = [part for part, cell in zip(able, cells, strict=True) if len(part) == len(cell)]
     summaries = iter(
-        over_seeds(
-            [[run for run, _ in part] for part in whole], [[value for _, value in part] for part in whole], SIZES_DIFFER
-        )
+        over_seeds([[run for run, _ in part] for part in whole], [[value for _, value in part] for part in whole])
         if whole
         else []
     )

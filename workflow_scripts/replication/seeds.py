@@ -17,7 +17,9 @@ from scipy import special
 GRID = np.linspace(-14.0, 14.0, 561)  # logits
 SCATTERS = np.geomspace(0.2, 3.0, 11)  # standard deviations of a run's logit: no generator's runs differ by less
 PULL = 0.25  # power of p (1 - p) in the prior of a centre: Jeffreys' 0.5 draws two runs' interval too far up
-CELLS_DIFFER = 0.35  # sd of ln scatter of a cell about that of the study
+# Standard deviation of ln scatter of a cell about that of the study: runs that copy no more than chance hardly scatter
+# on the logit scale, others do (with 0.35, five seeds cover 87 % where two of four sizes lie at chance).
+CELLS_DIFFER = 1.0
 LEAST_DEGREES = 2  # runs beyond the first of their cells, over the study: fewer say nothing of scatter
 
 
@@ -50,18 +52,15 @@ class OverSeeds:
     reason: str = ""
 
 
-def over_seeds(
-    cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]], differ: float = CELLS_DIFFER
-) -> list[OverSeeds]:
+def over_seeds(cells: Sequence[Sequence[Counted]], percentages: Sequence[Sequence[float]]) -> list[OverSeeds]:
     """Summarise each cell over its runs; scatter is pooled over all cells.
 
-    cells: of each cell its runs; percentages: of each run, to be averaged; differ: how far scatter does between cells,
-    as a standard deviation of its logarithm. All runs have one k, or one count. The interval is of the expected
-    percentage of a run, central 95 % of its posterior, or up to 97.5 % of it, the more of its width the threshold
-    makes: copies that lie just below the true threshold are missed by every lower one, and found once by all higher
-    ones. The prior of the centre lies between a flat one on the logit scale and
-    Jeffreys', that of the scatter is flat in its logarithm from 0.2 to 3; docs/coverage.md shows what they cover. One
-    run per cell says nothing of scatter: no interval then.
+    cells: of each cell its runs; percentages: of each run, to be averaged. All runs have one k, or one count. The
+    interval is of the expected percentage of a run, central 95 % of its posterior, or up to 97.5 % of it, the more of
+    its width the threshold makes: copies that lie just below the true threshold are missed by every lower one, and
+    found once by all higher ones. The prior of the centre lies between a flat one on the logit scale and Jeffreys',
+    that of the scatter is flat in its logarithm from 0.2 to 3; docs/coverage.md shows what they cover. One run per cell
+    says nothing of scatter: no interval then.
     """
     heads: list[dict[str, Any]] = [
         {"seeds": len(runs), "percentage": float(np.mean(runs)), "lowest": min(runs), "highest": max(runs)}
@@ -71,7 +70,7 @@ def over_seeds(
     nothing: dict[str, Any] = {"low": None, "high": None, "scatter": None}
     if degrees < LEAST_DEGREES:
         return [OverSeeds(**head, **nothing, reason=_missing(head["seeds"], degrees)) for head in heads]
-    posterior, scatters, doubts = _posteriors(cells, differ)
+    posterior, scatters, doubts = _posteriors(cells)
     kernel_means = _expected().ravel()
     order = np.argsort(kernel_means)
     summaries = []
@@ -106,7 +105,7 @@ def _expected() -> np.ndarray:
     return np.einsum("e,sem->sm", special.expit(GRID), _kernels())
 
 
-def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _posteriors(cells: Sequence[Sequence[Counted]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Posterior of scatter and centre (cells, scatters, centres), of the scatter alone (cells, scatters), and the share
     of the variance of the expected rate that the thresholds make (cells,)."""
     runs = [run for cell in cells for run in cell]
@@ -118,7 +117,7 @@ def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.n
     starts = np.cumsum([0, *(len(cell) for cell in cells[:-1])])
     posterior, moments = np.zeros((len(cells), len(SCATTERS), len(GRID))), np.zeros((3, len(cells)))
     for chosen, weight in zip(thresholds, times / levels, strict=True):
-        at_threshold = _posterior(by_count[:, chosen], starts, differ)
+        at_threshold = _posterior(by_count[:, chosen], starts)
         means, squares = (np.tensordot(at_threshold, _expected() ** power, axes=2) for power in (1, 2))
         posterior += weight * at_threshold
         moments += weight * np.stack([means, means**2, squares])
@@ -126,7 +125,7 @@ def _posteriors(cells: Sequence[Sequence[Counted]], differ: float) -> tuple[np.n
     return posterior, posterior.sum(axis=2), (between - mean**2) / (squares - mean**2)
 
 
-def _posterior(by_run: np.ndarray, starts: np.ndarray, differ: float) -> np.ndarray:
+def _posterior(by_run: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Posterior of scatter and centre (cells, scatters, centres) at one threshold.
 
     by_run: log likelihood (scatters, runs, centres); starts: the first run of each cell.
@@ -135,7 +134,7 @@ def _posterior(by_run: np.ndarray, starts: np.ndarray, differ: float) -> np.ndar
     by_cell += PULL * (special.log_expit(GRID) + special.log_expit(-GRID))
     joint = np.exp(by_cell - by_cell.max(axis=(0, 2), keepdims=True)).swapaxes(0, 1)  # (cells, scatters, centres)
     spread = np.log(SCATTERS)[:, None] - np.log(SCATTERS)[None, :]
-    prior = np.exp(-0.5 * (spread / differ) ** 2)
+    prior = np.exp(-0.5 * (spread / CELLS_DIFFER) ** 2)
     prior /= prior.sum(axis=1, keepdims=True)  # of a cell's scatter (columns) given the study's (rows)
     evidence = joint.sum(axis=2) @ prior.T  # (cells, the study's scatter)
     studied = np.log(evidence).sum(axis=0)
