@@ -162,6 +162,10 @@ def measure(
             (chance, held_out, None if groups is None else groups[chance.index.to_numpy()]),
         )
     )
+    members, others = (
+        Scores(part["distance"].to_numpy(), None if groups is None else groups[part["image"].to_numpy()])
+        for part in (scored[scored["member"]], scored[scored["held_out"]])
+    )
     distances = {"samples": samples, "held_out": control, "training": own.to_numpy()}
     return {
         "thresholds": [
@@ -170,14 +174,7 @@ def measure(
             for threshold in thresholds
         ],
         **beside_controls(*seen),
-        "membership": asdict(
-            membership(
-                *(
-                    Scores(part["distance"].to_numpy(), None if groups is None else groups[part["image"].to_numpy()])
-                    for part in (scored[scored["member"]], scored[scored["held_out"]])
-                )
-            )
-        ),
+        "membership": asdict(membership(members, others)),
         "distances": {kind: quantiles(values) for kind, values in distances.items()},
     }
 
