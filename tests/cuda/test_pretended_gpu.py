@@ -70,6 +70,17 @@ def test_every_script_of_a_gpu_rule_does_on_a_gpu_what_it_does_on_a_cpu(smoke_ru
     whole.write_text(yaml.safe_dump(study))
     study["distillation"]["protocol"] = "stored"
     study["replication"]["shards"] = study["audit"]["shards"] = 2
+    denoising = {
+        "steps": 3,
+        "batch": 4,
+        "widths": [4, 8],
+        "layers": 1,
+        "groups": 2,
+        "attention": [],
+        "sampling_steps": 2,
+    }
+    study["generators"]["denoising"] = {"family": "diffusion", "preset": "tiny", "overrides": denoising}
+    study["samples"]["own"]["generator"] = "denoising"  # whose losses are asked who was in its training set
     parted.write_text(yaml.safe_dump(study))
     said = lines("scripts", smoke_run, whole, parted)
     assert [line for line in said if not line.endswith(" ok")] == []

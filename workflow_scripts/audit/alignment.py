@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, pad
 
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.metrics.neighbours import nearest_neighbours
@@ -30,7 +31,7 @@ TURNS = (-10.0, -5.0, 5.0, 10.0)  # degrees
 FLATTEST = 0.02  # standard deviation, of 0..1, below which contrast is not stretched further
 FLAT = 0.25  # the same of a part of an image, of the image's own
 TILES = 4  # in a row
-FLOATS = 2**21  # of moved queries held at a time
+FLOATS, FLOATS_ON_GPU = 2**21, 2**26  # of moved queries held at a time
 
 
 @dataclass(frozen=True)
@@ -59,34 +60,39 @@ def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.nda
     rough = side // 2 if side >= 2 * COARSE else side  # px of the coarse pictures
     views, shifts = _views().to(device), _shifts(max(1, round(SHIFT * rough)), rough).to(device)
     finer = [_shifts(1, side).to(device) * step for step in STEPS]
-    index, distance, tiles = np.empty(m, np.int64), np.empty(m), np.empty(m)
-    batch = max(1, FLOATS // (len(views) * len(shifts) * rough**2 * channels))
+
+    def compare(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Of each query the nearest candidate (b,), and its distance and largest tile (2, b)."""
+        chosen = torch.from_numpy(candidates[rows]).to(device)
+        part = normalised(queries[rows], device)
+        others = normalised(references[candidates[rows].ravel()], device).unflatten(0, chosen.shape)
+        squares, place = _coarse_squares(part, others, views, shifts, rough)
+        squares[:, :, 1:].masked_fill_((chosen[:, 1:] == chosen[:, :-1])[:, None], torch.inf)  # proposed twice
+        squares, first = squares.flatten(1).topk(min(REFINED, squares[0].numel()), largest=False)
+        view, candidate = first // chosen.shape[1], first % chosen.shape[1]
+        shift, view = shifts[place.flatten(1).gather(1, first)], views[view]
+        each = torch.arange(len(part), device=device)
+        others = others[each[:, None], candidate]
+        for steps in finer:
+            tried = shift[:, :, None] + steps
+            warped = _warped(part, _shifted(view[:, :, None], tried).flatten(1, 2))
+            moved, seen = (values.flatten(3).unflatten(1, tried.shape[1:3]).flatten(0, 1) for values in warped)
+            fine = _squares(moved, seen[:, :, 0], others.flatten(3).flatten(0, 1)[:, None])
+            fine, at = fine.view(tried.shape[:3]).min(dim=2)
+            shift = tried.gather(2, at[..., None, None].expand(-1, -1, -1, 2))[:, :, 0]
+        best, at = torch.where(squares.isfinite(), fine, torch.inf).min(dim=1)
+        nearest = chosen[each, candidate[each, at]]
+        tiles = _largest_tile(part, others[each, at], _shifted(view[each, at], shift[each, at]))
+        return nearest.cpu().numpy(), torch.stack([best, tiles]).sqrt().cpu().numpy()
+
+    floats = FLOATS if device.type == "cpu" else FLOATS_ON_GPU
+    parts = []
     with progress(m, "images", label="aligning") as bar:
-        for start in range(0, m, batch):
-            rows = slice(start, start + batch)
-            chosen = torch.from_numpy(candidates[rows]).to(device)
-            part = normalised(queries[rows], device)
-            others = normalised(references[candidates[rows].ravel()], device).unflatten(0, chosen.shape)
-            squares, place = _coarse_squares(part, others, views, shifts, rough)
-            squares[:, :, 1:].masked_fill_((chosen[:, 1:] == chosen[:, :-1])[:, None], torch.inf)  # proposed twice
-            squares, first = squares.flatten(1).topk(min(REFINED, squares[0].numel()), largest=False)
-            view, candidate = first // chosen.shape[1], first % chosen.shape[1]
-            shift, view = shifts[place.flatten(1).gather(1, first)], views[view]
-            each = torch.arange(len(part), device=device)
-            others = others[each[:, None], candidate]
-            for steps in finer:
-                tried = shift[:, :, None] + steps
-                warped = _warped(part, _shifted(view[:, :, None], tried).flatten(1, 2))
-                moved, seen = (values.flatten(3).unflatten(1, tried.shape[1:3]).flatten(0, 1) for values in warped)
-                fine = _squares(moved, seen[:, :, 0], others.flatten(3).flatten(0, 1)[:, None])
-                fine, at = fine.view(tried.shape[:3]).min(dim=2)
-                shift = tried.gather(2, at[..., None, None].expand(-1, -1, -1, 2))[:, :, 0]
-            best, at = torch.where(squares.isfinite(), fine, torch.inf).min(dim=1)
-            index[rows] = chosen[each, candidate[each, at]].cpu().numpy()
-            distance[rows] = best.sqrt().cpu().numpy()
-            tiles[rows] = _largest_tile(part, others[each, at], _shifted(view[each, at], shift[each, at]))
-            bar.advance(len(part))
-    return Aligned(index, distance, tiles)
+        for part in in_batches(compare, m, max(1, floats // (len(views) * len(shifts) * rough**2 * channels))):
+            parts.append(part)
+            bar.advance(len(part[0]))
+    index, apart = (np.concatenate(kind, axis=-1) for kind in zip(*parts, strict=True))
+    return Aligned(index, *apart.astype(np.float64))
 
 
 def normalised(images: np.ndarray, device: torch.device) -> Tensor:
@@ -189,12 +195,12 @@ def _squares(moved: Tensor, seen: Tensor, others: Tensor) -> Tensor:
     return (whole - 2 * (products / count - mine * theirs) / (scales[0] * scales[1])).clamp(min=0)
 
 
-def _largest_tile(queries: Tensor, others: Tensor, maps: Tensor) -> np.ndarray:
-    """Largest root-mean-square difference of the tiles of queries (b, C, S, S), moved (b, 2, 3), and others."""
+def _largest_tile(queries: Tensor, others: Tensor, maps: Tensor) -> Tensor:
+    """Largest mean squared difference (b,) of the tiles of queries (b, C, S, S), moved (b, 2, 3), and others."""
     moved, seen = (values[:, 0] for values in _warped(queries, maps[:, None]))
     apart = (_standard(moved, seen) - _standard(others, seen)).square().mean(dim=1, keepdim=True)
     total, area = (adaptive_avg_pool2d(part, TILES) for part in (apart, seen))
-    return (total / area.clamp(min=1e-9)).amax(dim=(1, 2, 3)).sqrt().cpu().numpy()
+    return (total / area.clamp(min=1e-9)).amax(dim=(1, 2, 3))
 
 
 def _standard(images: Tensor, seen: Tensor) -> Tensor:

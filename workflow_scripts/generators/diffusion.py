@@ -121,7 +121,7 @@ class Diffusion(GenerativeModel):
         known = labels if self.shape.classes else None
         logs = []
         for share in LOSS_LEVELS:
-            level = torch.tensor([round(share * self.settings.noise_levels)], device=self.device)
+            level = torch.full((1,), round(share * self.settings.noise_levels), device=self.device)
             noise = torch.randn(1, *images.shape[1:], device=self.device, generator=random).expand_as(images)
             noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=self.layout)
             target = noise if self.settings.prediction == "epsilon" else self.noising.get_velocity(images, noise, level)
