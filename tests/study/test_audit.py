@@ -20,9 +20,10 @@ def paths(tmp_path: Path) -> dict[str, str]:
         (tmp_path / part).mkdir()
         for i in range(3):
             image = Image.fromarray(random.integers(0, 256, (20, 24, 3), dtype=np.uint8))
-            image.save(tmp_path / part / f"{i}.png")
+            image.save(tmp_path / part / f"{part[0]}{i}.png")
     np.savez(tmp_path / "samples.npz", arr_0=random.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8))
-    (tmp_path / "groups.csv").write_text("".join(f"{i},patient-{i}\n" for i in range(3)))
+    (tmp_path / "groups.csv").write_text("".join(f"{part}{i},{part}-{i}\n" for part in "th" for i in range(3)))
+    (tmp_path / "same.csv").write_text("".join(f"{i},patient-{i}\n" for i in range(3)))
     return {
         "TRAIN": str(tmp_path / "training"),
         "SAMPLES": str(tmp_path / "samples.npz"),
@@ -64,6 +65,7 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
         ({"SAMPLES": "/nowhere"}, "no such file"),
         ({"NAME": "My audit"}, "expected small letters"),
         ({"HELD_OUT": "ARCHIVE"}, "has another form than TRAIN"),
+        ({"AUDIT_GROUPS": "SAME"}, "names no group of t0.png"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -80,6 +82,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
         **paths, "INSIDE": str(inside), "EMPTY": str(tmp_path / "empty.npz"),
         "NOTHING": str(tmp_path / "nothing"), "NONE": str(tmp_path / "none.npy"), "AROUND": str(tmp_path),
         "ARCHIVE": str(tmp_path / "archive.npz"), "PICKLE": str(tmp_path / "network.pkl"),
+        "SAME": str(tmp_path / "same.csv"),
     }  # fmt: skip
     with pytest.raises(InputError, match=message) as caught:
         write_config({**paths, **{key: known.get(value, value) for key, value in changes.items()}}, tmp_path / "config")

@@ -18,6 +18,7 @@ from workflow_scripts.config.samples import OF_DATASETS, packed_like
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_text
+from workflow_scripts.data.groups import groups_of
 from workflow_scripts.data.source import printable
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.study.inspection import Inspection, inspect, settings_for
@@ -57,8 +58,9 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     validated = validate(config, name)
     # Whoever cannot be read says so now; the training images have been looked at.
     open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))
-    if "HELD_OUT" in paths:
-        open_source(validated["datasets"][name])
+    if "HELD_OUT" in paths or groups.strip():
+        source = open_source(validated["datasets"][name])
+        groups_of([*map(source.origin, range(source.count))], dataset.get("groups"), dataset.get("group_pattern"))
     return "\n".join([HEAD, *(f"# {line}" for line in seen.lines()), "", *_yaml(config)]) + "\n"
 
 
