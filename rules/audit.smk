@@ -132,7 +132,6 @@ rule score_by_generator:
         unpack(split_files(split_name)),
         unpack(own_generator),
         images=rules.pack_images.output.images,
-        labels=rules.pack_images.output.labels,
     output:
         "results/audit/{dataset}/{samples}/losses.parquet",
     log:
