@@ -103,7 +103,7 @@ def test_what_is_added_to_a_study_is_all_that_is_trained(smoke_run: Path, tmp_pa
     costly = ("pack_images", "measure_similarity", "draw_", "train_")
     jobs = [job for job in plan(config, [], smoke_run, 2) if job.needed and job.rule.startswith(costly)]
     assert {job.rule for job in jobs} >= {"train_generator", "train_student", "train_teacher", "measure_similarity"}
-    repeated = {job.rule for job in jobs if (smoke_run / job.outputs[0]).exists()}
+    repeated = {job.rule for job in jobs if (smoke_run / job.output[0]).exists()}
     assert repeated == set()
 
 
