@@ -45,7 +45,7 @@ Where too little was measured the product gives no interval; it says what is mis
 - teachers and students with fewer than three seeds: "not enough data";
 - an ensemble that only some seeds choose: no ensemble is named as the best;
 - gains and similarity: "not enough data", with the number of groups or seeds that would tell;
-- membership of fewer than 8 images: how many members and controls it needs.
+- membership of fewer than 8 images, or 8 groups of images that belong together: how many it needs.
 
 `make coverage` runs everything, which takes hours, and fails if anything is outside; `make coverage ROOMS=laws` renews
 one part, and `python -m tests.coverage laws --only REGEX --repeats 1000` a few cells with more studies. The counts of
