@@ -204,6 +204,8 @@ def measured_on(wildcards):
 
 def selecting_classifier(wildcards):
     """Images are selected by the classifier of the original set, and again by that of the step before."""
+    if wildcards.choice == "random":
+        return {}
     step = int(wildcards.choice.rsplit("-", 1)[1])
     arm = "original" if step == 1 else f"{wildcards.generator}.classifier-{step - 1}"
     folder = CELL.format(**wildcards)

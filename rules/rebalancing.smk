@@ -91,6 +91,7 @@ rule draw_candidates:
 
 rule select_images:
     input:
+        unpack(selecting_classifier),
         images=rules.draw_candidates.output.images,
         labels=rules.draw_candidates.output.labels,
         manifest=rules.draw_candidates.output.manifest,
@@ -104,29 +105,13 @@ rule select_images:
         "<logs>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
     benchmark:
         "<benchmarks>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
-    wildcard_constraints:
-        choice="random",
+    resources:
+        # One rule for all choices: with object storage Snakemake calls two that part them by constraints ambiguous.
+        **on_gpu(minutes=60, gpu=lambda wildcards: int(wildcards.choice != "random")),
     params:
         threshold=lookup(dpath="rebalancing/selection/threshold", within=config),
     script:
         "../workflow_scripts/rebalancing/select_images.py"
-
-
-use rule select_images as select_recognised_images with:
-    input:
-        unpack(selecting_classifier),
-        images=rules.draw_candidates.output.images,
-        labels=rules.draw_candidates.output.labels,
-        manifest=rules.draw_candidates.output.manifest,
-        counts=rules.draw_imbalance.output.counts,
-    log:
-        "<logs>/select_recognised_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
-    benchmark:
-        "<benchmarks>/select_recognised_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
-    wildcard_constraints:
-        choice="classifier-[0-9]+",
-    resources:
-        **on_gpu(minutes=60),
 
 
 rule measure_synthetic:

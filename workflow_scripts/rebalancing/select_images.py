@@ -1,7 +1,4 @@
-"""Choose among generated candidates: as they come, or those that a classifier recognises.
-
-Rules: select_images, select_recognised_images.
-"""
+"""Choose among generated candidates: as they come, or those that a classifier recognises. Rule: select_images."""
 
 from typing import Any
 
