@@ -226,7 +226,7 @@ def test_students_learn_from_stored_views(smoke_run: Path, tmp_path: Path) -> No
     views = np.load(tmp_path / cell / "teachers/weak-1/stored_views.npy")
     assert views.shape[:2] == (2, study["distillation"]["training"])
     made = json.loads(record_of(tmp_path / student).read_text())
-    assert made["params"]["distillation"]["protocol"] == "stored"
+    assert made["params"]["teaching"]["protocol"] == "stored"
     assert (tmp_path / student).read_bytes() != (smoke_run / student).read_bytes()
 
 
