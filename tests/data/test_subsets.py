@@ -55,11 +55,11 @@ def test_no_group_is_on_both_sides(labels, seed, kind, data) -> None:
 @given(groups=st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array), seed=st.integers(0, 3))
 def test_no_group_is_in_both_halves(groups, seed) -> None:
     order = np.random.default_rng(seed).permutation(len(groups))
-    half = first_half(groups, order)
+    half = first_half(len(groups), groups, order)
     assert half[order[0]]
     assert not set(groups[half]) & set(groups[~half])
     assert 0 <= len(set(groups[half])) - len(set(groups[~half])) <= 1
-    alone = first_half(np.arange(len(groups)), order)
+    alone = first_half(len(groups), None, order)
     assert set(order[::2]) == set(np.flatnonzero(alone))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, pad
 
 from workflow_scripts.core.devices import in_batches
-from workflow_scripts.core.progress import progress
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 
@@ -61,8 +61,8 @@ def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.nda
     views, shifts = _views().to(device), _shifts(max(1, round(SHIFT * rough)), rough).to(device)
     finer = [_shifts(1, side).to(device) * step for step in STEPS]
 
-    def compare(rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Of each query the nearest candidate (b,), and its distance and largest tile (2, b)."""
+    def compare(rows: slice) -> np.ndarray:
+        """Of each query the nearest candidate, its distance and its largest tile, float64 (b, 3)."""
         chosen = torch.from_numpy(candidates[rows]).to(device)
         part = normalised(queries[rows], device)
         others = normalised(references[candidates[rows].ravel()], device).unflatten(0, chosen.shape)
@@ -83,16 +83,12 @@ def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.nda
         best, at = torch.where(squares.isfinite(), fine, torch.inf).min(dim=1)
         nearest = chosen[each, candidate[each, at]]
         tiles = _largest_tile(part, others[each, at], _shifted(view[each, at], shift[each, at]))
-        return nearest.cpu().numpy(), torch.stack([best, tiles]).sqrt().cpu().numpy()
+        return np.vstack([nearest.cpu().numpy(), torch.stack([best, tiles]).sqrt().cpu().numpy()]).T
 
     floats = FLOATS if device.type == "cpu" else FLOATS_ON_GPU
-    parts = []
-    with progress(m, "images", label="aligning") as bar:
-        for part in in_batches(compare, m, max(1, floats // (len(views) * len(shifts) * rough**2 * channels))):
-            parts.append(part)
-            bar.advance(len(part[0]))
-    index, apart = (np.concatenate(kind, axis=-1) for kind in zip(*parts, strict=True))
-    return Aligned(index, *apart.astype(np.float64))
+    at_once = max(1, floats // (len(views) * len(shifts) * rough**2 * channels))
+    index, distance, tiles = np.concatenate([*tracked(in_batches(compare, m, at_once), m, "images", "aligning")]).T
+    return Aligned(index.astype(np.int64), distance, tiles)
 
 
 def normalised(images: np.ndarray, device: torch.device) -> Tensor:

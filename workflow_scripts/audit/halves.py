@@ -8,12 +8,12 @@ brightness and contrast normalised, so neither another half nor other colours ch
 import numpy as np
 import torch
 
+from workflow_scripts.audit.alignment import FLATTEST
+from workflow_scripts.audit.planting import LUMA
 from workflow_scripts.data.resolution import shrink
 from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 
 SIDE = 16  # px at which halves are compared
-FLAT = 0.02  # standard deviation, of 0..1, below which a half shows nothing
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # BT.601
 FARTHEST = 2.0  # of a query that shows nothing in any half: the largest distance of normalised halves
 
 
@@ -34,12 +34,12 @@ def _halves(images: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     Those that show nothing keep their small values, and so are about 1 away from all others.
     """
     small = shrink(images, SIDE)
-    luma = (small @ LUMA if small.shape[-1] == 3 else small[..., 0].astype(np.float32)) / 255
+    luma = (small @ LUMA[0].numpy() if small.shape[-1] == 3 else small[..., 0].astype(np.float32)) / 255
     middle = luma.shape[1] // 2
     halves = []
     for part in (luma[:, :middle], luma[:, middle:], luma[:, :, :middle], luma[:, :, middle:]):
         values = part.reshape(len(part), -1)
         values = values - values.mean(axis=1, keepdims=True)
         spread = values.std(axis=1, keepdims=True)
-        halves.append((values / np.maximum(spread, FLAT), spread[:, 0] >= FLAT))
+        halves.append((values / np.maximum(spread, FLATTEST), spread[:, 0] >= FLATTEST))
     return halves

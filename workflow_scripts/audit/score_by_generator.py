@@ -11,7 +11,7 @@ from workflow_scripts.audit.split import size_of, split_of
 from workflow_scripts.core.devices import device_of_job, in_batches
 from workflow_scripts.core.files import read_column, read_npy, write_parquet
 from workflow_scripts.core.job import run
-from workflow_scripts.core.progress import progress
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.diffusion import Diffusion
 from workflow_scripts.generators.families import load_generator
 from workflow_scripts.generators.model import from_uint8
@@ -33,11 +33,7 @@ def main(snakemake: Any) -> None:
         known = torch.from_numpy(labels[part].astype(np.int64)).to(device)
         return model.losses(from_uint8(torch.from_numpy(images[part]).to(device)), known).cpu().numpy()
 
-    parts = []
-    with progress(len(scored), "images", label="denoising") as bar:
-        for part in in_batches(losses, len(scored), BATCH):
-            parts.append(part)
-            bar.advance(len(part))
+    parts = [*tracked(in_batches(losses, len(scored), BATCH), len(scored), "images", "denoising")]
     write_parquet(snakemake.output[0], pd.DataFrame({"image": scored, "loss": np.concatenate(parts)}))
 
 

@@ -61,17 +61,17 @@ def draw_order(
     return arranged(shuffled[left[shuffled]]), np.sort(taken)
 
 
-def first_half(groups: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
-    """Whether each image is of the first of two halves, bool (N,), of which no group (N,) is in both.
+def first_half(count: int, groups: np.ndarray | None = None, order: np.ndarray | None = None) -> np.ndarray:
+    """Whether each of N = `count` images is of the first of two halves, bool (N,), of which no group (N,) is in both.
 
     Every other group in the order of their first images in `order` (N,), a permutation: of images that are groups of
-    their own, every other image.
+    their own, as they are without `groups`, every other image.
     """
-    order = np.arange(len(groups)) if order is None else order
+    groups, order = (np.arange(count) if values is None else values for values in (groups, order))
     _, first, inverse = np.unique(groups[order], return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    half = np.empty(len(groups), dtype=bool)
+    half = np.empty(count, dtype=bool)
     half[order] = rank[inverse] % 2 == 0
     return half
 

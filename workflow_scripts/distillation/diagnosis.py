@@ -58,7 +58,7 @@ def choose_subset(logits: np.ndarray, labels: np.ndarray, seed: int = 0, groups:
     InputError if all images are of one group.
     """
     labels = np.asarray(labels)
-    choosing = first_half(np.arange(len(labels)) if groups is None else groups)
+    choosing = first_half(len(labels), groups)
     judging = ~choosing
     if len(labels) > 1 and not judging.any():
         raise InputError(

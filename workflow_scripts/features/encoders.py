@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
-from workflow_scripts.core.progress import progress
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.features.pretrained import (
     PretrainedEncoder,
     checked_weights,
@@ -90,11 +90,9 @@ def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: 
         part = np.array(images[rows])  # a copy: PyTorch warns of arrays on disk, which nobody may write to
         return encoder(torch.from_numpy(part).to(device)).float().cpu().numpy()
 
-    parts = []
-    with torch.inference_mode(), progress(len(images), "images", label="features") as bar:
-        for part in in_batches(look, len(images), batch or (BATCH if device.type == "cuda" else BATCH_ON_CPU)):
-            parts.append(part)
-            bar.advance(len(part))
+    at_once = batch or (BATCH if device.type == "cuda" else BATCH_ON_CPU)
+    with torch.inference_mode():
+        parts = [*tracked(in_batches(look, len(images), at_once), len(images), "images", "features")]
     features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
     if not np.isfinite(features).all():
         raise InputError(

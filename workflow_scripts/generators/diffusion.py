@@ -14,7 +14,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from torch import Tensor, nn
 
 from workflow_scripts.core.devices import in_batches
-from workflow_scripts.core.progress import progress
+from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, to_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.training.optimisers import eager
@@ -103,12 +103,7 @@ class Diffusion(GenerativeModel):
         def denoise(rows: slice) -> Tensor:
             return to_uint8(self._denoise(noise[rows], None if labels is None else labels[rows]))
 
-        pieces = []
-        with progress(count, "images", label="sampling") as bar:
-            for piece in in_batches(denoise, count, SAMPLED_AT_ONCE):
-                pieces.append(piece)
-                bar.advance(len(piece))
-        return torch.cat(pieces)
+        return torch.cat([*tracked(in_batches(denoise, count, SAMPLED_AT_ONCE), count, "images", "sampling")])
 
     @torch.no_grad()
     def losses(self, images: Tensor, labels: Tensor | None, seed: int = 0) -> Tensor:

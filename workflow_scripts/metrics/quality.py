@@ -47,7 +47,7 @@ def compare_halves(
     groups: (n,), none of which is in both halves.
     """
     order = np.random.default_rng(len(real)).permutation(len(real))
-    half = first_half(np.arange(len(real)) if groups is None else groups, order)
+    half = first_half(len(real), groups, order)
     return compare(real[half], real[~half], device)
 
 

@@ -346,7 +346,7 @@ def data_copying_control(held_out: np.ndarray, cells: np.ndarray, groups: np.nda
     groups: (h,), none of which is in both halves.
     """
     order = np.random.default_rng(len(held_out)).permutation(len(held_out))
-    half = first_half(np.arange(len(held_out)) if groups is None else groups, order)
+    half = first_half(len(held_out), groups, order)
     return data_copying(held_out[half], held_out[~half], cells[half], cells[~half])
 
 
