@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, pad
+from torch.nn.functional import adaptive_avg_pool2d, affine_grid, conv2d, grid_sample, pad
 
 from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.progress import tracked
@@ -23,10 +23,9 @@ from workflow_scripts.metrics.neighbours import nearest_neighbours
 SIDE = 32  # px at which images are compared
 COARSE = 8  # px of the pictures in which candidates are sought
 CANDIDATES = 8  # of each kind
-REFINED = 6  # pairs of a candidate and a view, by their coarse pictures
+REFINED, FINEST = 6, 2  # pairs of a candidate and a view that are compared by whole pixels, and by halves
 SHIFT = 0.1  # of the side, in both directions
 ZOOMS = (0.8, 0.9, 1 / 0.9, 1.25)
-STEPS = (1.0, 0.5)  # px, in turn, of the shifts that are tried about the best one of the coarse pictures
 TURNS = (-10.0, -5.0, 5.0, 10.0)  # degrees
 FLATTEST = 0.02  # standard deviation, of 0..1, below which contrast is not stretched further
 FLAT = 0.25  # the same of a part of an image, of the image's own
@@ -54,35 +53,36 @@ def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.nda
     proposed: further candidates, rows of the references, (m, c) each, nearest first.
     """
     queries, references = shrink(queries, SIDE), shrink(references, SIDE)
-    further = (part[:, :CANDIDATES] for part in proposed)
-    candidates = np.sort(np.concatenate([*_candidates(queries, references, device), *further], axis=1), axis=1)
     m, side, channels = len(queries), queries.shape[1], queries.shape[-1]
     rough = side // 2 if side >= 2 * COARSE else side  # px of the coarse pictures
-    views, shifts = _views().to(device), _shifts(max(1, round(SHIFT * rough)), rough).to(device)
-    finer = [_shifts(1, side).to(device) * step for step in STEPS]
+    small, small_references = shrink(queries, rough), shrink(references, rough)
+    further = (part[:, :CANDIDATES] for part in proposed)
+    candidates = np.sort(np.concatenate([*_candidates(small, small_references, device), *further], axis=1), axis=1)
+    views, shifts = _views(side).to(device), _shifts(max(1, round(SHIFT * rough)), rough).to(device)
+    around = _shifts(1, side).to(device)
+    farthest = (np.ceil(SHIFT * side) - 1) * 2 / side  # of a shift about which others are tried
 
     def compare(rows: slice) -> np.ndarray:
         """Of each query the nearest candidate, its distance and its largest tile, float64 (b, 3)."""
         chosen = torch.from_numpy(candidates[rows]).to(device)
-        part = normalised(queries[rows], device)
-        others = normalised(references[candidates[rows].ravel()], device).unflatten(0, chosen.shape)
-        squares, place = _coarse_squares(part, others, views, shifts, rough)
+        part, each = normalised(queries[rows], device), torch.arange(len(chosen), device=device)[:, None]
+        coarse = normalised(small_references[candidates[rows].ravel()], device).unflatten(0, chosen.shape)
+        squares, place = _coarse_squares(normalised(small[rows], device), coarse, views, shifts)
         squares[:, :, 1:].masked_fill_((chosen[:, 1:] == chosen[:, :-1])[:, None], torch.inf)  # proposed twice
-        squares, first = squares.flatten(1).topk(min(REFINED, squares[0].numel()), largest=False)
-        view, candidate = first // chosen.shape[1], first % chosen.shape[1]
-        shift, view = shifts[place.flatten(1).gather(1, first)], views[view]
-        each = torch.arange(len(part), device=device)
-        others = others[each[:, None], candidate]
-        for steps in finer:
-            tried = shift[:, :, None] + steps
-            warped = _warped(part, _shifted(view[:, :, None], tried).flatten(1, 2))
-            moved, seen = (values.flatten(3).unflatten(1, tried.shape[1:3]).flatten(0, 1) for values in warped)
-            fine = _squares(moved, seen[:, :, 0], others.flatten(3).flatten(0, 1)[:, None])
-            fine, at = fine.view(tried.shape[:3]).min(dim=2)
-            shift = tried.gather(2, at[..., None, None].expand(-1, -1, -1, 2))[:, :, 0]
-        best, at = torch.where(squares.isfinite(), fine, torch.inf).min(dim=1)
-        nearest = chosen[each, candidate[each, at]]
-        tiles = _largest_tile(part, others[each, at], _shifted(view[each, at], shift[each, at]))
+        squares, place = squares.flatten(1), place.flatten(1)
+        best, pair = squares.topk(min(REFINED, squares.shape[1]), largest=False)
+        view, index = views[pair // chosen.shape[1]], chosen.gather(1, pair % chosen.shape[1])
+        shift, twice = shifts[place.gather(1, pair)], best.isinf()
+        others = normalised(references[index.cpu().numpy().ravel()], device).unflatten(0, index.shape)
+        if rough < side:
+            shift = shift.clamp(-farthest, farthest)
+            for count, step in ((FINEST, 1.0), (1, 0.5)):
+                squares, at = _best_step(part, others, _shifted(view, shift), step)
+                best, kept = squares.masked_fill(twice, torch.inf).topk(min(count, squares.shape[1]), largest=False)
+                shift = (shift + step * around[at])[each, kept]
+                view, index, others, twice = (values[each, kept] for values in (view, index, others, twice))
+        best, nearest, others = best[:, 0], index[:, 0], others[:, 0]
+        tiles = _largest_tile(part, others, _shifted(view[:, 0], shift[:, 0]))
         return np.vstack([nearest.cpu().numpy(), torch.stack([best, tiles]).sqrt().cpu().numpy()]).T
 
     floats = FLOATS if device.type == "cpu" else FLOATS_ON_GPU
@@ -100,11 +100,13 @@ def normalised(images: np.ndarray, device: torch.device) -> Tensor:
 
 def _candidates(queries: np.ndarray, references: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
     """Those nearest to a query, and to its mirror image, by coarse pictures and by spectra."""
-    count = min(CANDIDATES, len(references))
+    count, m = min(CANDIDATES, len(references)), len(queries)
+    both = np.concatenate([queries, queries[:, :, ::-1]])
     for sketch in (_coarse, _spectrum):
-        sketched = _sketched(sketch, references, device)
-        for images in (queries, queries[:, :, ::-1]):
-            yield nearest_neighbours(_sketched(sketch, images, device), sketched, count, device=device).indices
+        near = nearest_neighbours(
+            _sketched(sketch, both, device), _sketched(sketch, references, device), count, device=device
+        )
+        yield from (near.indices[:m], near.indices[m:])
 
 
 def _sketched(sketch: Callable[[Tensor], Tensor], images: np.ndarray, device: torch.device) -> np.ndarray:
@@ -124,9 +126,15 @@ def _spectrum(images: Tensor) -> Tensor:
     return torch.cat([amplitudes[..., :low, :], amplitudes[..., 1 - low :, :]], dim=-2).flatten(1)
 
 
-def _views() -> Tensor:
-    """Affine maps (v, 2, 3) of coordinates in -1..1: the image as it is, zoomed or turned, and its mirror images."""
-    changes = [(1.0, 0.0), *((zoom, 0.0) for zoom in ZOOMS), *((1.0, turn) for turn in TURNS)]
+def _views(side: int) -> Tensor:
+    """Affine maps (v, 2, 3) of coordinates in -1..1: the image as it is, zoomed or turned, and its mirror images.
+
+    Zooms and turns that move the edge of an image of `side` px by less than a pixel are left out: of tiny images they
+    make others look alike.
+    """
+    zooms = (zoom for zoom in ZOOMS if abs(zoom - 1) * side / 2 >= 1)
+    turns = (turn for turn in TURNS if abs(np.deg2rad(turn)) * side / 2 >= 1)
+    changes = [(1.0, 0.0), *((zoom, 0.0) for zoom in zooms), *((1.0, turn) for turn in turns)]
     maps = torch.zeros(2, len(changes), 2, 3)
     for i, (zoom, degrees) in enumerate(changes):
         angle = np.deg2rad(degrees)
@@ -148,44 +156,83 @@ def _shifted(views: Tensor, shifts: Tensor) -> Tensor:
     return torch.cat([linear, linear @ shifts[..., :1]], dim=-1)
 
 
-def _warped(images: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (b, C, S, S) seen through maps (b, v, 2, 3), 0 outside: (b, v, C, S, S); and where they are seen."""
+def _warped(images: Tensor, maps: Tensor, steps: int | None = None, spacing: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Images (b, C, S, S) seen through maps (b, v, 2, 3), 0 outside: (b, v, C, n, n); and where they are seen.
+
+    n: `steps` points in each direction, `spacing` px apart, about the middle; all pixels where they are not given.
+    Maps of one image (1, v, 2, 3) are those of all, and so is where they are seen.
+    """
     (b, v), side = maps.shape[:2], images.shape[-1]
-    grid = affine_grid(maps.flatten(0, 1), [b * v, 1, side, side], align_corners=False)
-    warped = grid_sample(images, grid.view(b, v * side, side, 2), padding_mode="border", align_corners=False)
-    seen = (grid.abs() <= 1).all(dim=-1).view(b, v, 1, side, side).float()
-    return warped.unflatten(2, (v, side)).transpose(1, 2) * seen, seen
+    n = steps or side
+    maps = torch.cat([maps[..., :2] * (n * spacing / side), maps[..., 2:]], dim=-1)
+    grid = affine_grid(maps.flatten(0, 1), [b * v, 1, n, n], align_corners=False).view(b, v * n, n, 2)
+    warped = grid_sample(images, grid.expand(len(images), -1, -1, -1), padding_mode="border", align_corners=False)
+    seen = (grid.abs() <= 1 + 1e-5).all(dim=-1).view(b, v, 1, n, n).float()
+    return warped.unflatten(2, (v, n)).transpose(1, 2) * seen, seen
 
 
-def _coarse_squares(queries: Tensor, others: Tensor, views: Tensor, shifts: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Squared distances (b, v, c), at `side` px, of queries (b, C, S, S) to others (b, c, C, S, S) in each view.
+def _coarse_squares(queries: Tensor, others: Tensor, views: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distances (b, v, c) of queries (b, C, s, s) to others (b, c, C, s, s) in each view.
 
     At the best of all shifts by whole pixels, whose numbers (b, v, c) are the second result.
     """
-    small, rough = adaptive_avg_pool2d(queries, side), adaptive_avg_pool2d(others.flatten(0, 1), side)
+    side = queries.shape[-1]
     reach = round(float(shifts.max()) * side / 2)
-    moved, seen = _warped(small, views.expand(len(small), -1, -1, -1))
+    moved, seen = (pad(values, (reach,) * 4) for values in _warped(queries, views[None]))
 
-    def windows(images: Tensor) -> Tensor:  # (n, v, k, side, side) -> (n, v * shifts, k, side * side)
-        padded = pad(images.flatten(0, 1), (reach,) * 4).unfold(2, side, 1).unfold(3, side, 1)
-        return padded.permute(0, 2, 3, 1, 4, 5).reshape(len(images), -1, images.shape[2], side * side)
+    def windows(images: Tensor) -> Tensor:  # (n, v, k, P, P) -> (n, v * shifts, k, s * s)
+        unfolded = images.unfold(3, side, 1).unfold(4, side, 1)
+        return unfolded.permute(0, 1, 3, 4, 2, 5, 6).reshape(len(images), -1, images.shape[2], side * side)
 
-    rough = rough.view(len(small), -1, small.shape[1], side * side)
-    squares = _squares(windows(moved), windows(seen[:1])[:, :, 0], rough)
+    totals = (total.flatten(1) for total in _totals(moved, side))
+    squares = _squares(windows(moved), windows(seen)[:, :, 0], others.flatten(3), *totals)
     return squares.unflatten(1, (len(views), len(shifts))).min(dim=2)
 
 
-def _squares(moved: Tensor, seen: Tensor, others: Tensor) -> Tensor:
+def _best_step(queries: Tensor, others: Tensor, maps: Tensor, step: float) -> tuple[Tensor, Tensor]:
+    """Squared distances (b, r) of queries (b, C, S, S), seen through maps (b, r, 2, 3), to others (b, r, C, S, S).
+
+    At the best of the shifts by `step` px, of 1 or a half, in each direction and of none: its number is the second
+    result. All of them are windows of one picture with a margin.
+    """
+    side, every = queries.shape[-1], round(1 / step)
+    length = every * (side - 1) + 1
+
+    def windows(images: Tensor) -> Tensor:  # (b, r, k, n, n) -> (b * r, shifts, k, S * S)
+        corners = product(range(3), range(3))
+        parts = [images[..., y : y + length : every, x : x + length : every] for y, x in corners]
+        return torch.stack(parts, dim=2).flatten(4).flatten(0, 1)
+
+    moved, seen = _warped(queries, maps, length + 2, step)
+    totals = (total.flatten(0, 1).flatten(1) for total in _totals(moved, side, every))
+    squares = _squares(windows(moved), windows(seen)[:, :, 0], others.flatten(3).flatten(0, 1)[:, None], *totals)
+    return squares.view(*maps.shape[:2], -1).min(dim=2)
+
+
+def _totals(images: Tensor, side: int, every: int = 1) -> tuple[Tensor, Tensor]:
+    """Sums (b, v, q, q) of the values and of their squares in all windows of images (b, v, C, n, n).
+
+    A window has `side` points in each direction, `every` steps apart.
+    """
+    ones = images.new_ones(1, 1, side, 1)
+    sums = torch.cat([images.sum(dim=2), images.square().sum(dim=2)]).flatten(0, 1)[:, None]
+    boxes = conv2d(conv2d(sums, ones, dilation=every), ones.transpose(2, 3), dilation=every)[:, 0]
+    values, squares = boxes.unflatten(0, (2, *images.shape[:2]))
+    return values, squares
+
+
+def _squares(moved: Tensor, seen: Tensor, others: Tensor, total: Tensor, squared: Tensor) -> Tensor:
     """Mean squared differences (b, v, c) of moved images (b, v, C, p) to others (b, c, C, p) where `seen` (., v, p).
 
-    Moved images are 0 elsewhere. Both are compared with mean 0 and standard deviation 1 there, as _standard has them.
+    Moved images are 0 elsewhere; total, squared (b, v): sums of their values, and of the squares. Both are compared
+    with mean 0 and standard deviation 1 there, as _standard has them.
     """
     count = moved.shape[2] * seen.sum(dim=2)[..., None]
     products = moved.flatten(2) @ others.flatten(2).transpose(1, 2)
-    parts = moved.sum(dim=(2, 3))[..., None], seen @ others.sum(dim=2).transpose(1, 2)
-    squared = moved.square().sum(dim=(2, 3))[..., None], seen @ others.square().sum(dim=2).transpose(1, 2)
-    mine, theirs = (part / count for part in parts)
-    variances = [(part / count - mean**2).clamp(min=0) for part, mean in zip(squared, (mine, theirs), strict=True)]
+    sums = total[..., None], seen @ others.sum(dim=2).transpose(1, 2)
+    powers = squared[..., None], seen @ others.square().sum(dim=2).transpose(1, 2)
+    mine, theirs = (part / count for part in sums)
+    variances = [(part / count - mean**2).clamp(min=0) for part, mean in zip(powers, (mine, theirs), strict=True)]
     scales = [variance.sqrt().clamp(min=FLAT) for variance in variances]
     whole = sum(variance / scale**2 for variance, scale in zip(variances, scales, strict=True))
     return (whole - 2 * (products / count - mine * theirs) / (scales[0] * scales[1])).clamp(min=0)
