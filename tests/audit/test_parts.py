@@ -63,6 +63,19 @@ def test_moves_and_light_are_undone_and_the_image_is_named(side: int) -> None:
         assert np.median(aligned.distance[chosen]) < 0.6 * fresh, change
 
 
+@pytest.mark.parametrize(("side", "undone"), [(8, False), (32, True)])
+def test_turns_are_undone_where_they_move_the_edge_by_a_pixel_or_more(side: int, undone: bool) -> None:
+    """Tiny images that are turned by less look like many others, and copies would not stand out."""
+    images = textures(30, side)
+    planted = plant(images, np.arange(30), 0)
+    turned = planted.images[planted.change == "rotated by 10 degrees"]
+    ours, theirs = (part - part.mean(axis=(1, 2, 3), keepdims=True) for part in (turned / 255, images / 255))
+    ours, theirs = (part / part.std(axis=(1, 2, 3), keepdims=True) for part in (ours, theirs))
+    unmoved = np.sqrt(((ours - theirs) ** 2).mean(axis=(1, 2, 3)))
+    aligned = align(turned, images, [], torch.device("cpu")).distance
+    assert (np.median(aligned / unmoved) < 0.3) if undone else (np.median(aligned / unmoved) > 0.99)
+
+
 def test_half_of_an_image_is_found_whatever_the_other_half_and_the_colours() -> None:
     images = textures(200)
     planted = plant(images[:10], np.arange(10), 0)
