@@ -85,7 +85,15 @@ def test_npz_and_npy_files(tmp_path: Path) -> None:
         (np.full((3, 4, 4), np.nan), None, "not finite"),
         (np.zeros((3, 4, 4), complex), None, "expected images"),
         (np.zeros((3, 4, 4, 2), np.uint8), None, "expected images"),
-        (np.zeros((3, 4), np.uint8), None, "expected images"),
+        (np.zeros((3, 5), np.uint8), None, r"expected images \(N, H, W\), .* channels$"),
+        (np.zeros((3, 784), np.uint8), None, r"save images\.reshape\(-1, 28, 28\)$"),
+        (
+            np.zeros((3, 3072), np.uint8),
+            None,
+            r"images\.reshape\(-1, 3, 32, 32\) where .*CIFAR's, else .*\(-1, 32, 32, 3\)",
+        ),
+        (np.zeros((32, 32, 3), np.uint8), None, "holds one image of shape .* stack all"),
+        (np.zeros((28, 28, 90), np.uint8), None, r"28 images of 28 x 90 px; .* numpy\.moveaxis\(images, -1, 0\)"),
         (np.uint8(3), None, "expected images"),
         (np.zeros((3, 4, 4), np.uint8), np.zeros(2, int), r"3 images, but its labels are int64 of shape \(2,\)"),
         (np.zeros((3, 4, 4), np.uint8), np.full(3, 0.5), "one integer for each image"),
@@ -135,6 +143,18 @@ def test_labels_of_every_form_become_classes(labels: np.ndarray, classes: list[s
     assert some.notes == ("its label -1 (1 images) counts as a class like the others",)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (1, 2, 3, 0)])
+def test_images_are_found_on_the_axis_where_others_put_them(order: tuple[int, ...]) -> None:
+    """NumPy's order, PyTorch's, and MATLAB's, as SVHN has it."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3), dtype=np.uint8)
+    source = array_set("a", images.transpose(order), None)
+    np.testing.assert_array_equal(source.block(0, 20)[0], images)
+    assert bool(source.notes) == (order != (0, 1, 2, 3))
+    grey = array_set("a", images[..., 0].transpose(1, 2, 0), np.arange(20)[None] % 3)  # the labels say how many
+    np.testing.assert_array_equal(grey.block(0, 20)[0][..., 0], images[..., 0])
+    assert grey.classes == ["0", "1", "2"]
+
+
 def test_the_arrays_of_several_keys_are_put_together_and_channels_may_come_first(tmp_path: Path) -> None:
     arrays = {f"{part}_images": np.full((2, 3, 5, 5), i, np.uint8) for i, part in enumerate(("train", "test"))}
     arrays |= {f"{part}_labels": np.full((2, 1), i) for i, part in enumerate(("train", "test"))}
@@ -144,7 +164,7 @@ def test_the_arrays_of_several_keys_are_put_together_and_channels_may_come_first
     source = open_source(dataset)
     pixels, codes = source.block(0, 4)
     assert (pixels.shape, pixels[:, 0, 0, 0].tolist(), codes.tolist()) == ((4, 5, 5, 3), [0, 0, 1, 1], [0, 0, 1, 1])
-    with pytest.raises(InputError, match=r"odd \(2, 4, 4\): expected arrays that differ in their first size"):
+    with pytest.raises(InputError, match=r"odd \(2, 4, 4, 1\): expected arrays that differ in their first size"):
         open_source(dataset | {"images_key": ["train_images", "odd"]})
 
 

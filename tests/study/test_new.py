@@ -184,6 +184,33 @@ def test_labels_of_several_classes_an_image_are_named_and_not_read(tmp_path: Pat
     assert "label (list<element: int64>): not read as labels" in seen.notes[0].replace("item:", "element:")
 
 
+def test_arrays_of_other_programs_are_recognised(tmp_path: Path) -> None:
+    """SVHN's, whose last axis counts the images; masks of the same shape; labels of another number."""
+    images, labels = np.zeros((8, 8, 3, 30), np.uint8), np.arange(30)[None] % 2
+    parts = {
+        "train_X": images[..., :20],
+        "train_y": labels[:, :20],
+        "test_X": images[..., 20:],
+        "test_y": labels[:, 20:],
+    }
+    np.savez(tmp_path / "svhn.npz", **parts)
+    seen = inspect(tmp_path / "svhn.npz", 1)
+    assert (seen.count, seen.classes) == (30, {"0": 15, "1": 15})
+    assert seen.settings["images_key"] == ["train_X", "test_X"]
+    pictures = np.zeros((30, 8, 8), np.uint8)
+    np.savez(tmp_path / "masks.npz", a_masks=pictures > 0, images=pictures, y=np.zeros(29))
+    seen = inspect(tmp_path / "masks.npz", 1)
+    assert (seen.count, seen.settings["images_key"]) == (30, "images")
+    assert seen.notes == ("y (29,): not read as labels, since they do not name one class for each image",)
+    (tmp_path / "cifar").mkdir()
+    for name in ("batches.meta", "data_batch_1"):
+        (tmp_path / "cifar" / name).write_bytes(b"\x80")
+        with pytest.raises(InputError, match="`source: torchvision`, `name: CIFAR10`"):
+            settings_for(tmp_path / "cifar" / name)
+    with pytest.raises(InputError, match=r"holds no image, .* `source: torchvision`, `name: CIFAR10`"):
+        inspect(tmp_path / "cifar", 1)
+
+
 def test_layouts_of_others_are_recognised(tmp_path: Path) -> None:
     """Labelled training images beside a test folder without classes; YOLO's images and labels, each with splits; EG3D's
     labels, which are cameras; arrays of Python objects."""

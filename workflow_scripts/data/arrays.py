@@ -14,9 +14,9 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, sha256
 from workflow_scripts.data.decoding import is_unit, to_bytes
+from workflow_scripts.data.layouts import stacked
 from workflow_scripts.data.source import Source, require
 
-CHANNELS = (1, 3, 4)
 Range = str | Sequence[float]  # `type`, `set`, or the values that become 0 and 255
 
 
@@ -79,32 +79,22 @@ def npz_set(
         raise InputError(f"{path}: not a readable NumPy archive ({_why(cause)}); save it with numpy.savez") from cause
     if missing := [key for key in wanted if key not in arrays]:
         raise InputError(f"{path}: has no array {missing[0]!r}, only {', '.join(names)}; correct the key")
-    images, labels = (
-        _joined(path, [arrays[key] for key in keys], keys) if keys else None for keys in (images_keys, labels_keys)
-    )
-    assert images is not None
-    return array_set(path, images, labels, limits)
+    labels = _joined(path, [single(arrays[key]) for key in labels_keys], labels_keys) if labels_keys else None
+    counts = [size for key in labels_keys for size in single(arrays[key]).shape[:1]]
+    put = [stacked(f"{path}, {key}", arrays[key], counts) for key in images_keys]
+    source = array_set(path, _joined(path, [images for images, _ in put], images_keys), labels, limits)
+    return replace(source, notes=(*dict.fromkeys(note for _, notes in put for note in notes), *source.notes))
 
 
 def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: Range = "type") -> Source:
     """Images (N, H, W), (N, H, W, C) or (N, C, H, W) of 1, 3 or 4 channels in one array, with labels or none.
 
+    As MATLAB has them, the last axis may count the images, where the channels or the number of labels show it.
     Bytes count as they are; booleans, 16-bit values and floats in 0..1 are reduced to bytes, as any others are by their
-    `limits`. labels: (N,) or (N, 1) whole numbers or text, or (N, K) with a single 1 in each row.
+    `limits`. labels: (N,), (N, 1) or (1, N) whole numbers or text, or (N, K) with a single 1 in each row.
     Raises InputError for what is no image set.
     """
-    shape = images.shape
-    last = images.ndim == 4 and shape[3] in CHANNELS
-    first = images.ndim == 4 and not last and shape[1] in CHANNELS and shape[1] < min(shape[2:])
-    if not images.size and shape[:1] == (0,):
-        raise InputError(f"{name}: holds no image; its shape is {shape}")
-    if images.dtype.kind not in "buif" or (images.ndim != 3 and not last and not first) or not min(shape):
-        raise InputError(
-            f"{name}: holds {images.dtype} of shape {shape}, expected images (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            "of 1, 3 or 4 channels"
-        )
-    notes = ["its channels came first, and are put last"] * first
-    images = images[..., None] if images.ndim == 3 else images.transpose(0, 2, 3, 1) if first else images
+    images, notes = stacked(name, images, () if labels is None else single(labels).shape[:1])
     low, high, note = _limits(name, images, limits)
     notes += note
     classes, codes = ([], np.full(len(images), -1)) if labels is None else _classes(name, len(images), labels)
@@ -166,12 +156,15 @@ def extremes(images: np.ndarray) -> tuple[float, float]:
     return float(np.min(lows)), float(np.max(highs))
 
 
+def single(labels: np.ndarray) -> np.ndarray:
+    """Labels in a column or a row as (N,); others as they are."""
+    return labels.ravel() if labels.ndim == 2 and 1 in labels.shape else labels
+
+
 def _classes(name: str, count: int, labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Class names, and the class of each image."""
-    values = labels
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        values = labels[:, 0]
-    elif labels.ndim == 2 and labels.dtype.kind in "buif" and (np.sort(labels, axis=1) == _single_one(labels)).all():
+    values = single(labels)
+    if values.ndim == 2 and labels.dtype.kind in "buif" and (np.sort(labels, axis=1) == _single_one(labels)).all():
         values = labels.argmax(axis=1)
     if values.dtype.kind == "f" and (values == np.rint(values)).all():
         values = values.astype(np.int64)

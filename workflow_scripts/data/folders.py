@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.formats import ADVICE, SUFFIXES, begins_like_an_image, open_image
+from workflow_scripts.data.formats import SUFFIXES, advice_for, begins_like_an_image, open_image
 from workflow_scripts.data.source import Source, printable, require
 
 # train, val2017, test_set, training-images, imagesTr, fold_1, ..
@@ -392,7 +392,7 @@ def _instead(listing: Listing) -> str:
     kinds = Counter(_suffix(name) or "without a suffix" for name in listing.other).most_common(5)
     if not kinds:
         return ""
-    advice = next((f" ({ADVICE[kind]})" for kind, _ in kinds if kind in ADVICE), "")
+    advice = next((f" ({way})" for name in listing.other if (way := advice_for(name))), "")
     return f", but {', '.join(f'{count} {kind}' for kind, count in kinds)}{advice}"
 
 

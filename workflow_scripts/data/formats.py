@@ -21,11 +21,14 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 # How files begin that are images although their names have no suffix.
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"RIFF", b"BM")
 # What people have that Pillow does not read, and the way to what it does.
-ADVICE = {
+_ADVICE = {
     ".dcm": "convert DICOM to PNG of 16 bits, and set `range`",
     ".h5": "save its arrays with numpy.savez", ".hdf5": "save its arrays with numpy.savez",
     ".mat": "save its arrays with numpy.savez", ".pt": "save its arrays with numpy.savez",
-    ".pkl": "save its arrays with numpy.savez",
+    ".pkl": "save its arrays with numpy.savez", ".pickle": "save its arrays with numpy.savez",
+    ".pth": "save its arrays with numpy.savez", ".tfrecord": "save its images as PNG",
+    ".arrow": "save it as Parquet: Dataset.to_parquet", ".mdb": "save its images as PNG, or in a zip file",
+    ".csv": "save the pixels in it as an array (N, H, W): numpy.save",
     ".heic": "convert them to JPEG or PNG", ".heif": "convert them to JPEG or PNG",
     ".cr2": "convert raw photographs to JPEG or TIFF", ".nef": "convert raw photographs to JPEG or TIFF",
     ".dng": "convert raw photographs to JPEG or TIFF", ".arw": "convert raw photographs to JPEG or TIFF",
@@ -37,6 +40,17 @@ ADVICE = {
     ".7z": "unpack it, and give the folder", ".rar": "unpack it, and give the folder",
     ".zip": "unpack it, and give the folder",
 }  # fmt: skip
+
+# Data sets in files of their own, by how the names of these begin.
+_KNOWN = {
+    (
+        "data_batch_",
+        "test_batch",
+        "batches.meta",
+    ): "CIFAR-10's own files: `source: torchvision`, `name: CIFAR10`, `root` the folder above",
+    ("train-images-idx", "train-labels-idx", "t10k-images-idx", "t10k-labels-idx"): "MNIST's own files: `source: idx`, "
+    "`images` and `labels` these files",
+}
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -63,6 +77,13 @@ def begins_like_an_image(path: str | os.PathLike[str]) -> bool:
             return handle.read(8).startswith(_BEGINNINGS)
     except OSError:
         return False
+
+
+def advice_for(name: str) -> str:
+    """The way from a file that is not read to what is; empty if none is known."""
+    file = os.path.basename(name)
+    known = (way for beginnings, way in _KNOWN.items() if file.startswith(beginnings))
+    return next(known, _ADVICE.get(os.path.splitext(file)[1].lower(), ""))
 
 
 def orientation(image: Image.Image) -> int:

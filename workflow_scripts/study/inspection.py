@@ -16,9 +16,10 @@ from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.archives import members_of
-from workflow_scripts.data.arrays import extremes, load_array
+from workflow_scripts.data.arrays import extremes, load_array, single
 from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent, is_unit
 from workflow_scripts.data.folders import (
+    DRAWN,
     LABELS_FILE,
     PICTURES,
     are_buckets,
@@ -30,7 +31,8 @@ from workflow_scripts.data.folders import (
     list_names,
     splits_in,
 )
-from workflow_scripts.data.formats import ADVICE, orientation
+from workflow_scripts.data.formats import advice_for, orientation
+from workflow_scripts.data.layouts import EXPECTED, flat_advice, order_of
 from workflow_scripts.data.packing import BLOCK
 from workflow_scripts.data.source import Source, reason
 from workflow_scripts.data.sources import open_source
@@ -39,6 +41,7 @@ from workflow_scripts.data.survey import background_of, extremes_of
 MOST = 20_000  # images that are looked at; of more, a sample at even places
 SIDE = 64  # px that an image is decoded to for it
 INNERMOST = "([^/]+)/[^/]*$"  # of a path: the folder that the file is in
+LABELS = {"label", "labels", "target", "targets", "y"}  # last words of keys of arrays
 GREY = 128  # level behind transparent parts, where dark and bright ones are seen
 
 
@@ -128,7 +131,7 @@ def settings_for(path: Path) -> dict[str, Any]:
         return {"source": "imagefolder", **where, **_tree(listing.images)}
     kind = kinds.get(path.suffix.lower(), "")
     if path.exists() and not kind:
-        way = f"; {ADVICE[suffix]}" if (suffix := path.suffix.lower()) in ADVICE else ""
+        way = f"; {known}" if (known := advice_for(path.name)) else ""
         raise InputError(f"{path}: is a file, expected a folder of images, or a file ending in {', '.join(kinds)}{way}")
     if kind == "npy":
         return {"source": kind, "images": str(path)} | (_array_range(load_array(path)) if path.exists() else {})
@@ -291,18 +294,22 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     except Exception:  # the reader says what is wrong with it
         return {}
     shapes = {key: array.shape for key, array in arrays.items()}
-    images = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
+    others = [key for key, array in arrays.items() if array.ndim == 1 or (array.ndim == 2 and _names_classes(array))]
+    counts = {key: len(single(arrays[key])) for key in others}
+    axes = {key: order for key, shape in shapes.items() if (order := order_of(shape, counts.values()))}
+    # Masks have the shape of images, too; they are taken only if nothing else is there.
+    images = [key for key in axes if not DRAWN & set(key.lower().split("_"))] or list(axes)
     if not images:
         held = ", ".join([*(f"{key} {shape}" for key, shape in shapes.items()), *pickled])
         why = f"only {held}" if held else "it is empty"
-        raise InputError(f"{path}: holds no array of images, {why}; expected (N, H, W) or (N, H, W, C)")
-    tail = shapes[images[0]][1:]
-    images = [key for key in images if shapes[key][1:] == tail]
-    counts = [shapes[key][0] for key in images]
-    others = [key for key, array in arrays.items() if array.ndim == 1 or (array.ndim == 2 and _names_classes(array))]
+        raise InputError(
+            f"{path}: holds no array of images, {why}; {EXPECTED}{''.join(map(flat_advice, shapes.values()))}"
+        )
+    sizes = {key: [shapes[key][axis] for axis in axes[key]] for key in images}
+    images = [key for key in images if sizes[key][1:] == sizes[images[0]][1:]]
     labels = []
-    for key, count in zip(images, counts, strict=True):
-        fitting = [other for other in others if shapes[other][0] == count and other not in labels]
+    for key in images:
+        fitting = [other for other in others if counts[other] == sizes[key][0] and other not in labels]
         stem = key.rsplit("_", 1)[0]
         labels += [other for other in fitting if other.startswith(stem)][:1] or fitting[:1]
     keys: dict[str, Any] = {"images_key": images if len(images) > 1 else images[0]}
@@ -312,7 +319,7 @@ def _npz_keys(path: Path) -> dict[str, Any]:
 
 
 def _unread_labels(path: Path, settings: dict[str, Any], count: int) -> tuple[str, ...]:
-    """A note of labels that name several classes for an image, and so are no classes."""
+    """A note of labels that name several classes for an image, or are more or fewer than the images."""
     if settings["source"] not in ("npz", "parquet") or "labels_key" in settings:
         return ()
     if settings["source"] == "parquet":
@@ -321,16 +328,20 @@ def _unread_labels(path: Path, settings: dict[str, Any], count: int) -> tuple[st
         used = np.hstack([settings["images_key"]]).tolist()
         with np.load(path, allow_pickle=False) as archive:
             shapes = {key: archive[key].shape for key in archive.files if key not in used}
-        matrices = {key: shape for key, shape in shapes.items() if len(shape) == 2}
-        several = [f"{key} {shape}" for key, shape in matrices.items() if shape[1] > 1 and 0 < shape[0] <= count]
+        several = [
+            f"{key} {shape}"
+            for key, shape in shapes.items()
+            if (len(shape) == 2 and shape[1] > 1 and 0 < shape[0] <= count)
+            or (len(shape) == 1 and key.lower().rsplit("_", 1)[-1] in LABELS)
+        ]
     if not several:
         return ()
     return (f"{', '.join(several)}: not read as labels, since they do not name one class for each image",)
 
 
 def _names_classes(labels: np.ndarray) -> bool:
-    """Whether a matrix has one column, or a single 1 in each row."""
-    return labels.shape[1] == 1 or (labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all()))
+    """Whether a matrix has one column or row, or a single 1 in each row."""
+    return 1 in labels.shape or (labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all()))
 
 
 def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
