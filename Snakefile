@@ -52,6 +52,7 @@ include: "rules/report.smk"
 
 
 mark_rules(workflow.rules, ROOT)
+engine.name_records(workflow.rules)  # results/logs/RULE/..., results/benchmarks/RULE/...
 
 
 # Here, since of the files above none can set the default target.

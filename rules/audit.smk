@@ -25,10 +25,8 @@ use rule pack_images as pack_samples with:
         labels="results/audit/{dataset}/{samples}/labels.parquet",
         manifest="results/audit/{dataset}/{samples}/manifest.json",
     log:
-        "<logs>/pack_samples/{dataset}/{samples}.log",
-        problems="<logs>/pack_samples/{dataset}/{samples}.problems.txt",
-    benchmark:
-        "<benchmarks>/pack_samples/{dataset}/{samples}.tsv"
+        "results/logs/pack_samples/{dataset}/{samples}.log",
+        problems="results/logs/pack_samples/{dataset}/{samples}.problems.txt",
     params:
         dataset=audited_source,
         listing=audited_listing,
@@ -41,10 +39,6 @@ rule plant_copies:
     output:
         images="results/planted/{dataset}/{split}.npy",
         table="results/planted/{dataset}/{split}.parquet",
-    log:
-        "<logs>/plant_copies/{dataset}/{split}.log",
-    benchmark:
-        "<benchmarks>/plant_copies/{dataset}/{split}.tsv"
     params:
         planted=AUDIT["planted"],
         seed=AUDIT["seed"],
@@ -58,10 +52,6 @@ use rule extract_features as extract_planted_features with:
         images=rules.plant_copies.output.images,
     output:
         "results/features/{space}/planted/{dataset}/{split}.npy",
-    log:
-        "<logs>/extract_planted_features/{space}/{dataset}/{split}.log",
-    benchmark:
-        "<benchmarks>/extract_planted_features/{space}/{dataset}/{split}.tsv"
 
 
 use rule extract_feature_shard as extract_audited_features with:
@@ -70,10 +60,6 @@ use rule extract_feature_shard as extract_audited_features with:
         images=audited_images,
     output:
         temp("results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"),
-    log:
-        "<logs>/extract_audited_features/{space}/{dataset}/{samples}/{shard}.log",
-    benchmark:
-        "<benchmarks>/extract_audited_features/{space}/{dataset}/{samples}/{shard}.tsv"
     params:
         space=lookup(dpath="spaces/{space}", within=config),
         shards=AUDIT["shards"],
@@ -89,10 +75,6 @@ rule search_audit_controls:
         table=rules.plant_copies.output.table,
     output:
         "results/planted/{dataset}/{split}.neighbours.parquet",
-    log:
-        "<logs>/search_audit_controls/{dataset}/{split}.log",
-    benchmark:
-        "<benchmarks>/search_audit_controls/{dataset}/{split}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -111,10 +93,6 @@ rule search_samples:
         sample_vectors=in_audit_spaces(audited_vectors),
     output:
         temp("results/audit/{dataset}/{samples}/shard-{shard}.parquet"),
-    log:
-        "<logs>/search_samples/{dataset}/{samples}/{shard}.log",
-    benchmark:
-        "<benchmarks>/search_samples/{dataset}/{samples}/{shard}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -134,10 +112,6 @@ rule score_by_generator:
         images=rules.pack_images.output.images,
     output:
         "results/audit/{dataset}/{samples}/losses.parquet",
-    log:
-        "<logs>/score_by_generator/{dataset}/{samples}.log",
-    benchmark:
-        "<benchmarks>/score_by_generator/{dataset}/{samples}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -167,10 +141,6 @@ rule measure_audit:
         **PAIRS_SHOWN,
         measured="results/audit/{dataset}/{samples}/measured.json",
         pairs="results/audit/{dataset}/{samples}/pairs.parquet",
-    log:
-        "<logs>/measure_audit/{dataset}/{samples}.log",
-    benchmark:
-        "<benchmarks>/measure_audit/{dataset}/{samples}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -203,10 +173,6 @@ rule write_audit:
         text="results/audit/{dataset}/audit.md",
         pairs="results/audit/{dataset}/pairs.parquet",
         report="results/audit/{dataset}/report.html",
-    log:
-        "<logs>/write_audit/{dataset}.log",
-    benchmark:
-        "<benchmarks>/write_audit/{dataset}.tsv"
     params:
         samples=SAMPLES_OF,
         audit=AUDIT,

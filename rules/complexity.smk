@@ -9,10 +9,6 @@ rule estimate_dimension:
         order=rules.draw_subsets.output.order,
     output:
         "results/complexity/<subset>.json",
-    log:
-        "<logs>/estimate_dimension/<subset>.log",
-    benchmark:
-        "<benchmarks>/estimate_dimension/<subset>.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -27,10 +23,6 @@ rule estimate_curve:
         order=f"results/subsets/{{dataset}}/seed-{FIRST_SEED}/order.npy",
     output:
         "results/complexity/{dataset}/curve.json",
-    log:
-        "<logs>/estimate_curve/{dataset}.log",
-    benchmark:
-        "<benchmarks>/estimate_curve/{dataset}.tsv"
     threads: 2
     resources:
         **on_gpu(minutes=120),
@@ -46,10 +38,6 @@ rule plot_curve:
         rules.estimate_curve.output,
     output:
         **figure("dimension/{dataset}", "Replication", "intrinsic dimension"),
-    log:
-        "<logs>/plot_curve/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_curve/{dataset}.tsv"
     params:
         neighbours=lookup(dpath="complexity/neighbours", within=config),
     script:

@@ -11,10 +11,8 @@ rule pack_images:
         labels="results/data/{dataset}/labels.parquet",
         manifest="results/data/{dataset}/manifest.json",
     log:
-        "<logs>/pack_images/{dataset}.log",
-        problems="<logs>/pack_images/{dataset}.problems.txt",
-    benchmark:
-        "<benchmarks>/pack_images/{dataset}.tsv"
+        "results/logs/pack_images/{dataset}.log",
+        problems="results/logs/pack_images/{dataset}.problems.txt",
     threads: 2
     resources:
         mem_mb=2000,
@@ -35,10 +33,6 @@ rule draw_subsets:
     output:
         order="results/subsets/{dataset}/seed-{seed}/order.npy",
         held_out="results/subsets/{dataset}/seed-{seed}/held_out.npy",
-    log:
-        "<logs>/draw_subsets/{dataset}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/draw_subsets/{dataset}/seed-{seed}.tsv"
     params:
         held_out=lookup(dpath="datasets/{dataset}/held_out", within=config),
         kind=lookup(dpath="datasets/{dataset}/subsets", within=config),

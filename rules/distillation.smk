@@ -17,10 +17,6 @@ rule draw_split:
     output:
         training="<course>/training.npy",
         validation="<course>/validation.npy",
-    log:
-        "<logs>/draw_split/{dataset}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/draw_split/{dataset}/seed-{seed}.tsv"
     params:
         size=lookup(dpath="distillation/training", within=config),
         imbalance=lookup(dpath="distillation/imbalance", within=config),
@@ -38,10 +34,6 @@ rule train_teacher:
         weights="<course>/teachers/{teacher}/weights.safetensors",
         network="<course>/teachers/{teacher}/network.json",
         curve="<course>/teachers/{teacher}/training.csv",
-    log:
-        "<logs>/train_teacher/{dataset}/seed-{seed}/{teacher}.log",
-    benchmark:
-        "<benchmarks>/train_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
     wildcard_constraints:
         teacher="(none|weak|strong|stronger)-[0-9]+",
     resources:
@@ -61,10 +53,6 @@ rule take_teacher:
     output:
         weights="<course>/teachers/{teacher}/weights.safetensors",
         network="<course>/teachers/{teacher}/network.json",
-    log:
-        "<logs>/take_teacher/{dataset}/seed-{seed}/{teacher}.log",
-    benchmark:
-        "<benchmarks>/take_teacher/{dataset}/seed-{seed}/{teacher}.tsv"
     wildcard_constraints:
         teacher=f"({'|'.join(CHECKPOINTS) or '(?!)'})-1",
     resources:
@@ -85,10 +73,6 @@ rule store_views:
     output:
         logits="<course>/teachers/{teacher}/stored_views.npy",
         views="<course>/teachers/{teacher}/stored_views.safetensors",
-    log:
-        "<logs>/store_views/{dataset}/seed-{seed}/{teacher}.log",
-    benchmark:
-        "<benchmarks>/store_views/{dataset}/seed-{seed}/{teacher}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -108,10 +92,6 @@ rule train_student:
         weights="<course>/students/{student}/weights.safetensors",
         network="<course>/students/{student}/network.json",
         curve="<course>/students/{student}/training.csv",
-    log:
-        "<logs>/train_student/{dataset}/seed-{seed}/{student}.log",
-    benchmark:
-        "<benchmarks>/train_student/{dataset}/seed-{seed}/{student}.tsv"
     resources:
         **on_gpu(minutes=720),
     params:
@@ -143,10 +123,6 @@ rule look_with_teachers:
         networks=collect("<course>/teachers/{name}/network.json", name=TEACHERS, allow_missing=True),
     output:
         expand("<course>/teachers/{name}/{kind}.npy", name=TEACHERS, kind=LOOKED_AT, allow_missing=True),
-    log:
-        "<logs>/look_with_teachers/{dataset}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/look_with_teachers/{dataset}/seed-{seed}.tsv"
     resources:
         **on_gpu(minutes=60),
     params:
@@ -166,10 +142,6 @@ use rule look_with_teachers as look_with_students with:
         networks=collect("<course>/students/{name}/network.json", name=STUDENTS, allow_missing=True),
     output:
         expand("<course>/students/{name}/{kind}.npy", name=STUDENTS, kind=LOOKED_AT, allow_missing=True),
-    log:
-        "<logs>/look_with_students/{dataset}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/look_with_students/{dataset}/seed-{seed}.tsv"
 
 
 rule measure_students:
@@ -182,10 +154,6 @@ rule measure_students:
         students=collect("<course>/students/{name}/logits.npy", name=STUDENTS, allow_missing=True),
     output:
         "<course>/measures.json",
-    log:
-        "<logs>/measure_students/{dataset}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/measure_students/{dataset}/seed-{seed}.tsv"
     resources:
         **on_gpu(minutes=60),
     params:
@@ -203,10 +171,6 @@ rule collect_distillation:
         measures=collect(f"{COURSE}/measures.json", dataset=DISTILLATION["datasets"], seed=DISTILLATION["seeds"]),
     output:
         table="results/distillation/table.csv",
-    log:
-        "<logs>/collect_distillation.log",
-    benchmark:
-        "<benchmarks>/collect_distillation.tsv"
     params:
         runs=[(dataset, seed) for dataset in DISTILLATION["datasets"] for seed in DISTILLATION["seeds"]],
         ensembles=ENSEMBLES,
@@ -225,10 +189,6 @@ rule find_trends:
         factors="results/distillation/two_factors.csv",
         summary="results/distillation/trends.json",
         answer="results/distillation/trends.md",
-    log:
-        "<logs>/find_trends.log",
-    benchmark:
-        "<benchmarks>/find_trends.tsv"
     script:
         "../workflow_scripts/distillation/find_trends.py"
 
@@ -244,10 +204,6 @@ rule diagnose:
         **figure("attention/{dataset}", "Distillation", "attention of the teachers"),
         diagnosis="results/diagnosis/{dataset}.json",
         answer="results/diagnosis/{dataset}.md",
-    log:
-        "<logs>/diagnose/{dataset}.log",
-    benchmark:
-        "<benchmarks>/diagnose/{dataset}.tsv"
     resources:
         mem_mb=4000,
     params:
@@ -267,10 +223,6 @@ rule choose_teachers:
     output:
         choice="results/choice/{dataset}.json",
         answer="results/choice/{dataset}.md",
-    log:
-        "<logs>/choose_teachers/{dataset}.log",
-    benchmark:
-        "<benchmarks>/choose_teachers/{dataset}.tsv"
     params:
         ensembles=ENSEMBLES,
         students=STUDENTS,
@@ -287,10 +239,6 @@ rule compare_maps:
     output:
         **figure("attention_maps/{dataset}", "Distillation", "what kinds of attention maps show"),
         answer="results/attention_maps/{dataset}.md",
-    log:
-        "<logs>/compare_maps/{dataset}.log",
-    benchmark:
-        "<benchmarks>/compare_maps/{dataset}.tsv"
     resources:
         **on_gpu(minutes=30),
     params:

@@ -11,10 +11,6 @@ rule train_simclr:
         weights="results/encoders/{space}/{dataset}/weights.safetensors",
         network="results/encoders/{space}/{dataset}/network.json",
         curve="results/encoders/{space}/{dataset}/training.csv",
-    log:
-        "<logs>/train_simclr/{space}/{dataset}.log",
-    benchmark:
-        "<benchmarks>/train_simclr/{space}/{dataset}.tsv"
     resources:
         **on_gpu(minutes=720),
     params:
@@ -32,10 +28,6 @@ rule extract_features:
         images=rules.pack_images.output.images,
     output:
         "results/features/{space}/{dataset}/images.npy",
-    log:
-        "<logs>/extract_features/{space}/{dataset}.log",
-    benchmark:
-        "<benchmarks>/extract_features/{space}/{dataset}.tsv"
     resources:
         **on_gpu(minutes=240, mem_mb=8000, gpu=gpu_of_encoder),
     params:
@@ -50,10 +42,6 @@ use rule extract_features as extract_feature_shard with:
         images=rules.pack_images.output.images,
     output:
         temp("results/features/{space}/{dataset}/shard-{shard}.npy"),
-    log:
-        "<logs>/extract_feature_shard/{space}/{dataset}/{shard}.log",
-    benchmark:
-        "<benchmarks>/extract_feature_shard/{space}/{dataset}/{shard}.tsv"
     params:
         space=lookup(dpath="spaces/{space}", within=config),
         shards=SHARDS,
@@ -66,10 +54,6 @@ use rule extract_features as extract_sample_features with:
         images="results/samples/<run>/images.npy",
     output:
         "results/features/{space}/<run>.npy",
-    log:
-        "<logs>/extract_sample_features/{space}/<run>.log",
-    benchmark:
-        "<benchmarks>/extract_sample_features/{space}/<run>.tsv"
 
 
 use rule extract_features as extract_snapshot_features with:
@@ -79,7 +63,3 @@ use rule extract_features as extract_snapshot_features with:
         images="results/generators/<run>/snapshots.npy",
     output:
         "results/features/{space}/<run>.snapshots.npy",
-    log:
-        "<logs>/extract_snapshot_features/{space}/<run>.log",
-    benchmark:
-        "<benchmarks>/extract_snapshot_features/{space}/<run>.tsv"

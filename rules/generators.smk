@@ -12,10 +12,6 @@ rule train_generator:
         network="results/generators/<run>/network.json",
         curve="results/generators/<run>/training.csv",
         snapshots="results/generators/<run>/snapshots.npy",
-    log:
-        "<logs>/train_generator/<run>.log",
-    benchmark:
-        "<benchmarks>/train_generator/<run>.tsv"
     resources:
         **on_gpu(minutes=720),
     params:
@@ -34,10 +30,6 @@ rule draw_samples:
     output:
         images="results/samples/<run>/images.npy",
         labels="results/samples/<run>/labels.npy",
-    log:
-        "<logs>/draw_samples/<run>.log",
-    benchmark:
-        "<benchmarks>/draw_samples/<run>.tsv"
     resources:
         **on_gpu(minutes=60),
     params:
@@ -55,10 +47,6 @@ rule plot_training:
     output:
         **figure("training_curves/{generator}/{dataset}", "Training", "training curves", key="curves"),
         **figure("training_samples/{generator}/{dataset}", "Training", "samples over training", key="snapshots"),
-    log:
-        "<logs>/plot_training/{generator}/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_training/{generator}/{dataset}.tsv"
     params:
         sizes=SIZES,
         seeds=lookup(dpath="replication/seeds", within=config),

@@ -10,8 +10,6 @@ COURSE = "results/distillation/{dataset}/seed-{seed}"
 
 
 pathvars:
-    logs="results/logs",
-    benchmarks="results/benchmarks",
     subset=SUBSET,
     run=RUN,
     cell=CELL,

@@ -11,10 +11,6 @@ rule fit_decay:
         **figure("decay_with_dimension", "Replication", "decay law, intrinsic dimension", key="dimension"),
         fits="results/laws/fits.csv",
         laws="results/laws/laws.json",
-    log:
-        "<logs>/fit_decay.log",
-    benchmark:
-        "<benchmarks>/fit_decay.tsv"
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
@@ -29,10 +25,6 @@ rule fit_stopping:
         table="results/laws/stopping.csv",
         onsets="results/laws/onsets.csv",
         laws="results/laws/stopping.json",
-    log:
-        "<logs>/fit_stopping.log",
-    benchmark:
-        "<benchmarks>/fit_stopping.tsv"
     params:
         runs=LEADING_RUNS,
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
@@ -47,10 +39,6 @@ rule fit_membership:
         **figure("membership_with_size", "Replication", "membership law, training-set size"),
         sizes="results/laws/private_sizes.csv",
         laws="results/laws/membership.json",
-    log:
-        "<logs>/fit_membership.log",
-    benchmark:
-        "<benchmarks>/fit_membership.tsv"
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
     script:
@@ -68,10 +56,6 @@ rule estimate_one_shot:
         **figure("one_shot/{dataset}", "Replication", "smallest safe size"),
         estimate="results/one_shot/{dataset}.json",
         answer="results/one_shot/{dataset}.md",
-    log:
-        "<logs>/estimate_one_shot/{dataset}.log",
-    benchmark:
-        "<benchmarks>/estimate_one_shot/{dataset}.tsv"
     params:
         wanted_percentage=lookup(dpath="replication/wanted_percentage", within=config),
         published=shipped("published/feng2021_replication.csv"),
@@ -89,10 +73,6 @@ rule fit_published:
         binomial_fits="results/published/binomial_fits.csv",
         comparison="results/published/comparison.csv",
         size_laws="results/published/size_laws.csv",
-    log:
-        "<logs>/fit_published.log",
-    benchmark:
-        "<benchmarks>/fit_published.tsv"
     params:
         published=shipped(
             "published/feng2021_replication.csv",

@@ -15,10 +15,6 @@ rule choose_groups:
         similarity="results/similarity/{dataset}.json",
     output:
         "results/rebalancing/{dataset}/groups.json",
-    log:
-        "<logs>/choose_groups/{dataset}.log",
-    benchmark:
-        "<benchmarks>/choose_groups/{dataset}.tsv"
     threads: 2
     resources:
         **on_gpu(minutes=60),
@@ -41,10 +37,6 @@ rule draw_imbalance:
         subset="<cell>/subset.npy",
         test="<cell>/test.npy",
         counts="<cell>/counts.json",
-    log:
-        "<logs>/draw_imbalance/{dataset}/{group}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/draw_imbalance/{dataset}/{group}/seed-{seed}.tsv"
     params:
         imbalance=lookup(dpath="rebalancing/imbalance", within=config),
         budget=lookup(dpath="rebalancing/selection/budget", within=config),
@@ -61,10 +53,6 @@ use rule train_generator as train_class_generator with:
         network="<cell>/generators/{generator}/network.json",
         curve="<cell>/generators/{generator}/training.csv",
         snapshots="<cell>/generators/{generator}/snapshots.npy",
-    log:
-        "<logs>/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.log",
-    benchmark:
-        "<benchmarks>/train_class_generator/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     params:
         generator=lookup(dpath="generators/{generator}", within=config),
         checkpoints="results/checkpoints/rebalancing/{dataset}/{group}/seed-{seed}/{generator}",
@@ -79,10 +67,6 @@ rule draw_candidates:
         images="<cell>/candidates/{generator}/images.npy",
         labels="<cell>/candidates/{generator}/labels.parquet",
         manifest="<cell>/candidates/{generator}/manifest.json",
-    log:
-        "<logs>/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.log",
-    benchmark:
-        "<benchmarks>/draw_candidates/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     resources:
         **on_gpu(minutes=120),
     script:
@@ -101,10 +85,6 @@ rule select_images:
         labels="<cell>/synthetic/{generator}/{choice}/labels.parquet",
         manifest="<cell>/synthetic/{generator}/{choice}/manifest.json",
         report="<cell>/synthetic/{generator}/{choice}/report.csv",
-    log:
-        "<logs>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.log",
-    benchmark:
-        "<benchmarks>/select_images/{dataset}/{group}/seed-{seed}/{generator}/{choice}.tsv"
     resources:
         # One rule for all choices: with object storage Snakemake calls two that part them by constraints ambiguous.
         **on_gpu(minutes=60, gpu=lambda wildcards: int(wildcards.choice != "random")),
@@ -127,10 +107,6 @@ rule measure_synthetic:
         ),
     output:
         "<cell>/synthetic/{generator}/quality.csv",
-    log:
-        "<logs>/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.log",
-    benchmark:
-        "<benchmarks>/measure_synthetic/{dataset}/{group}/seed-{seed}/{generator}.tsv"
     resources:
         **on_gpu(minutes=60),
     params:
@@ -151,10 +127,6 @@ rule train_baselines:
         networks=expand("<cell>/arms/{arm}/network.json", arm=BASELINES, allow_missing=True),
         curves=expand("<cell>/arms/{arm}/training.csv", arm=BASELINES, allow_missing=True),
         predictions=expand("<cell>/arms/{arm}/predictions.npy", arm=BASELINES, allow_missing=True),
-    log:
-        "<logs>/train_baselines/{dataset}/{group}/seed-{seed}.log",
-    benchmark:
-        "<benchmarks>/train_baselines/{dataset}/{group}/seed-{seed}.tsv"
     resources:
         **on_gpu(minutes=720),
     params:
@@ -178,10 +150,6 @@ use rule train_baselines as train_arm with:
         networks=["<cell>/arms/{arm}/network.json"],
         curves=["<cell>/arms/{arm}/training.csv"],
         predictions=["<cell>/arms/{arm}/predictions.npy"],
-    log:
-        "<logs>/train_arm/{dataset}/{group}/seed-{seed}/{arm}.log",
-    benchmark:
-        "<benchmarks>/train_arm/{dataset}/{group}/seed-{seed}/{arm}.tsv"
     resources:
         **on_gpu(minutes=240),
     params:
@@ -198,10 +166,6 @@ rule collect_rebalancing:
         table="results/rebalancing/table.csv",
         improvements="results/rebalancing/improvements.csv",
         over_baselines="results/rebalancing/over_baselines.csv",
-    log:
-        "<logs>/collect_rebalancing.log",
-    benchmark:
-        "<benchmarks>/collect_rebalancing.tsv"
     params:
         runs=REBALANCED,
         arms=ARMS,
@@ -218,10 +182,6 @@ rule plot_rebalancing:
     output:
         **figure("rebalancing/{dataset}/{group}/gains", "Rebalancing", "gains", key="gains"),
         **figure("rebalancing/{dataset}/{group}/counts", "Rebalancing", "images of each class", key="counts"),
-    log:
-        "<logs>/plot_rebalancing/{dataset}/{group}.log",
-    benchmark:
-        "<benchmarks>/plot_rebalancing/{dataset}/{group}.tsv"
     params:
         arms=ARMS,
         baselines=BASELINES,
@@ -238,10 +198,6 @@ rule fit_gain_law:
         law="results/gain_law/law.json",
         points="results/gain_law/points.csv",
         curves="results/gain_law/curves.csv",
-    log:
-        "<logs>/fit_gain_law.log",
-    benchmark:
-        "<benchmarks>/fit_gain_law.tsv"
     params:
         datasets=REBALANCING["datasets"],
         arms=SYNTHETIC_ARMS,
@@ -261,10 +217,6 @@ rule give_advice:
     output:
         advice="results/advice/{dataset}.json",
         answer="results/advice/{dataset}.md",
-    log:
-        "<logs>/give_advice/{dataset}.log",
-    benchmark:
-        "<benchmarks>/give_advice/{dataset}.tsv"
     params:
         generators=REBALANCING["generators"],
     script:

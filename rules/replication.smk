@@ -21,10 +21,6 @@ rule search_shard:
         samples=sample_vectors,
     output:
         temp("results/neighbours/{space}/<run>/shard-{shard}.parquet"),
-    log:
-        "<logs>/search_shard/{space}/<run>/{shard}.log",
-    benchmark:
-        "<benchmarks>/search_shard/{space}/<run>/{shard}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -42,10 +38,6 @@ use rule search_shard as search_control_shard with:
         held_out=rules.draw_subsets.output.held_out,
     output:
         temp("results/controls/{space}/<subset>/shard-{shard}.parquet"),
-    log:
-        "<logs>/search_control_shard/{space}/<subset>/{shard}.log",
-    benchmark:
-        "<benchmarks>/search_control_shard/{space}/<subset>/{shard}.tsv"
 
 
 rule compare_samples:
@@ -65,10 +57,6 @@ rule compare_samples:
         quality=in_spaces("results/quality/{space}/<run>.json"),
         snapshots="results/snapshots/<run>.parquet",
         moments="results/snapshots/<run>.csv",
-    log:
-        "<logs>/compare_samples/<run>.log",
-    benchmark:
-        "<benchmarks>/compare_samples/<run>.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -86,10 +74,6 @@ rule find_near_duplicates:
         all_held_out=ALL_HELD_OUT,
     output:
         table="results/near_duplicates/{dataset}.csv",
-    log:
-        "<logs>/find_near_duplicates/{dataset}.log",
-    benchmark:
-        "<benchmarks>/find_near_duplicates/{dataset}.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -110,10 +94,6 @@ rule find_control_neighbours:
     output:
         neighbours=in_spaces("results/controls/{space}/<subset>.parquet"),
         quality=in_spaces("results/controls/{space}/<subset>.json"),
-    log:
-        "<logs>/find_control_neighbours/<subset>.log",
-    benchmark:
-        "<benchmarks>/find_control_neighbours/<subset>.tsv"
     resources:
         **on_gpu(minutes=120),
     params:
@@ -133,10 +113,6 @@ rule measure_replication:
     output:
         measured=in_spaces("results/replication/{space}/<run>.json"),
         moments="results/moments/<run>.csv",
-    log:
-        "<logs>/measure_replication/<run>.log",
-    benchmark:
-        "<benchmarks>/measure_replication/<run>.tsv"
     params:
         thresholds=[thresholds_in(config["spaces"][space], REPLICATION["thresholds"]) for space in EACH_SPACE],
     script:
@@ -158,10 +134,6 @@ rule collect_replication:
         membership_of_runs="results/replication/membership_of_runs.csv",
         verdicts="results/replication/verdicts.json",
         answer="results/replication/verdicts.md",
-    log:
-        "<logs>/collect_replication.log",
-    benchmark:
-        "<benchmarks>/collect_replication.tsv"
     params:
         runs=RUNS,
         held_out={name: config["datasets"][name]["held_out"] for name in REPLICATION["datasets"]},
@@ -177,10 +149,6 @@ rule plot_measures:
         **figure("quality/{space}", "Replication", "image quality", key="quality"),
         **figure("membership/{space}", "Replication", "membership", key="membership"),
         **figure("memorisation/{space}", "Replication", "measures of memorisation", key="memorisation"),
-    log:
-        "<logs>/plot_measures/{space}.log",
-    benchmark:
-        "<benchmarks>/plot_measures/{space}.tsv"
     script:
         "../workflow_scripts/replication/plot_measures.py"
 
@@ -193,10 +161,6 @@ rule plot_gallery:
         measured=of_subsets(f"results/replication/{{space}}/{RUN}.json"),
     output:
         **figure("gallery/{space}/{generator}/{dataset}", "Replication", "nearest pairs"),
-    log:
-        "<logs>/plot_gallery/{space}/{generator}/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_gallery/{space}/{generator}/{dataset}.tsv"
     params:
         sizes=SIZES,
     script:

@@ -31,8 +31,6 @@ TARGETS = ["replication", "similarity", "gm_aug_cls", "gain_law", "advice", "tre
 rule save_config:
     output:
         "results/config.yaml",
-    log:
-        "<logs>/save_config.log",
     localrule: True
     params:
         config=config,
@@ -53,10 +51,6 @@ rule summarise:
         leave_one_out=rules.fit_published.output.leave_one_out,
     output:
         "results/summary.md",
-    log:
-        "<logs>/summarise.log",
-    benchmark:
-        "<benchmarks>/summarise.tsv"
     script:
         "../workflow_scripts/report/summarise.py"
 
@@ -68,8 +62,6 @@ rule write_workflow_report:
         config="results/config.yaml",
     output:
         "results/workflow_report.html",
-    log:
-        "<logs>/write_workflow_report.log",
     localrule: True
     handover: True
     # Its job is another run of Snakemake, outside any container.
@@ -97,10 +89,6 @@ rule write_report:
         config="results/config.yaml",
     output:
         "results/report.html",
-    log:
-        "<logs>/write_report.log",
-    benchmark:
-        "<benchmarks>/write_report.tsv"
     localrule: True
     resources:
         mem_mb=2000,

@@ -10,10 +10,6 @@ rule measure_similarity:
         **IMAGE_SET,
     output:
         "results/similarity/{dataset}.json",
-    log:
-        "<logs>/measure_similarity/{dataset}.log",
-    benchmark:
-        "<benchmarks>/measure_similarity/{dataset}.tsv"
     threads: 2
     resources:
         **on_gpu(minutes=60),
@@ -29,10 +25,6 @@ rule plot_similarity:
         manifest=rules.pack_images.output.manifest,
     output:
         **figure("similarity/{dataset}", "Similarity", "class similarity"),
-    log:
-        "<logs>/plot_similarity/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_similarity/{dataset}.tsv"
     script:
         "../workflow_scripts/similarity/plot_similarity.py"
 

@@ -50,6 +50,40 @@ def test_what_the_command_says_is_known(tmp_path: Path) -> None:
     assert not (tmp_path / "asked.json").exists()
 
 
+NAMED = r"""
+import sys
+sys.path.insert(0, "ROOT")
+from workflow_scripts.engine.workflow import name_records
+
+rule all:
+    input: "made/x/y-1/z.txt", "plain.txt"
+
+rule make:
+    output: "made/{a,[a-z.]+}/y-{b,\d+}/z.txt", "made/{a}/y-{b}/more.txt"
+    script: "write.py"
+
+rule plain:
+    output: "plain.txt"
+    log: "first.log", second="second.log"
+    script: "write.py"
+
+name_records(workflow.rules)
+"""
+
+
+def test_logs_and_benchmarks_are_named_after_the_rule_and_what_tells_its_jobs_apart(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(NAMED.replace("ROOT", str(ROOT)))
+    (tmp_path / "write.py").write_text(
+        "for path in [*snakemake.output, *snakemake.log]:\n    open(path, 'w').close()\n"
+    )
+    command = [*snakemake_command(tmp_path)[:3], "--cores=1", "--profile=none"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = ["results/logs/make/x/y-1.log", "results/benchmarks/make/x/y-1.tsv", "results/benchmarks/plain.tsv"]
+    assert all((tmp_path / path).exists() for path in [*made, "first.log", "second.log"])
+    assert not (tmp_path / "results/logs/plain.log").exists()
+
+
 def test_the_targets_of_a_run_are_known(tmp_path: Path) -> None:
     seen = probe(tmp_path)
     assert (seen["names"], seen["files"], seen["inside"]) == (False, [], False)

@@ -55,6 +55,7 @@ def test_a_rule_of_another_workflow_gets_its_input_from_the_module(tmp_path: Pat
     assert (folder / "count.txt").read_text().split() == ['"count":', f"{manifest['count']},"]
     record = folder / "images/results/provenance/data/fashion-mnist/images.npy.json"
     assert json.loads(record.read_text())["rule"] == "copycat_pack_images"
+    assert (folder / "images/results/benchmarks/copycat_pack_images/fashion-mnist.tsv").exists()
 
 
 def test_the_whole_study_is_planned_from_outside(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.io import strip_wildcard_constraints
+
 # What Snakemake assumes where the user sets no limit: job starts, and the seconds that they are counted in.
 DEFAULT_STARTS = (100, 1)
 
@@ -51,6 +53,24 @@ def set_apptainer_arguments(workflow: Any, arguments: str) -> None:
 def asked_targets(workflow: Any) -> Iterable[str]:
     """The targets of this run, `all` if none is named, none if it only plans: the ending answers what was asked."""
     return [] if workflow.dryrun else workflow.dag_settings.targets or ["all"]
+
+
+def name_records(rules: Any) -> None:
+    """Name the log and the benchmark of each rule that runs a script: results/logs/RULE/PARTS.log, and alike.
+
+    PARTS are those of its first output's path that hold wildcards. Snakemake has no defaults for these directives. A
+    rule with several logs names them itself.
+    """
+    for rule in rules:
+        if not rule.script:
+            continue
+        first = Path(strip_wildcard_constraints(rule.output[0])).with_suffix("")
+        name = "/".join([rule.name, *(part for part in first.parts if "{" in part)])
+        if not rule.log:
+            rule.log_modifier = rule.output_modifier
+            rule.set_log(f"results/logs/{name}.log")
+        rule.benchmark_modifier = rule.output_modifier
+        rule.benchmark = f"results/benchmarks/{name}.tsv"
 
 
 def stage_of(rule: Any) -> str:
