@@ -126,6 +126,7 @@ def test_the_seeds_asked_for_are_those_that_settle_the_claim():
     assert seeds_needed(replace(effect, scatter=5.0), 0.95) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 1.0])
 def test_absent_effects_are_rarely_found_however_much_an_ensemble_shares(shared):
     """The students of an ensemble, and ensembles that share teachers, are no independent runs."""

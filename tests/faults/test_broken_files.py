@@ -141,6 +141,7 @@ def test_every_artifact_has_a_record_of_what_made_it(smoke_run: Path) -> None:
     assert record["inputs"][images] == json.loads(record_of(smoke_run / images).read_text())["sha256"]
 
 
+@pytest.mark.slow
 def test_whatever_is_damaged_is_named_whole_files_pass(smoke_run: Path, tmp_path: Path) -> None:
     """All artifacts of the smoke study, each damaged in every way that its kind allows."""
     tried = set()

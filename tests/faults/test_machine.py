@@ -89,6 +89,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_nothing_half_written(tmp_path: 
     assert done.stdout.split() == ["small.npy"]
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_no_writer_leaves_anything(tmp_path: Path) -> None:
     done = on_a_disk(tmp_path, "size=64k", FILLED)
     assert done.returncode == 0, done.stderr

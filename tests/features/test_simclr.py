@@ -67,6 +67,7 @@ def test_a_diverged_training_stops_and_says_what_to_change(clothing: torch.Tenso
         train_encoder(clothing, hot, 0, Checkpoints(tmp_path, 0.0))
 
 
+@pytest.mark.slow
 def test_a_changed_image_is_known_again(clothing: torch.Tensor, tmp_path) -> None:
     """Crop and light change the pixels; the features still put the original among the nearest five of 300, mostly."""
     encoder, curve = train_encoder(clothing, SimCLRSettings(steps=160, batch=64, width=8), 0, Checkpoints(tmp_path))

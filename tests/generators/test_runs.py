@@ -26,12 +26,22 @@ STYLEGAN2 = StyleGAN2Settings(
     minibatch_std=2, style_mixing=0.0,
 )  # fmt: skip
 DIFFUSION = DiffusionSettings(steps=3, batch=8, widths=(8, 8), layers=1, groups=2, sampling_steps=2)
-FAMILIES = pytest.mark.parametrize("settings", [BIGGAN, STYLEGAN2, DIFFUSION], ids=["biggan", "stylegan2", "diffusion"])
+FAMILIES = {"biggan": BIGGAN, "stylegan2": STYLEGAN2, "diffusion": DIFFUSION}
+
+
+def of_each_family(quick: str) -> pytest.MarkDecorator:
+    """A test of all families; the quick tests hold the one named."""
+    marks = {name: () if name == quick else (pytest.mark.slow,) for name in FAMILIES}
+    return pytest.mark.parametrize(
+        "settings", [pytest.param(settings, id=name, marks=marks[name]) for name, settings in FAMILIES.items()]
+    )
+
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
 LABELS = np.zeros(6, dtype=np.int64)
 
 
-@FAMILIES
+@of_each_family(quick="biggan")
 def test_two_processes_equal_one(settings: Settings, tmp_path: Path) -> None:
     settings = replace(settings, keep="best", evaluations=1)
 
@@ -64,7 +74,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path: Path) -> Non
         train_run(run, [CPU] * 3)
 
 
-@FAMILIES
+@of_each_family(quick="diffusion")
 def test_a_compiled_step_in_bfloat16_is_the_plain_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graphs that torch.compile captures, run as they are; in colour and with classes."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

@@ -394,6 +394,7 @@ def two_steps(rank: int, processes: int, folder: Path) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     two_steps(0, 1, tmp_path)
     torch.multiprocessing.spawn(two_steps, (2, tmp_path), nprocs=2)

@@ -67,6 +67,7 @@ def test_a_batch_depends_on_its_number_alone() -> None:
     np.testing.assert_array_equal(later_first, BatchOrder(10, 4, seed=1).indices(7))
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_those_of_the_smallest_distance_also_after_a_kill(
     images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

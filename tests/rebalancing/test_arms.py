@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from workflow_scripts.classifiers.presets import ClassifierSettings
@@ -16,6 +17,7 @@ KNOWN = [0, 1, 5, 8]
 SETTINGS = ClassifierSettings(steps=20, batch=16, width=4, smallest_crop=0.7, learning_rate=0.1)
 
 
+@pytest.mark.slow
 def test_synthetic_images_that_are_copies_show_no_gain_beyond_that_of_repetition(tmp_path):
     """With as many steps, filling the tail with copies of itself is repetition, and gains no more than that does."""
     images, known = open_source({"source": "shipped", "name": "fashion-mnist-test"}).block(0, 3000)

@@ -342,6 +342,7 @@ def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: 
     assert (folder / "mine.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_make_new_tells_what_each_answer_costs(pictures: Path, tmp_path: Path) -> None:
     for name in ("Makefile", "Snakefile", "rules", "workflow_scripts", "resources", "envs", "containers", "report"):
         (tmp_path / name).symlink_to(ROOT / name)

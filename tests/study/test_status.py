@@ -48,6 +48,7 @@ def test_what_is_left_has_the_time_of_the_jobs_before(smoke_run: Path, tmp_path:
     assert " on " in time_left
 
 
+@pytest.mark.slow
 def test_a_run_that_is_going_on_is_not_disturbed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         snakemake_command(tmp_path, "--quiet", "all", "--", "one_shot"),
