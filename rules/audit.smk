@@ -16,6 +16,24 @@ PAIRS_READ = {
 }
 
 
+rule draw_pipeline_samples:
+    input:
+        unpack(own_generator),
+    output:
+        "results/audit/{dataset}/{samples}/drawn.npy",
+    log:
+        "<logs>/draw_pipeline_samples/{dataset}/{samples}.log",
+    benchmark:
+        "<benchmarks>/draw_pipeline_samples/{dataset}/{samples}.tsv"
+    resources:
+        **on_gpu(minutes=720),
+    params:
+        samples=lookup(dpath="samples/{samples}", within=config),
+        listing=pipeline_listing,
+    script:
+        "../workflow_scripts/audit/draw_pipeline_samples.py"
+
+
 use rule pack_images as pack_samples with:
     input:
         unpack(audited_files),
@@ -117,6 +135,7 @@ rule score_by_generator:
     params:
         split=split_name,
         seed=AUDIT["seed"],
+        listing=pipeline_listing,
     script:
         "../workflow_scripts/audit/score_by_generator.py"
 

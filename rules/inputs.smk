@@ -300,13 +300,27 @@ AUDIT_SHARDS = range(AUDIT["shards"])
 QUALITY_SPACE = next((space for space in AUDIT_SPACES if config["spaces"][space]["kind"] != "pixel"), AUDIT_SPACES[0])
 
 
+def drawn_samples(wildcards):
+    """The samples that are drawn from a pipeline of diffusers, if that is what is audited: inputs of packing."""
+    if config["samples"][wildcards.samples]["source"] != "diffusers":
+        return {}
+    return {"images": f"results/audit/{wildcards.dataset}/{wildcards.samples}/drawn.npy"}
+
+
 def audited_source(wildcards):
     """Samples that were made elsewhere, as a data set like the one that they are compared with."""
-    return packed_like(config["samples"][wildcards.samples], config["datasets"][wildcards.dataset])
+    drawn = drawn_samples(wildcards)
+    entry = {"source": "npy", **drawn} if drawn else config["samples"][wildcards.samples]
+    return packed_like(entry, config["datasets"][wildcards.dataset])
 
 
 def audited_files(wildcards):
-    return _files_of(audited_source(wildcards))
+    return drawn_samples(wildcards) or _files_of(audited_source(wildcards))
+
+
+def pipeline_listing(wildcards):
+    """The fingerprint of the folder of the pipeline that made the samples, if one did."""
+    return files_below(config["samples"][wildcards.samples]["path"]).fingerprint if drawn_samples(wildcards) else ""
 
 
 def audited_listing(wildcards):
@@ -365,15 +379,18 @@ def packed_samples(wildcards):
 
 
 def own_generator(wildcards):
-    """The files of the generator of the config that made the samples."""
+    """The files of the generator of the config that made the samples; or the folder of the pipeline that did."""
+    if drawn_samples(wildcards):
+        return {"pipeline": ancient(local(config["samples"][wildcards.samples]["path"]))}
     folder = f"results/generators/{RUN}".format(dataset=wildcards.dataset, **config["samples"][wildcards.samples])
     return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
 
 
 def generator_losses(wildcards):
-    """What the generator of the samples says of each image, where it is a diffusion model of the config."""
+    """What the generator of the samples says of each image, where it is a diffusion model that is there."""
     entry = config["samples"][wildcards.samples]
-    if entry["source"] != "generator" or config["generators"][entry["generator"]]["family"] != "diffusion":
+    own = entry["source"] == "generator" and config["generators"][entry["generator"]]["family"] == "diffusion"
+    if not own and not drawn_samples(wildcards):
         return {}
     return {"losses": f"results/audit/{wildcards.dataset}/{wildcards.samples}/losses.parquet"}
 

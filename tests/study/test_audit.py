@@ -1,5 +1,6 @@
 """`make audit`: from paths to a valid config, and clear refusals."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
         write_config({**paths, "AUDIT_GROUPS": ""}, tmp_path)
 
 
+def test_samples_of_a_pipeline_are_drawn_from_its_folder(paths: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "pipeline"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet/model.safetensors").touch()
+    index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "DDPMPipeline", **index}))
+    path, _ = write_config({**paths, "SAMPLES": str(folder)}, tmp_path)
+    drawn = validate(yaml.safe_load(path.read_text()))["samples"]["samples"]
+    assert (drawn["source"], drawn["path"], drawn["count"]) == ("diffusers", str(folder), 1000)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -62,6 +74,7 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
         ({"TRAIN": "AROUND"}, "SAMPLES: .* is TRAIN, or lies inside it"),
         ({"SAMPLES": "AROUND"}, "TRAIN: .* is SAMPLES, or lies inside it"),
         ({"SAMPLES": "PICKLE"}, "is a pickle, which is never opened"),
+        ({"SAMPLES": "LATENT"}, "only unconditional ones"),
         ({"SAMPLES": "/nowhere"}, "no such file"),
         ({"NAME": "My audit"}, "expected small letters"),
         ({"HELD_OUT": "ARCHIVE"}, "has another form than TRAIN"),
@@ -78,11 +91,13 @@ def test_what_does_not_fit_is_refused_in_one_line(
     np.save(tmp_path / "none.npy", np.zeros((0, 8, 8), np.uint8))
     np.savez(tmp_path / "archive.npz", arr_0=np.zeros((2, 8, 8), np.uint8))
     (tmp_path / "network.pkl").write_bytes(b"")
+    (tmp_path / "latent").mkdir()
+    (tmp_path / "latent/model_index.json").write_text('{"vae": ["diffusers", "AutoencoderKL"]}')
     known = {
         **paths, "INSIDE": str(inside), "EMPTY": str(tmp_path / "empty.npz"),
         "NOTHING": str(tmp_path / "nothing"), "NONE": str(tmp_path / "none.npy"), "AROUND": str(tmp_path),
         "ARCHIVE": str(tmp_path / "archive.npz"), "PICKLE": str(tmp_path / "network.pkl"),
-        "SAME": str(tmp_path / "same.csv"),
+        "SAME": str(tmp_path / "same.csv"), "LATENT": str(tmp_path / "latent"),
     }  # fmt: skip
     with pytest.raises(InputError, match=message) as caught:
         write_config({**paths, **{key: known.get(value, value) for key, value in changes.items()}}, tmp_path / "config")

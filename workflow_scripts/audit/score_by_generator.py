@@ -1,10 +1,16 @@
-"""Ask a diffusion model itself who was in its training set: denoising losses of images. Rule: score_by_generator."""
+"""Ask a diffusion model itself who was in its training set: denoising losses of images. Rule: score_by_generator.
 
+Where they cannot be measured, the table has none.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from workflow_scripts.audit.search import scored_images
 from workflow_scripts.audit.split import size_of, split_of
@@ -15,26 +21,43 @@ from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.diffusion import Diffusion
 from workflow_scripts.generators.families import load_generator
 from workflow_scripts.generators.model import from_uint8
+from workflow_scripts.generators.pipelines import PipelineLosses, open_pipeline
 
 BATCH = 256
+
+Losses = Callable[[Tensor, Tensor], Tensor]  # of images (B, C, H, W) in -1..1 and their classes (B,)
 
 
 def main(snakemake: Any) -> None:
     files, params = snakemake.input, snakemake.params
     members, held_out = split_of(files, size_of(params.split))
     device = device_of_job(snakemake)
-    model = load_generator(files.weights, files.network, device)
-    assert isinstance(model, Diffusion)
+    losses_of = of_pipeline(Path(files.pipeline), device) if files.get("pipeline") else of_generator(files, device)
     images, labels = read_npy(files.images), read_column(files.labels, "label")
     scored = scored_images(members, held_out, params.seed, False)
 
     def losses(rows: slice) -> np.ndarray:
         part = scored[rows]
         known = torch.from_numpy(labels[part].astype(np.int64)).to(device)
-        return model.losses(from_uint8(torch.from_numpy(images[part]).to(device)), known).cpu().numpy()
+        return losses_of(from_uint8(torch.from_numpy(images[part]).to(device)), known).cpu().numpy()
 
     parts = [*tracked(in_batches(losses, len(scored), BATCH), len(scored), "images", "denoising")]
-    write_parquet(snakemake.output[0], pd.DataFrame({"image": scored, "loss": np.concatenate(parts)}))
+    table = pd.DataFrame({"image": scored, "loss": np.concatenate(parts)})
+    write_parquet(snakemake.output[0], table.dropna())
+
+
+def of_generator(files: Any, device: torch.device) -> Losses:
+    model = load_generator(files.weights, files.network, device)
+    assert isinstance(model, Diffusion)
+    return model.losses
+
+
+def of_pipeline(folder: Path, device: torch.device) -> Losses:
+    """Those of a pipeline; none is known where its scheduler does not say how noise is added."""
+    losses = PipelineLosses(open_pipeline(folder, device))
+    if losses.known:
+        return lambda images, _: losses.losses(images)
+    return lambda images, _: torch.full((len(images),), torch.nan)
 
 
 run(main, snakemake)

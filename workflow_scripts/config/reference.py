@@ -87,7 +87,7 @@ def _sections() -> Iterator[str]:
         yield _yaml({"spaces": {"my-space": example(node)}})
 
     samples = _alternatives("samples")
-    own = samples.pop("generator")
+    made = {name: samples.pop(name) for name in ("generator", "diffusers")}
     missing = ", ".join(f"`{key}`" for key in sorted(OF_DATASETS))
     yield (
         "## `samples`\n\nImages that a generator has made, by name, for the `audit`. They have the keys of `datasets` "
@@ -96,8 +96,9 @@ def _sections() -> Iterator[str]:
     )
     shown = example(samples["npz"], ("source", "path", "images_key"))
     yield _yaml({"samples": {"my-model": shown}})
-    yield from _section("### `source: generator`", own["description"], own)
-    yield _yaml({"samples": {"my-model": example(own)}})
+    for name, node in made.items():
+        yield from _section(f"### `source: {name}`", node["description"], node)
+        yield _yaml({"samples": {"my-model": example(node)}})
 
     for key, section in root["properties"].items():
         if key in NAMED:

@@ -3,7 +3,7 @@
 Conditional models are trained with part of the classes hidden, so that sampling can be guided (Ho and Salimans 2022).
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import torch
 import torch.nn.functional as F
@@ -107,23 +107,15 @@ class Diffusion(GenerativeModel):
 
     @torch.no_grad()
     def losses(self, images: Tensor, labels: Tensor | None, seed: int = 0) -> Tensor:
-        """The averaged network's denoising loss (B,) of each image (B, C, H, W) in -1..1: low for training images.
-
-        The geometric mean over the noise levels LOSS_LEVELS, with the same noise for all images. (Carlini et al. 2023
-        and Matsumoto et al. 2023 find medium levels to tell most.)
-        """
-        random = torch.Generator(self.device).manual_seed(seed)
+        """The averaged network's denoising loss (B,) of each image (B, C, H, W) in -1..1; see denoising_losses."""
         known = labels if self.shape.classes else None
-        logs = []
-        for share in LOSS_LEVELS:
-            level = torch.full((1,), round(share * self.settings.noise_levels), device=self.device)
-            noise = torch.randn(1, *images.shape[1:], device=self.device, generator=random).expand_as(images)
-            noisy = self.noising.add_noise(images, noise, level).contiguous(memory_format=self.layout)
-            target = noise if self.settings.prediction == "epsilon" else self.noising.get_velocity(images, noise, level)
+
+        def predict(noisy: Tensor, level: Tensor) -> Tensor:
             with self.autocast():
-                predicted = self.networks["ema"](noisy, level.expand(len(images)), known).sample
-            logs.append((predicted.float() - target).square().mean(dim=(1, 2, 3)).log())
-        return torch.stack(logs).mean(dim=0).exp()
+                return self.networks["ema"](noisy.contiguous(memory_format=self.layout), level, known).sample
+
+        levels = self.noising.alphas_cumprod.to(self.device)
+        return denoising_losses(predict, levels, self.settings.prediction, images, seed)
 
     def _denoise(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Noise (B, C, H, W) to images in -1..1, step by step."""
@@ -148,3 +140,24 @@ class Diffusion(GenerativeModel):
         both = network(torch.cat([images, images]), level, torch.cat([labels, unknown])).sample
         with_class, without = both.chunk(2)
         return without + scale * (with_class - without)
+
+
+def denoising_losses(
+    predict: Callable[[Tensor, Tensor], Tensor], signal: Tensor, prediction: str, images: Tensor, seed: int
+) -> Tensor:
+    """The denoising loss (B,) of each image (B, C, H, W) in -1..1: low for images that a network was trained on.
+
+    predict: of noisy images (B, C, H, W) at noise levels (B,); signal (levels,): the share of the image's variance at
+    each level. The geometric mean over the levels LOSS_LEVELS, with the same noise for all images. (Carlini et al. 2023
+    and Matsumoto et al. 2023 find medium levels to tell most.)
+    """
+    random = torch.Generator(images.device).manual_seed(seed)
+    logs = []
+    for share in LOSS_LEVELS:
+        level = round(share * len(signal))
+        noise = torch.randn(1, *images.shape[1:], device=images.device, generator=random).expand_as(images)
+        kept, added = signal[level].sqrt(), (1 - signal[level]).sqrt()
+        targets = {"epsilon": noise, "v_prediction": kept * noise - added * images, "sample": images}
+        predicted = predict(kept * images + added * noise, torch.full((len(images),), level, device=images.device))
+        logs.append((predicted.float() - targets[prediction]).square().mean(dim=(1, 2, 3)).log())
+    return torch.stack(logs).mean(dim=0).exp()

@@ -19,6 +19,7 @@ from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_text
 from workflow_scripts.data.groups import groups_of
+from workflow_scripts.data.pipeline_folder import INDEX, require_pipeline
 from workflow_scripts.data.source import printable
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.study.inspection import Inspection, inspect, settings_for
@@ -49,7 +50,10 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
         dataset["held_out_path"] = str(paths["HELD_OUT"])
     if groups.strip():
         dataset["groups"] = str(_path("GROUPS", groups))
-    made = {key: value for key, value in settings_for(paths["SAMPLES"]).items() if key not in OF_DATASETS}
+    if pipeline := (paths["SAMPLES"] / INDEX).exists():
+        require_pipeline(paths["SAMPLES"])
+    read = {"source": "diffusers", "path": str(paths["SAMPLES"])} if pipeline else settings_for(paths["SAMPLES"])
+    made = {key: value for key, value in read.items() if key not in OF_DATASETS}
     config = {
         "datasets": {name: dataset},
         "samples": {"samples": made},
@@ -57,7 +61,8 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     }
     validated = validate(config, name)
     # Whoever cannot be read says so now; the training images have been looked at.
-    open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))
+    if not pipeline:
+        open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))
     if "HELD_OUT" in paths or groups.strip():
         source = open_source(validated["datasets"][name])
         groups_of([*map(source.origin, range(source.count))], dataset.get("groups"), dataset.get("group_pattern"))
