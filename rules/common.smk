@@ -63,14 +63,3 @@ EACH_SPACE = REPLICATION["spaces"]
 SIZES = lookup(dpath="replication/datasets/{dataset}/sizes", within=config)  # of a job's data set
 LARGEST_SIZE = lookup(dpath="replication/datasets/{dataset}/sizes/-1", within=config)
 EACH_SHARD = range(SHARDS) if SHARDS > 1 else []  # jobs of their own; a single one would only cost its start
-
-
-wildcard_constraints:
-    dataset="[a-z0-9][a-z0-9-]*",
-    generator="[a-z0-9][a-z0-9-]*",
-    space="[a-z0-9+-]+",
-    size=r"\d+",
-    seed=r"\d+",
-    shard=r"\d+",
-    samples="[a-z0-9][a-z0-9-]*",
-    split=r"whole|size-\d+\.seed-\d+",

@@ -3,11 +3,6 @@
 STAGES["distillation"] = __doc__
 
 
-wildcard_constraints:
-    teacher=f"({'|'.join(['none', 'weak', 'strong', 'stronger', *CHECKPOINTS])})-[0-9]+",
-    student="[a-z0-9+-]+\\.(none|weak|strong|stronger)",
-
-
 rule draw_split:
     input:
         labels=rules.pack_images.output.labels,

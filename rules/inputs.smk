@@ -400,3 +400,21 @@ def quality_samples(wildcards):
     features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
     parts = ({**wildcards, "shard": shard} for shard in AUDIT_SHARDS)
     return list(dict.fromkeys(vectors_in(audited_images(wildcards), features, part, QUALITY_SPACE) for part in parts))
+
+
+# All of them, before the first rule: with object storage Snakemake (9.27.1) takes the constraints of a rule away when
+# further ones are set after it, and what two rules could make is ambiguous then.
+wildcard_constraints:
+    dataset="[a-z0-9][a-z0-9-]*",
+    generator="[a-z0-9][a-z0-9-]*",
+    space="[a-z0-9+-]+",
+    size=r"\d+",
+    seed=r"\d+",
+    shard=r"\d+",
+    samples="[a-z0-9][a-z0-9-]*",
+    split=r"whole|size-\d+\.seed-\d+",
+    group="all|(alike|unlike|random)-[0-9]+",
+    choice="random|classifier-[0-9]+",
+    arm="|".join(map(re.escape, SYNTHETIC_ARMS)),
+    teacher=f"({'|'.join(['none', 'weak', 'strong', 'stronger', *CHECKPOINTS])})-[0-9]+",
+    student="[a-z0-9+-]+\\.(none|weak|strong|stronger)",

@@ -3,12 +3,6 @@
 STAGES["rebalancing"] = __doc__
 
 
-wildcard_constraints:
-    group="all|(alike|unlike|random)-[0-9]+",
-    choice="random|classifier-[0-9]+",
-    arm="|".join(map(re.escape, SYNTHETIC_ARMS)),
-
-
 rule choose_groups:
     input:
         **IMAGE_SET,
@@ -86,7 +80,6 @@ rule select_images:
         manifest="<cell>/synthetic/{generator}/{choice}/manifest.json",
         report="<cell>/synthetic/{generator}/{choice}/report.csv",
     resources:
-        # One rule for all choices: with object storage Snakemake calls two that part them by constraints ambiguous.
         **on_gpu(minutes=60, gpu=lambda wildcards: int(wildcards.choice != "random")),
     params:
         threshold=lookup(dpath="rebalancing/selection/threshold", within=config),
