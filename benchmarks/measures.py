@@ -16,28 +16,21 @@ from pytorch_msssim import ssim as msssim
 from scipy.linalg import sqrtm
 from skimage.metrics import structural_similarity
 from sklearn.neighbors import NearestNeighbors
-from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import _compute_fid
 from torchvision.datasets import ImageFolder
-from torchvision.models import mobilenet_v2
 from torchvision.transforms import v2
 
 from benchmarks.bench import Bench
 from workflow_scripts.data.decoding import Shape
 from workflow_scripts.data.folders import image_folder
 from workflow_scripts.data.packing import pack
-from workflow_scripts.features.encoders import encode
-from workflow_scripts.features.pretrained import PretrainedEncoder, lite0_path, perceptual_encoder
 from workflow_scripts.metrics.dimension import estimate_dimension, maximum_likelihood
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.metrics.products import formats
 from workflow_scripts.metrics.quality import frechet_distance
 from workflow_scripts.metrics.ssim import prepare, ssim_pairs
-from workflow_scripts.training.weights import read_weights
-
-PERCEPTUAL_SIDE = 96  # px, as the space `perceptual` has it
 
 TEXT = """## Searches and measures compared with peers
 
@@ -193,44 +186,10 @@ def packing(bench: Bench) -> list[str]:
     return [row(what, ours, f"{count / ours:,.0f} files a second", "ImageFolder and DataLoader, 2 workers", peer)]
 
 
-def encoders(bench: Bench) -> list[str]:
-    """Perceptual features by our network, by timm's with the same weights, and by torchvision's MobileNet."""
-    import timm  # not among the peers that `make bench` installs, as no other row needs it
-
-    count = bench.size(2_000, 8)
-    images = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
-    ours = perceptual_encoder(None, PERCEPTUAL_SIDE, bench.device)
-    same = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
-    # Both networks hold the same layers in the same order.
-    weights = read_weights(lite0_path()).items()
-    values = [value for name, value in weights if not name.startswith("_fc.")]
-    same.load_state_dict(dict(zip(same.state_dict(), values, strict=True)))
-    peers = {
-        "timm, tf_efficientnet_lite0": same,
-        "torchvision, mobilenet_v2": nn.Sequential(mobilenet_v2().features, nn.AdaptiveAvgPool2d(1)).eval(),
-    }
-    encode(ours, images[:8], bench.device)
-    taken, features = bench.timed(lambda: encode(ours, images, bench.device))
-    whole = 50_000 / count  # rates are steady
-    what = f"features of 50,000 images of 64 px, at {PERCEPTUAL_SIDE} px, from {count:,}"
-    rows = []
-    for name, network in peers.items():
-        peer = PretrainedEncoder(network, PERCEPTUAL_SIDE, (127 / 255,) * 3, (128 / 255,) * 3).to(bench.device)
-        encode(peer, images[:8], bench.device)
-        theirs, others = bench.timed(partial(encode, peer, images, bench.device))
-        if network is same:
-            require(float(np.abs(features - others).max()) < 1e-3 * float(np.abs(features).max()), "the features")
-        rows.append(row(what, whole * taken, f"{count / taken:,.0f} images a second", name, whole * theirs))
-    return rows
-
-
 def measure(bench: Bench) -> str:
     works: dict[str, Callable[[], list[str] | str]] = {
         f"neighbours of {kind}": partial(neighbours, bench, kind) for kind in ("bytes", "floats")
     }
-    names = {
-        "intrinsic dimension": dimension, "SSIM": ssim, "Fréchet distance": frechet, "packing": packing,
-        "encoders": encoders,
-    }  # fmt: skip
+    names = {"intrinsic dimension": dimension, "SSIM": ssim, "Fréchet distance": frechet, "packing": packing}
     works |= {name: partial(work, bench) for name, work in names.items()}
     return TEXT.format(rows=bench.rows(works, 6))
