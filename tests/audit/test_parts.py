@@ -161,6 +161,13 @@ def test_few_distinct_samples_do_not_hide_a_measure_that_shows_copying() -> None
         assert "60" in judged.sentence
 
 
+def test_held_out_images_of_few_people_are_not_enough() -> None:
+    judged = judge({"pixel": measured_in_a_space(0.0, 0.0)}, 1000, 1.0, 1000, 1.0, groups=5)
+    assert judged.verdict == UNKNOWN
+    assert "5 groups of held-out images" in judged.sentence
+    assert "at least 8 groups" in judged.advice
+
+
 def test_a_diffusion_model_is_asked_for_its_losses_of_its_subset_and_of_held_out_images(tmp_path: Path) -> None:
     settings = DiffusionSettings(steps=1, batch=1, widths=(8, 8), layers=1)
     model = Diffusion(settings, ImageShape(8, 3), torch.device("cpu"))

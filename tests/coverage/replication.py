@@ -9,7 +9,8 @@ from scipy import optimize, special
 
 from tests.coverage.simulate import Simulation
 from workflow_scripts.core.intervals import counts_at_quantile
-from workflow_scripts.metrics.membership import Membership, Scores, membership
+from workflow_scripts.metrics.groups import Grouped
+from workflow_scripts.metrics.membership import Membership, membership
 from workflow_scripts.replication.measures import replication
 from workflow_scripts.replication.seeds import Counted, over_seeds
 
@@ -120,7 +121,7 @@ def _fresh(random: np.random.Generator, members: int, controls: int, together: i
     for count in (members, controls):
         images, group = _images(random, count // together, together)
         squares = (images**2).sum(axis=1)[:, None] + (drawn**2).sum(axis=1) - 2 * images @ drawn.T
-        scored.append(Scores(squares.min(axis=1), group))
+        scored.append(Grouped(squares.min(axis=1), group))
     return membership(*scored)
 
 

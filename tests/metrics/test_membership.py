@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts.metrics.membership import Scores, lira, membership
+from workflow_scripts.metrics.groups import Grouped
+from workflow_scripts.metrics.membership import lira, membership
 
 
 def nearest(images, samples):
@@ -52,7 +53,7 @@ def test_images_of_one_group_are_no_independent_evidence():
     for _ in range(100):
         parts = [np.repeat(rng.standard_normal(20), 20) for _ in range(2)]
         group = np.repeat(np.arange(20), 20)
-        wrong["grouped"] += membership(*(Scores(part, group) for part in parts)).p_value <= 0.05
+        wrong["grouped"] += membership(*(Grouped(part, group) for part in parts)).p_value <= 0.05
         wrong["alone"] += membership(*parts).p_value <= 0.05
     assert wrong["grouped"] < 12
     assert wrong["alone"] > 25
@@ -60,12 +61,12 @@ def test_images_of_one_group_are_no_independent_evidence():
 
 def test_groups_of_one_image_change_nothing_and_few_groups_give_no_area():
     scores, controls = np.random.default_rng(6).random((2, 100))
-    single = membership(Scores(scores, np.arange(100)[::-1]), Scores(controls, np.arange(100)))
+    single = membership(Grouped(scores, np.arange(100)[::-1]), Grouped(controls, np.arange(100)))
     assert single == membership(scores, controls)
-    few = membership(Scores(scores, np.arange(100) % 7), controls)
+    few = membership(Grouped(scores, np.arange(100) % 7), controls)
     assert few.auc is None
     assert "8 groups" in few.reason
-    assert "of different groups" in membership(scores, Scores(controls, np.arange(100) % 50)).told[0].reason
+    assert "of different groups" in membership(scores, Grouped(controls, np.arange(100) % 50)).told[0].reason
 
 
 def test_what_is_told_at_a_rate_of_false_alarms_counts_at_most_that_share_of_controls():

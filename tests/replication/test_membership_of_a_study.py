@@ -20,7 +20,7 @@ def study(effect: float = 0.0, seeds: int = 2, sizes: tuple[int, ...] = (16, 32,
         for size in sizes:
             member = (image // 64 == seed) & (image % 64 < size)
             distance = np.exp(own + rng.normal(0, 0.1, IMAGES) - effect * member)
-            scored.append(pd.DataFrame({"image": image, "member": member, "distance": distance}))
+            scored.append(pd.DataFrame({"image": image, "member": member, "distance": distance, "group": image}))
             runs.append({"generator": "gan", "dataset": "set", "size": size, "seed": seed, "space": "pixel"})
             controls = distance[IMAGES - HELD_OUT :]
             measured.append({"membership": asdict(membership(distance[member], controls))})

@@ -18,7 +18,7 @@ def table(distance, images, count):
     return pd.concat([first, first.assign(rank=2, index=(images + 1) % count, distance=distance * 1.1)])
 
 
-def run(rng, copied=0.0, blurred=False, told=1.0, samples=600, held_out=500, size=40):
+def run(rng, copied=0.0, blurred=False, told=1.0, samples=600, held_out=500, size=40, people=None):
     """A run of which a share is copied; blurred samples all lie rather near; members are `told` times as far."""
     draw = lambda count: rng.gamma(9, 0.02, count)  # noqa: E731
     own = 0.1 + 0.2 * draw(samples) if blurred else draw(samples)
@@ -36,7 +36,8 @@ def run(rng, copied=0.0, blurred=False, told=1.0, samples=600, held_out=500, siz
         | {"distance": np.concatenate([told * draw(size), draw(held_out)])}
     )
     neighbours = table(sample, rng.integers(0, size, samples), size)
-    return measure(neighbours, controls, scored, np.zeros(size, dtype=int), THRESHOLDS), scored
+    groups = people and np.arange(size + held_out) % people
+    return measure(neighbours, controls, scored, np.zeros(size, dtype=int), THRESHOLDS, groups), scored
 
 
 def study(seeds=2, spaces=("pixel",), sizes=(8, 16, 32), **settings):
@@ -100,6 +101,12 @@ def test_copies_of_one_seed_are_a_fact_and_their_absence_is_not():
     assert "one seed does not show how far runs differ" in copying.sentence
     assert fresh.verdict == UNKNOWN
     assert "a second seed" in fresh.sentence
+
+
+def test_held_out_images_of_few_people_are_refused_with_how_many_would_be_enough():
+    judged, *_ = study(copied=0.1, people=5)
+    assert judged[0].verdict == UNKNOWN
+    assert "5 groups; 8 would be enough" in judged[0].sentence
 
 
 def test_few_images_are_refused_with_what_would_be_enough():

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from workflow_scripts.core.intervals import LEVEL, counts_interval
+from workflow_scripts.metrics.groups import Grouped, as_grouped
 from workflow_scripts.replication.measures import calibrated_threshold, replication
 
 BAND = 10  # times the threshold's share: the distances beyond it that tell how near the samples lie in general
@@ -42,8 +43,8 @@ def copies(
     share: float,
     samples: np.ndarray,
     nearest: np.ndarray,
-    held_out: np.ndarray,
-    training: np.ndarray,
+    held_out: np.ndarray | Grouped,
+    training: np.ndarray | Grouped,
     spaces: int = 1,
 ) -> Copies:
     """Copies among samples at the threshold that is calibrated to a share of the held-out images.
@@ -58,21 +59,23 @@ def copies(
     subtracts nothing: then the band says nothing of what lies within. Errors of the count with the threshold's
     (counts_interval) and of r are combined by squares (MOVER: Zou and Donner 2008).
     """
+    held_out = as_grouped(held_out)
     counted = replication(samples, nearest, held_out, training, {"calibrated": share})
     m, h = len(samples), len(held_out)
     widest = min(BAND * share, 0.5)
     outer = calibrated_threshold(held_out, widest).rms
     limit = counted.threshold.rms
     expected = widest - int(share * h + 1e-9) / h  # the share of held-out images in the band
+    band = Grouped((held_out.values > limit) & (held_out.values <= outer), held_out.groups)
     inside = int(np.count_nonzero((samples > limit) & (samples <= outer)))
     ratio = inside / (m * expected)
     within, low, high = (
         float(value or 0.0) / 100 for value in (counted.replicas.percentage, counted.low, counted.high)
     )
-    chance = 0.0 if _thins_out(samples, held_out, share, outer) else min(share * min(ratio, 1.0), within)
+    chance = 0.0 if _thins_out(samples, held_out.values, share, outer) else min(share * min(ratio, 1.0), within)
 
     def ratio_ends(level: float) -> tuple[float, float]:
-        spread = special.ndtri((1 + level) / 2) * np.sqrt(1 / max(inside, 1) + 1 / (h * expected))
+        spread = special.ndtri((1 + level) / 2) * np.sqrt(1 / max(inside, 1) + band.design_effect / (h * expected))
         most = ratio * np.exp(spread) if inside else -np.log((1 - level) / 2) / (m * expected)
         return ratio * np.exp(-spread), most
 
@@ -101,7 +104,10 @@ def copies(
 
 
 def _thins_out(samples: np.ndarray, held_out: np.ndarray, share: float, outer: float) -> bool:
-    """Whether samples, compared with held-out images, are fewer about the threshold than farther off, up to `outer`."""
+    """Whether samples, compared with held-out images, are fewer about the threshold than farther off, up to `outer`.
+
+    Of held-out images in groups it sees so too often, which makes the upper end no lower.
+    """
     rank = int(share / 2 * len(held_out))
     inner = float(np.partition(held_out, rank - 1)[rank - 1]) if rank else 0.0
 

@@ -46,7 +46,8 @@ def main(snakemake: Any) -> None:
     clean = np.setdiff1d(held_out, leaked["held_out"])
     where = params.quality_space
     most = MOST[spaces[where]["kind"] == "pixel"]
-    real, training = (read_npy(files.quality_images)[spread(part, most)] for part in (clean, members))
+    compared = [spread(part, most) for part in (clean, members)]
+    real, training = (read_npy(files.quality_images)[part] for part in compared)
     shown = evenly(files.quality_samples, most)
     distinct = distinct_share(shown, np.concatenate([real, training]), device)
     counted = measures.thin(rows, distinct, params.seed)
@@ -60,7 +61,7 @@ def main(snakemake: Any) -> None:
         held_out_origin=named[leaked["held_out"]], training_origin=named[leaked["training"].to_numpy(dtype=np.int64)]
     )
     manifest, packed = read_json(files.manifest), files.get("packed")
-    qualities = quality(shown, real, training, device)
+    qualities = quality(shown, real, training, device, groups[compared[0] if len(real) else compared[1]])
     said = notes(images[members[:200]], samples[:200], read_json(packed) if packed else None)
     if len(members) < FEWEST_MEMBERS:
         said.append(FEW_MEMBERS.format(count=len(members), images="image" if len(members) == 1 else "images"))
@@ -73,7 +74,8 @@ def main(snakemake: Any) -> None:
         rest = evenly(files.quality_samples, most, kept)
         left = compare(real if len(real) else training, rest, device) if len(rest) else None
         released = {"images": int(kept.sum()), "quality": left}
-    verdict = judge(measured, len(samples), distinct, len(clean), params.wanted)
+    of_groups = len(np.unique(groups[clean])) if has_groups(groups) else None
+    verdict = judge(measured, len(samples), distinct, len(clean), params.wanted, of_groups)
     write_json(
         results.measured,
         _plain(
@@ -86,7 +88,7 @@ def main(snakemake: Any) -> None:
                 "leaks": {"count": len(leaked), "first": leaked.head(measures.LISTED).to_dict("records")},
                 "spaces": measured,
                 "membership_by_model": measures.by_model(files.get("losses"), members, clean, groups),
-                "power": measures.power(controls, planted, clean, limits),
+                "power": measures.power(controls, planted, clean, groups, limits),
                 "threshold": threshold_label(thresholds[0]) if verdict.high is not None else "fixed",
                 "copied": {"images": len(copied), "first": copied.head(measures.LISTED).to_dict("records")},
                 "classes": {

@@ -12,7 +12,8 @@ from workflow_scripts.audit.search import OTHERS
 from workflow_scripts.audit.verdict import REPEATED
 from workflow_scripts.core.files import read_parquet
 from workflow_scripts.core.intervals import wilson
-from workflow_scripts.metrics.membership import Scores, membership
+from workflow_scripts.metrics.groups import Grouped
+from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.measures import (
     Nearest,
     beside_controls,
@@ -108,8 +109,10 @@ def _in_space(
     control = controls[(controls["kind"] == "query") & controls["query"].isin(held_out)]
     own = pd.concat([part.loc[part["kind"] == "own", ["query", "distance"]] for part in (controls, rows)])
     own_of = own.drop_duplicates("query").set_index("query")["distance"]
-    rest = controls.loc[controls["kind"] == "own", "distance"].to_numpy()
-    ours, theirs = samples["distance"].to_numpy(), control["distance"].to_numpy()
+    group = groups[control["query"].to_numpy()]
+    alone = controls[controls["kind"] == "own"]
+    rest = Grouped(alone["distance"].to_numpy(), groups[alone["query"].to_numpy()])
+    ours, theirs = samples["distance"].to_numpy(), Grouped(control["distance"].to_numpy(), group)
     nearest = samples["index"].to_numpy()
     result: dict[str, Any] = {"copies": [], "fixed": []}
     for threshold in thresholds:
@@ -118,7 +121,8 @@ def _in_space(
             result["fixed"].append({"label": label} | asdict(replication(ours, nearest, theirs, rest, threshold)))
         elif len(theirs) >= kind.held_out(number) and len(ours):
             result["copies"].append(asdict(copies(label, number, ours, nearest, theirs, rest, spaces)))
-    result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs)}  # DCR: to the closest record
+    # DCR: to the closest record
+    result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs.values)}
     ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
     result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR
     seen = (
@@ -127,18 +131,18 @@ def _in_space(
             second=part["second"].to_numpy(),
             own=own_of.reindex(part["index"]).to_numpy() if len(own) else None,
             cells=labels[part["index"].to_numpy()],
+            groups=groups_of,
         )
-        for part in (samples, control)
+        for part, groups_of in ((samples, None), (control, group))
     )
     result |= beside_controls(*seen)
     if len(own):
         duplicates = [part["duplicates"].to_numpy() > 0 for part in (samples, control)]
-        result["near_duplicates"] = asdict(compare_rates(duplicates[0], duplicates[1]))
+        result["near_duplicates"] = asdict(compare_rates(duplicates[0], Grouped(duplicates[1], group)))
         relative = [part["distance"].to_numpy() / part["mean"].to_numpy() for part in (samples, control)]
         if len(theirs) >= 1 / RELATIVE and len(ours):
-            within = replication(
-                *_known_pairs(relative[0], nearest), _known(relative[1]), rest, {"calibrated": RELATIVE}
-            )
+            chance = Grouped(relative[1], group).select(np.isfinite(relative[1]))
+            within = replication(*_known_pairs(relative[0], nearest), chance, rest, {"calibrated": RELATIVE})
             result["relative"] = asdict(within)
         scored = rows[rows["kind"] == "image"]
         result["membership"] = _membership(scored["query"], scored["distance"], members, held_out, groups)
@@ -149,7 +153,7 @@ def _membership(
     images: pd.Series, scores: pd.Series, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
 ) -> dict[str, Any]:
     asked = (images.isin(kind) for kind in (members, held_out))
-    ours, theirs = (Scores(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)
+    ours, theirs = (Grouped(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)
     return asdict(membership(ours, theirs))
 
 
@@ -173,13 +177,18 @@ def by_model(
 
 
 def power(
-    controls: pd.DataFrame, planted: pd.DataFrame, held_out: np.ndarray, limits: Mapping[str, float]
+    controls: pd.DataFrame,
+    planted: pd.DataFrame,
+    held_out: np.ndarray,
+    groups: np.ndarray,
+    limits: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """What share of planted copies is found within each space's threshold, a row for each change and space.
 
     planted: query, source, change and training (whether the source is a training image) of each; held_out: numbers of
-    the clean held-out images; limits: the threshold of each space. found: of training images, with its Wilson interval;
-    right: of them, those whose nearest training image is the one that was planted; false: of held-out images.
+    the clean held-out images; groups (N,): of all images; limits: the threshold of each space. found: of training
+    images, with its interval; right: of them, those whose nearest training image is the one that was planted; false: of
+    held-out images.
     """
     rows = controls[controls["kind"] == "query"].merge(planted, on="query")
     rows = rows[rows["training"] | rows["source"].isin(held_out)]
@@ -187,9 +196,9 @@ def power(
     for space, limit in limits.items():
         part = rows[rows["space"] == space]
         for change, changed in part.groupby("change", sort=False):
-            hit = (changed["distance"] <= limit).to_numpy()
+            hit = Grouped((changed["distance"] <= limit).to_numpy(), groups[changed["source"].to_numpy()])
             training = changed["training"].to_numpy()
-            found, false = rate(hit[training]), rate(hit[~training])
+            found, false = rate(hit.select(training)), rate(hit.select(~training))
             right = rate((changed["index"] == changed["source"]).to_numpy()[training])
             table.append(
                 {

@@ -58,16 +58,21 @@ def distinct_share(samples: np.ndarray, real: np.ndarray, device: torch.device) 
 
 
 def quality(
-    samples: np.ndarray, held_out: np.ndarray, training: np.ndarray, device: torch.device
+    samples: np.ndarray,
+    held_out: np.ndarray,
+    training: np.ndarray,
+    device: torch.device,
+    groups: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """All measures of quality against held-out images (or training images, where there are none), and the control.
 
     Beside them the Fréchet distances of equally many training images and samples: few of either lie further away.
+    groups: of the held-out images (or training images); None: each is its own.
     """
     real = held_out if len(held_out) else training
     values: dict[str, dict[str, Any]] = {
         "samples": compare(real, samples, device),
-        "control": compare_halves(real, device),
+        "control": compare_halves(real, device, groups),
     }
     if min(len(held_out), len(training), len(samples)) > 1:
         count = min(len(samples), len(training))

@@ -6,6 +6,7 @@ from typing import Any
 
 from scipy import special
 
+from workflow_scripts.metrics.groups import FEWEST_GROUPS
 from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, MEMBERSHIP, UNKNOWN, told
 
 COPIES, NONE = "copies found", "none found"
@@ -21,9 +22,9 @@ space. A measure shows copying if its p-value times the number of tests (Bonferr
 - **none found**: no measure shows copying. At most x % of samples are copies that the audit can see: x is the largest
   upper end of the 95 % intervals of all spaces.
 - **not enough data**: fewer than 100 samples, or 100 held-out images that are no near-duplicates of training images, or
-  too few for the threshold; or fewer than 100 distinct samples, of which no measure shows copying. Copies are still
-  found where they show themselves: without held-out images, by training images that stand apart from a sample's other
-  neighbours as no chance explains.
+  too few for the threshold, or of fewer than 8 groups; or fewer than 100 distinct samples, of which no measure shows
+  copying. Copies are still found where they show themselves: without held-out images, by training images that stand
+  apart from a sample's other neighbours as no chance explains.
 """
 ENOUGH = 1000  # held-out images that are recommended where there are none
 
@@ -61,12 +62,18 @@ class Verdict:
 
 
 def judge(
-    measured: Mapping[str, Mapping[str, Any]], samples: int, distinct: float, held_out: int, wanted: float
+    measured: Mapping[str, Mapping[str, Any]],
+    samples: int,
+    distinct: float,
+    held_out: int,
+    wanted: float,
+    groups: int | None = None,
 ) -> Verdict:
     """The verdict by `RULE`.
 
     measured: of measures.measure, by space; samples: how many there are, of which the share `distinct` do not repeat
-    others; held_out: clean held-out images; wanted: the percentage of copies that is accepted.
+    others; held_out: clean held-out images; wanted: the percentage of copies that is accepted; groups: of the held-out
+    images, None where each is its own.
     """
     leading = {space: part["copies"][0] for space, part in measured.items() if part["copies"]}
     evidence = tuple(_evidence(measured))
@@ -90,12 +97,16 @@ def judge(
         )  # fmt: skip
     few = [
         f"{number:,} {what}"
-        for number, what in ((counted, "distinct samples"), (held_out, "usable held-out images"))
-        if number < FEWEST
+        for number, what, least in (
+            (counted, "distinct samples", FEWEST),
+            (held_out, "usable held-out images", FEWEST),
+            (groups, "groups of held-out images", FEWEST_GROUPS),
+        )
+        if number is not None and number < least
     ]
     near = _near_duplicates(measured)
     if not leading or min(samples, held_out) < FEWEST or (few and (near or not shown)):
-        return _unknown(near, few, held_out, evidence)
+        return _unknown(near, few, held_out, groups, evidence)
     space = max(leading, key=lambda name: leading[name]["high"])
     high = leading[space]["high"]
     most = f"at most {high:.{1 if high >= 1 else 2}f} % of samples are copies that this audit can see (95 %, {space})"
@@ -119,13 +130,19 @@ def judge(
 
 
 def _unknown(
-    near: Mapping[str, Mapping[str, Any]], few: list[str], held_out: int, evidence: tuple[Evidence, ...]
+    near: Mapping[str, Mapping[str, Any]],
+    few: list[str],
+    held_out: int,
+    groups: int | None,
+    evidence: tuple[Evidence, ...],
 ) -> Verdict:
     """Without enough samples or held-out images: what shows itself, or that nothing can be said."""
     advice = (
         f"About {ENOUGH:,} held-out images, of the same kind as the training images and never shown to the generator, "
         "would give what chance gives: calibrated thresholds, an upper limit, and membership."
         if held_out < FEWEST
+        else f"Held-out images of at least {FEWEST_GROUPS} groups, none of them trained on, are needed; 20 are better."
+        if groups is not None and groups < FEWEST_GROUPS
         else f"At least {FEWEST} distinct samples are needed; about {ENOUGH:,} are better."
     )
     if near:

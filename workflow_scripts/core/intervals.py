@@ -48,30 +48,45 @@ def newcombe(
     )
 
 
-def quantile_interval(sample: np.ndarray, share: float, level: float = LEVEL) -> tuple[float, float]:
+def quantile_interval(
+    sample: np.ndarray, share: float, level: float = LEVEL, design_effect: float = 1.0
+) -> tuple[float, float]:
     """Interval of a distribution's quantile from a sample (n,), free of its shape: two order statistics.
 
-    An end that the sample is too small to give is NaN.
+    An end that the sample is too small to give is NaN. design_effect: how many of its values, which come in groups,
+    tell as much as an independent one.
     """
     ordered = np.concatenate([[np.nan], np.sort(sample), [np.nan]])
+    n, apart = len(sample), max(int(len(sample) / design_effect), 1)
     # How many lie below the quantile is binomial.
-    below = special.bdtr(np.arange(len(sample) + 1), len(sample), share)
+    below = special.bdtr(np.arange(apart + 1), apart, share)
     low, high = np.searchsorted(below, [(1 - level) / 2, (1 + level) / 2])
-    return float(ordered[low]), float(ordered[high + 1])
+    return float(ordered[low * n // apart]), float(ordered[min(-(-(high + 1) * n // apart), n + 1)])
 
 
 def counts_at_quantile(
-    values: np.ndarray, reference: np.ndarray, share: float, least: float = -np.inf, levels: int = 41
+    values: np.ndarray,
+    reference: np.ndarray,
+    share: float,
+    least: float = -np.inf,
+    levels: int = 41,
+    design_effect: float = 1.0,
 ) -> np.ndarray:
     """How many of `values` (n,) lie up to a quantile that is known only from the sample `reference` (m,).
 
     The number of reference values below the true quantile is binomial; the counts, float (levels,), are those at
     equally probable ranks of it, halfway between two order statistics. least: the smallest value that there can be.
+    design_effect: of the reference, as in `quantile_interval`; of fewer independent values the quantile may lie
+    anywhere between two.
     """
     ordered = np.concatenate([[least], np.sort(reference), [np.inf]])
-    below = special.bdtr(np.arange(len(reference) + 1), len(reference), share)
-    rank = np.searchsorted(below, (np.arange(levels) + 0.5) / levels)
-    return np.searchsorted(np.sort(values), (ordered[rank] + ordered[rank + 1]) / 2, side="right").astype(float)
+    m, apart = len(reference), max(int(len(reference) / design_effect), 1)
+    below = np.concatenate([[0.0], special.bdtr(np.arange(apart + 1), apart, share)])
+    level = (np.arange(levels) + 0.5) / levels
+    rank = np.searchsorted(below[1:], level)
+    part = (level - below[rank]) / (below[rank + 1] - below[rank]) if apart < m else 0.5
+    first, last = (ordered[np.minimum(end * m // apart, m + 1)] for end in (rank, rank + 1))
+    return np.searchsorted(np.sort(values), (1 - part) * first + part * last, side="right").astype(float)
 
 
 def counts_interval(counts: ArrayLike, total: int, level: float = LEVEL, exact: bool = False) -> tuple[float, float]:

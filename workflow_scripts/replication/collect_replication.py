@@ -6,7 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.core.files import read_csv, read_json, read_parquet, write_csv, write_json, write_text
+from workflow_scripts.core.files import (
+    read_column,
+    read_csv,
+    read_json,
+    read_parquet,
+    write_csv,
+    write_json,
+    write_text,
+)
 from workflow_scripts.core.job import run
 from workflow_scripts.replication.leakage import sentences, without_leaks
 from workflow_scripts.replication.membership import attack, membership_of_runs, membership_over_seeds
@@ -29,10 +37,12 @@ def main(snakemake: Any) -> None:
     write_csv(results.over_seeds, copies)
     held_out = snakemake.params.held_out
     pairs = dict(zip(held_out, map(read_csv, files.near_duplicates), strict=True))
+    groups = {name: read_column(path, "group") for name, path in zip(held_out, files.labels, strict=True)}
 
     def scored(path: str, run: Mapping[str, Any]) -> pd.DataFrame:
         twins = pairs[run["dataset"]]
-        return without_leaks(read_parquet(path), twins[twins["seed"] == run["seed"]])
+        table = without_leaks(read_parquet(path), twins[twins["seed"] == run["seed"]])
+        return table.assign(group=groups[run["dataset"]][table["image"]])
 
     attacked = attack(runs, measured, [*map(scored, files.membership, runs)])
     write_csv(results.membership, membership_over_seeds(attacked))

@@ -15,7 +15,9 @@ def main(snakemake: Any) -> None:
         neighbours, controls, scored = map(read_parquet, tables)
         write_json(path, measure(neighbours, controls, scored, labels, thresholds, groups))
     snapshots, controls = read_parquet(files.snapshots), read_parquet(files.controls[0])
-    copies = copies_over_training(read_csv(files.moments), snapshots, controls, snakemake.params.thresholds[0][0])
+    copies = copies_over_training(
+        read_csv(files.moments), snapshots, controls, snakemake.params.thresholds[0][0], groups
+    )
     write_csv(snakemake.output.moments, copies)
 
 

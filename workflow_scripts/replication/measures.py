@@ -18,7 +18,8 @@ from scipy import special
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.intervals import counts_at_quantile, counts_interval, newcombe, quantile_interval, wilson
 from workflow_scripts.data.subsets import first_half
-from workflow_scripts.metrics.membership import Scores, membership
+from workflow_scripts.metrics.groups import FEWEST_GROUPS, Grouped, as_grouped, compare_ranks
+from workflow_scripts.metrics.membership import membership
 from workflow_scripts.replication.tables import by_rank
 from workflow_scripts.replication.thresholds import threshold_label
 
@@ -38,7 +39,8 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Rate:
-    """A count among `of`, as a percentage with its 95 % Wilson interval; all three are None of nothing."""
+    """A count among `of`, as a percentage with its 95 % interval (Wilson's, of images in groups as of the fewer images
+    that tell as much); all three are None of nothing."""
 
     count: int
     of: int
@@ -117,14 +119,19 @@ class Nearest:
 
 def beside_controls(samples: Nearest, held_out: Nearest) -> dict[str, Any]:
     """The measures that need no threshold, each beside its control; authenticity where `own` is known."""
-    lone = compare_rates(is_lone(samples.distance, samples.second), is_lone(held_out.distance, held_out.second))
-    measured = {"lone_neighbour": asdict(lone)}
+
+    def chance(values: np.ndarray) -> Grouped:
+        return Grouped(values, held_out.groups)
+
+    lone = is_lone(samples.distance, samples.second), chance(is_lone(held_out.distance, held_out.second))
+    measured = {"lone_neighbour": asdict(compare_rates(*lone))}
     if samples.own is not None and held_out.own is not None:
-        authentic = is_authentic(samples.distance, samples.own), is_authentic(held_out.distance, held_out.own)
+        authentic = is_authentic(samples.distance, samples.own), chance(is_authentic(held_out.distance, held_out.own))
         measured["authenticity"] = asdict(compare_rates(*authentic, fewer=True))
-    copying = data_copying(samples.distance, held_out.distance, samples.cells, held_out.cells)
+    control = chance(held_out.distance)
+    copying = data_copying(samples.distance, control, samples.cells, held_out.cells)
     measured["data_copying"] = asdict(copying)
-    measured["data_copying_control"] = asdict(data_copying_control(held_out.distance, held_out.cells, held_out.groups))
+    measured["data_copying_control"] = asdict(data_copying_control(control, held_out.cells))
     return measured
 
 
@@ -147,8 +154,8 @@ def measure(
     scored = scored[~(scored["held_out"] & scored["image"].isin(leaks["query"]))]
     own = by_rank(training, 1)["distance"]  # of each training image to the nearest other one
     nearest, chance = by_rank(neighbours, 1), by_rank(held_out, 1)
-    samples, control = (table["distance"].to_numpy() for table in (nearest, chance))
-    index = nearest["index"].to_numpy()
+    samples, index = nearest["distance"].to_numpy(), nearest["index"].to_numpy()
+    control, rest = (_of_groups(distances, groups) for distances in (chance["distance"], own))
     seen = (
         Nearest(
             distance=first["distance"].to_numpy(),
@@ -157,20 +164,17 @@ def measure(
             cells=labels[first["index"].to_numpy()],
             groups=groups_of,
         )
-        for first, rows, groups_of in (
-            (nearest, neighbours, None),
-            (chance, held_out, None if groups is None else groups[chance.index.to_numpy()]),
-        )
+        for first, rows, groups_of in ((nearest, neighbours, None), (chance, held_out, control.groups))
     )
     members, others = (
-        Scores(part["distance"].to_numpy(), None if groups is None else groups[part["image"].to_numpy()])
+        _of_groups(part.set_index("image")["distance"], groups)
         for part in (scored[scored["member"]], scored[scored["held_out"]])
     )
-    distances = {"samples": samples, "held_out": control, "training": own.to_numpy()}
+    distances = {"samples": samples, "held_out": control.values, "training": rest.values}
     return {
+        "held_out_groups": control.count,
         "thresholds": [
-            {"label": threshold_label(threshold)}
-            | asdict(replication(samples, index, control, own.to_numpy(), threshold))
+            {"label": threshold_label(threshold)} | asdict(replication(samples, index, control, rest, threshold))
             for threshold in thresholds
         ],
         **beside_controls(*seen),
@@ -179,17 +183,29 @@ def measure(
     }
 
 
+def _of_groups(distances: pd.Series, groups: np.ndarray | None) -> Grouped:
+    """Distances by the image's number, with the images' groups, of all images (N,)."""
+    return Grouped(distances.to_numpy(), None if groups is None else groups[distances.index.to_numpy()])
+
+
 def copies_over_training(
-    moments: pd.DataFrame, snapshots: pd.DataFrame, controls: pd.DataFrame, threshold: Mapping[str, float]
+    moments: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    controls: pd.DataFrame,
+    threshold: Mapping[str, float],
+    groups: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Copies among the samples that were kept at moments of a training, a row for each: when does copying begin?
 
     moments: step and frechet, a row for each moment; snapshots: as search.snapshot_rows gives them; controls: of the
-    same space; threshold: that of the finished generator. Columns step, samples, replicas, percentage with low and
-    high, background_percentage and excess_percentage with low and high (beyond what held-out images show), frechet.
+    same space; threshold: that of the finished generator; groups (n,): of all images. Columns step, samples, replicas,
+    percentage with low and high, background_percentage and excess_percentage with low and high (beyond what held-out
+    images show), frechet.
     """
-    control = by_rank(controls[controls["kind"] == "held_out"], 1)["distance"].to_numpy()
-    own = by_rank(controls[controls["kind"] == "training"], 1)["distance"].to_numpy()
+    control, own = (
+        _of_groups(by_rank(controls[controls["kind"] == kind], 1)["distance"], groups)
+        for kind in ("held_out", "training")
+    )
     rows = []
     for _, part in snapshots.groupby("moment"):
         moment = moments.iloc[int(part["moment"].iloc[0])]
@@ -210,33 +226,37 @@ def copies_over_training(
     return pd.DataFrame(rows)
 
 
-def rate(hits: np.ndarray) -> Rate:
+def rate(hits: np.ndarray | Grouped) -> Rate:
     """Count the true among hits, bool (m,)."""
-    count, of = int(np.count_nonzero(hits)), len(hits)
+    hits = as_grouped(hits)
+    count, of = int(np.count_nonzero(hits.values)), len(hits)
     if of == 0:
         return Rate(0, 0, None, None, None)
-    low, high = wilson(count, of)
+    low, high = wilson(count / hits.design_effect, of / hits.design_effect)
     return Rate(count, of, 100 * count / of, 100 * float(low), 100 * float(high))
 
 
-def calibrated_threshold(held_out: np.ndarray, share: float) -> Threshold:
+def calibrated_threshold(held_out: np.ndarray | Grouped, share: float) -> Threshold:
     """The distance at which a share of the held-out images, nearest distances (m,), would count as replicas.
 
     It is the floor(share * m)-th smallest of their distances, so that exactly that many count (more only where several
     are at that very distance), and its interval is that of the distribution's quantile. Raises InputError if not even
     one held-out image may count, m < 1 / share.
     """
+    held_out = as_grouped(held_out)
     rank = int(np.floor(share * len(held_out) + 1e-9))
     if rank < 1:
         raise InputError(
             f"the threshold calibrated-{share:g} needs at least {math.ceil(1 / share - 1e-6)} held-out images, and "
             f"{len(held_out)} are left without near-duplicates of training images; raise `held_out` of the data set"
         )
-    low, high = (None if np.isnan(end) else end for end in quantile_interval(held_out, share))
-    return Threshold(float(np.partition(held_out, rank - 1)[rank - 1]), low, high)
+    limit = float(np.partition(held_out.values, rank - 1)[rank - 1])
+    ends = quantile_interval(held_out.values, share, design_effect=held_out.within(limit).design_effect)
+    low, high = (None if np.isnan(end) else end for end in ends)
+    return Threshold(limit, low, high)
 
 
-def distance_threshold(threshold: Mapping[str, float], held_out: np.ndarray) -> Threshold:
+def distance_threshold(threshold: Mapping[str, float], held_out: Grouped) -> Threshold:
     """The distance of a threshold as the config has it; held_out (h,): nearest distances of held-out images."""
     ((kind, number),) = threshold.items()
     return calibrated_threshold(held_out, number) if kind == "calibrated" else Threshold(number)
@@ -245,8 +265,8 @@ def distance_threshold(threshold: Mapping[str, float], held_out: np.ndarray) -> 
 def replication(
     samples: np.ndarray,
     nearest: np.ndarray,
-    held_out: np.ndarray,
-    training: np.ndarray,
+    held_out: np.ndarray | Grouped,
+    training: np.ndarray | Grouped,
     threshold: Mapping[str, float],
 ) -> Replication:
     """Count as replicas the samples within a threshold of a training image, and set the controls beside them.
@@ -259,13 +279,14 @@ def replication(
     images have a replica. Feng et al. 2021 (percentage at a fixed threshold); the controls are this project's.
     """
     ((kind, number),) = threshold.items()
+    held_out, training = as_grouped(held_out), as_grouped(training)
     limit = distance_threshold(threshold, held_out)
-    hits = samples <= limit.rms
-    compared = compare_rates(hits, held_out <= limit.rms)
+    hits, by_chance = samples <= limit.rms, held_out.within(limit.rms)
+    compared = compare_rates(hits, by_chance)
     replicas, excess = compared.samples, compared.difference
     counts, ends = np.array([float(replicas.count)]), (replicas.low, replicas.high)
     if kind == "calibrated" and replicas.of:
-        counts = counts_at_quantile(samples, held_out, number, least=0.0)
+        counts = counts_at_quantile(samples, held_out.values, number, least=0.0, design_effect=by_chance.design_effect)
         low, high = (100 * end for end in counts_interval(counts, replicas.of))
         counted = 100 * replicas.count / replicas.of
         low, high = min(low, counted), max(high, counted)  # it holds what was counted
@@ -279,24 +300,28 @@ def replication(
         background=compared.held_out,
         excess=excess,
         p_value=compared.p_value,
-        near_duplicates=rate(training <= limit.rms),
+        near_duplicates=rate(training.within(limit.rms)),
         images_copied=len(np.unique(nearest[hits])),
         counts=tuple(counts.tolist()),
     )
 
 
-def compare_rates(samples: np.ndarray, held_out: np.ndarray, fewer: bool = False) -> Comparison:
+def compare_rates(samples: np.ndarray, held_out: np.ndarray | Grouped, fewer: bool = False) -> Comparison:
     """How many are true of samples (m,) and of held-out images (h,), bool; Fisher's exact test, one-sided.
 
-    fewer: the test asks whether it holds of fewer samples than by chance, not of more.
+    fewer: the test asks whether it holds of fewer samples than by chance, not of more. Held-out images that come in
+    groups count as the fewer that tell as much, rounded against the samples (Rao and Scott 1992).
     """
+    held_out = as_grouped(held_out)
     first, second = rate(samples), rate(held_out)
     if first.percentage is None or second.percentage is None:
         return Comparison(first, second, Difference(None, None, None), None)
-    low, high = newcombe(first.count, first.of, second.count, second.of)
+    true, of = second.count / held_out.design_effect, second.of / held_out.design_effect
+    low, high = newcombe(first.count, first.of, true, of)
     difference = Difference(first.percentage - second.percentage, 100 * float(low), 100 * float(high))
-    counts = (first.of - first.count, second.of - second.count) if fewer else (first.count, second.count)
-    return Comparison(first, second, difference, _fisher(counts[0], first.of, counts[1], second.of))
+    ours, theirs = (first.of - first.count, of - true) if fewer else (first.count, true)
+    p_value = _fisher(ours, first.of, math.ceil(theirs), max(math.ceil(theirs), int(of)))
+    return Comparison(first, second, difference, p_value)
 
 
 def is_lone(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -317,37 +342,38 @@ def is_authentic(distance: np.ndarray, own: np.ndarray) -> np.ndarray:
 
 
 def data_copying(
-    samples: np.ndarray, held_out: np.ndarray, sample_cells: np.ndarray, held_out_cells: np.ndarray
+    samples: np.ndarray | Grouped, held_out: np.ndarray | Grouped, sample_cells: np.ndarray, held_out_cells: np.ndarray
 ) -> DataCopying:
     """Test whether samples lie nearer to the training set than held-out images do: C_T far below 0 is copying.
 
     samples (m,), held_out (h,): distances to the nearest training image. z is the Mann-Whitney statistic over all,
-    standardised (with the correction for ties). Cells are parts of the training set that a query falls into; the
-    cellwise statistic is the mean of their z by share of held-out images, over the `cells` that have at least 20
-    queries of both kinds. Meehan, Chaudhuri and Dasgupta 2020, A non-parametric test to detect data-copying in
-    generative models.
+    standardised (see `Ranks`). Cells are parts of the training set that a query falls into; the cellwise statistic is
+    the mean of their z by share of held-out images, over the `cells` that have at least 20 queries of both kinds, of 8
+    groups. Meehan, Chaudhuri and Dasgupta 2020, A non-parametric test to detect data-copying in generative models.
     """
-    cells, place = np.unique(np.concatenate([sample_cells, held_out_cells]), return_inverse=True)
-    of_sample, of_held_out = place[: len(samples)], place[len(samples) :]
-    statistics, weights = [], []
-    for cell in range(len(cells)):
-        ours, theirs = samples[of_sample == cell], held_out[of_held_out == cell]
-        if min(len(ours), len(theirs)) >= SMALLEST_CELL:
-            statistics.append(_mann_whitney_z(ours, theirs))
-            weights.append(len(theirs))
-    z = _mann_whitney_z(samples, held_out) if min(len(samples), len(held_out)) >= SMALLEST_CELL else None
-    cellwise = float(np.average(statistics, weights=weights)) if weights else None
-    return DataCopying(z, cellwise, len(weights))
+    samples, held_out = as_grouped(samples), as_grouped(held_out)
+    cells = np.unique(np.concatenate([sample_cells, held_out_cells]))
+    of_cells = [(samples.select(sample_cells == cell), held_out.select(held_out_cells == cell)) for cell in cells]
+    z, *by_cell = (
+        compare_ranks(ours, theirs).z
+        if min(len(ours), len(theirs)) >= SMALLEST_CELL and min(ours.count, theirs.count) >= FEWEST_GROUPS
+        else None
+        for ours, theirs in ((samples, held_out), *of_cells)
+    )
+    weighted = [(value, len(theirs)) for value, (_, theirs) in zip(by_cell, of_cells, strict=True) if value is not None]
+    statistics, weights = zip(*weighted, strict=True) if weighted else ((), ())
+    cellwise = float(np.average(statistics, weights=weights)) if weighted else None
+    return DataCopying(z, cellwise, len(weighted))
 
 
-def data_copying_control(held_out: np.ndarray, cells: np.ndarray, groups: np.ndarray | None = None) -> DataCopying:
+def data_copying_control(held_out: np.ndarray | Grouped, cells: np.ndarray) -> DataCopying:
     """What the data-copying test gives by chance: one random half of the held-out images (h,) against the other.
 
-    groups: (h,), none of which is in both halves.
+    No group is in both halves.
     """
-    order = np.random.default_rng(len(held_out)).permutation(len(held_out))
-    half = first_half(len(held_out), groups, order)
-    return data_copying(held_out[half], held_out[~half], cells[half], cells[~half])
+    held_out = as_grouped(held_out)
+    half = first_half(len(held_out), held_out.groups, np.random.default_rng(len(held_out)).permutation(len(held_out)))
+    return data_copying(held_out.select(half), held_out.select(~half), cells[half], cells[~half])
 
 
 def quantiles(distances: np.ndarray) -> dict[str, float]:
@@ -357,18 +383,6 @@ def quantiles(distances: np.ndarray) -> dict[str, float]:
     return {
         f"{share:g}": float(value) for share, value in zip(QUANTILES, np.quantile(distances, QUANTILES), strict=True)
     }
-
-
-def _mann_whitney_z(first: np.ndarray, second: np.ndarray) -> float:
-    """Standardised U of two samples: below 0 where `first` tends to be smaller. Zero if all values are equal."""
-    m, n = len(first), len(second)
-    pooled = np.concatenate([first, second])
-    _, place, ties = np.unique(pooled, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # equal values share their mean rank
-    ties = ties.astype(float)
-    u = ranks[:m].sum() - m * (m + 1) / 2
-    variance = m * n / 12 * ((m + n + 1) - (ties**3 - ties).sum() / ((m + n) * (m + n - 1)))
-    return float((u - m * n / 2) / np.sqrt(variance)) if variance > 0 else 0.0
 
 
 def _fisher(count: int, of: int, control: int, control_of: int) -> float:

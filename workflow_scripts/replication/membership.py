@@ -27,7 +27,7 @@ def attack(
     """Each run with its `Membership` as JSON under each of ATTACKS.
 
     runs: generator, dataset, size, seed and space of each; measured: what measure_replication wrote of it; scored: what
-    compare_samples wrote, image, member and distance.
+    compare_samples wrote, image, member and distance, with the group of each image.
     """
     alike = grouped(
         zip(runs, measured, scored, strict=True), lambda item: tuple(item[0][key] for key in ("space", *CELL[:2]))
@@ -42,12 +42,12 @@ def attack(
 def _relative(scored: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
     """LiRA of the runs of one generator on one data set, all sizes and seeds."""
     images = np.unique(np.concatenate([table["image"] for table in scored]))
-    distances = np.full((len(scored), len(images)), np.nan)
+    distances, groups = np.full((len(scored), len(images)), np.nan), np.empty(len(images), dtype=np.int64)
     member = np.zeros(distances.shape, dtype=bool)
     for row, table in enumerate(scored):
         place = np.searchsorted(images, table["image"])
-        distances[row, place], member[row, place] = table["distance"], table["member"]
-    results = map(asdict, lira(distances, member))
+        distances[row, place], member[row, place], groups[place] = table["distance"], table["member"], table["group"]
+    results = map(asdict, lira(distances, member, groups))
     return [result if result["members"] else result | {"reason": NO_REFERENCE} for result in results]
 
 

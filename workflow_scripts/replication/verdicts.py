@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import special
 
 from workflow_scripts.core.words import listed
+from workflow_scripts.metrics.groups import FEWEST_GROUPS
 from workflow_scripts.replication.summary import CELL, grouped
 
 COPIES, NONE, DISAGREES, UNKNOWN = "copies", "no copies found", "the evidence disagrees", "not enough data"
@@ -26,8 +27,8 @@ any run, times the number of tests on this generator and size (Bonferroni), is a
   another space no measure shows copying, and at the same threshold there are clearly fewer.
 - **no copies found**: no measure shows copying. The percentage is the upper end of the 95 % interval over seeds of what
   lies within the leading threshold, chance included.
-- **not enough data**: fewer than 100 samples or held-out images; or no copies are found, and the runs are too few for
-  an interval over seeds.
+- **not enough data**: fewer than 100 samples or held-out images, or held-out images of fewer than 8 groups; or no
+  copies are found, and the runs are too few for an interval over seeds.
 """
 
 
@@ -112,6 +113,9 @@ def _judge(
             UNKNOWN,
             f"Not enough data: {samples:,} samples and {held_out:,} held-out images; {FEWEST} of each would be enough.",
         )
+    if (groups := min(run["held_out_groups"] for key, run in part if key["space"] == space)) < FEWEST_GROUPS:
+        came = f"{groups} group{'s' * (groups != 1)}"
+        return verdict(UNKNOWN, f"Not enough data: held-out images of {came}; {FEWEST_GROUPS} would be enough.")
     chance = np.mean(lead.controls)
     where = f"{percentage:.1f} % of samples lie within {label} in {space}"
     others = [item for item in evidence if item.shows and item is not lead]
