@@ -373,9 +373,12 @@ def in_audit_spaces(vectors):
 
 
 def packed_samples(wildcards):
-    """How samples that were made elsewhere were packed."""
+    """How samples that were made elsewhere were packed, or of which classes own ones are."""
     folder = f"results/audit/{wildcards.dataset}/{wildcards.samples}"
-    return {} if split_name(wildcards) != "whole" else {"packed": f"{folder}/manifest.json"}
+    if split_name(wildcards) == "whole":
+        return {"packed": f"{folder}/manifest.json", "sample_labels": f"{folder}/labels.parquet"}
+    entry = config["samples"][wildcards.samples]
+    return {"sample_codes": f"results/samples/{RUN}/labels.npy".format(dataset=wildcards.dataset, **entry)}
 
 
 def own_generator(wildcards):

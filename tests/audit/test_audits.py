@@ -194,4 +194,5 @@ def test_what_may_be_released_holds_no_copy(half: dict[str, Any], audit: Audit) 
     answer = audit(samples, release=True)
     released = np.load(answer["folder"].parents[1] / "release.npy")
     assert len(released) == model(answer)["release"]["images"] < SAMPLES // 2
+    assert "rarer than the others" in model(answer)["release"]["gain"]["reason"]
     assert {image.tobytes() for image in released} <= {image.tobytes() for image in samples[SAMPLES // 2 :]}

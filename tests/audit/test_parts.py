@@ -11,6 +11,7 @@ import torch
 from tests.conftest import run_script
 from workflow_scripts.audit.alignment import align
 from workflow_scripts.audit.copies import copies
+from workflow_scripts.audit.gain import rare_gain
 from workflow_scripts.audit.halves import nearest_halves
 from workflow_scripts.audit.measures import by_model
 from workflow_scripts.audit.planting import CHANGES, plant
@@ -186,3 +187,30 @@ def test_a_diffusion_model_is_asked_for_its_losses_of_its_subset_and_of_held_out
     assert measured is not None
     assert (measured["members"], measured["controls"]) == (12, 10)
     assert by_model(None, np.arange(8, 20), np.arange(20, 30), np.arange(30)) is None
+
+
+def test_samples_of_a_rare_class_help_to_recognise_it_if_they_are_right() -> None:
+    """Three classes of normal points, the last one with four training images."""
+    random = np.random.default_rng(0)
+    middles = random.normal(size=(3, 40))
+
+    def drawn(counts: list[int], of: tuple[int, ...] = (0, 1, 2)) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.repeat(np.arange(3), counts)
+        return (middles[np.array(of)[labels]] + 2 * random.normal(size=(len(labels), 40))).astype(np.float32), labels
+
+    training, held_out, names = drawn([200, 100, 4]), drawn([50, 50, 400]), ["a", "b", "rare"]
+    right, wrong = drawn([0, 0, 200]), drawn([0, 0, 200], (0, 1, 0))
+    kept = np.arange(200) < 100
+    gained = rare_gain(training, held_out, right, kept, names)
+    assert (gained["classes"], gained["images"]) == (["rare"], 400)
+    assert all(row["low"] > 0 for row in gained["with"].values())
+    assert rare_gain(training, held_out, wrong, kept, names)["with"]["samples"]["high"] < 0
+    nothing = rare_gain(training, held_out, right, np.zeros(200, bool), names)["with"]["released"]
+    assert nothing["low"] < nothing["gain"] == 0 < nothing["high"]
+    unknown = right[0], np.full(200, -1)
+    for reason, asked in {
+        "no class of the training images is rarer": (drawn([9, 9, 9]), held_out, right),
+        "the samples have no classes": (training, held_out, unknown),
+        "needs 20 held-out images of rare classes, there are 5": (training, drawn([50, 50, 5]), right),
+    }.items():
+        assert reason in rare_gain(*asked, kept, names)["reason"]

@@ -61,7 +61,8 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
         count = first[0]["samples"]
         yield f"Copied most: training image {where}, by {count:,} sample{'' if count == 1 else 's'}."
     if release := audit["release"]:
-        yield f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
+        what = f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
+        yield f"{what} {_gained(release['gain'])}"
     quality = audit["quality"]
     values = {key: (quality["samples"][key], quality["control"][key]) for key in ("precision", "recall")}
     known = [
@@ -93,3 +94,16 @@ def _area(area: Mapping[str, Any], where: str = "") -> str:
 
 def _share(copies: Mapping[str, Any]) -> str:
     return f"{copies['percentage']:.1f} % ({copies['low']:.1f} to {copies['high']:.1f})"
+
+
+def _gained(gain: Mapping[str, Any]) -> str:
+    if "reason" in gain:
+        return f"What the samples add for rare classes is not measured: {gain['reason']}."
+    parts = [
+        f"{row['percentage']:.1f} with {name} ({row['gain']:+.1f} points, {row['low']:+.1f} to {row['high']:+.1f})"
+        for name, row in zip(("all samples", "those that may be released"), gain["with"].values(), strict=True)
+    ]
+    return (
+        f"Of {gain['images']:,} held-out images of rare classes, {gain['percentage']:.1f} % are recognised without "
+        f"samples, {parts[0]}, {parts[1]}."
+    )

@@ -8,6 +8,8 @@ import pandas as pd
 
 from workflow_scripts.audit import measures
 from workflow_scripts.audit.drawing import curves, draw_distances
+from workflow_scripts.audit.gain import MOST as MOST_TRAINED
+from workflow_scripts.audit.gain import rare_gain
 from workflow_scripts.audit.search import OTHERS, merge
 from workflow_scripts.audit.split import size_of, split_of
 from workflow_scripts.audit.variety import MOST, distinct_share, evenly, look_swapped, quality, spread
@@ -73,7 +75,13 @@ def main(snakemake: Any) -> None:
         write_npy(results.release, samples[kept])
         rest = evenly(files.quality_samples, most, kept)
         left = compare(real if len(real) else training, rest, device) if len(rest) else None
-        released = {"images": int(kept.sum()), "quality": left}
+        chosen, names = spread(np.arange(len(samples)), MOST_TRAINED), manifest["classes"]
+        coded = sample_classes(files, names, len(samples))[chosen]
+        features = read_npy(files.quality_images)
+        apart = clean[np.unique(groups[clean], return_index=True)[1]]  # one image of each group: independent ones
+        known = ((features[part], classes[part]) for part in (spread(members, MOST_TRAINED), apart))
+        gain = rare_gain(*known, (evenly(files.quality_samples, MOST_TRAINED), coded), kept[chosen], names)
+        released = {"images": int(kept.sum()), "quality": left, "gain": gain}
     of_groups = len(np.unique(groups[clean])) if has_groups(groups) else None
     verdict = judge(measured, len(samples), distinct, len(clean), params.wanted, of_groups)
     write_json(
@@ -119,6 +127,17 @@ def main(snakemake: Any) -> None:
             gallery_shown(shown_pairs),
             "The samples that are nearest to a training image, each above that image, in each space.",
         )
+
+
+def sample_classes(files: Any, names: list[str], count: int) -> np.ndarray:
+    """The class of each sample, int64, as the training images have it; -1 where theirs have no such class."""
+    if path := files.get("sample_codes"):  # of a generator of the config
+        return np.asarray(read_npy(path), dtype=np.int64)
+    if not (path := files.get("sample_labels")):
+        return np.full(count, -1)
+    own = read_json(files.packed)["classes"]
+    codes = np.array([*(names.index(name) if name in names else -1 for name in own), -1])
+    return codes[read_parquet(path)["label"].to_numpy()]
 
 
 def require_two_sets(rows: pd.DataFrame, samples: int, name: str) -> None:
