@@ -120,6 +120,11 @@ def test_rare_classes_are_left_out_of_rebalancing_and_held_out_images_follow_the
     assert 50 < kept["c"] < 75  # fewer than three quarters, by what chance may hold out
     assert "left out of this study: d (9), e (1)" in proposal.text
     assert proposal.config["replication"]["thresholds"][0] == {"calibrated": 0.05}
+    even = {"a": 600, "b": 700, "c": 650, "d": 9}
+    made = propose(replace(seen, count=1959, looked_at=1959, classes=even), "mine", CPU)
+    counts_made = made.config["rebalancing"]["imbalance"]["counts"]
+    assert sorted(counts_made, key=lambda name: -counts_made[name]) == ["b", "c", "a"]  # not in the order of the names
+    assert "a long tail is made" in made.text
     many = propose(
         replace(seen, count=4440, looked_at=4440, classes={k: 4 * n for k, n in counts.items()}), "mine", CPU
     )

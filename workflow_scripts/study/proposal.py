@@ -276,14 +276,16 @@ def _rebalancing(seen: Inspection, name: str, split: _Split, machine: Machine) -
     if rare:
         named = "".join(c if c.isprintable() else "?" for c in ", ".join(rare[:10]) + ", .." * (len(rare) > 10))
         lines.append(f"  # too rare to be tested, and left out of this study: {named}")
-    if largest < 3 * smallest and rare:  # no long tail is left: one is made
-        ranked = sorted(counts, key=lambda key: -counts[key])
+    what = f"the classes as they are, but for those held out, at most {most} images of each"
+    if largest < 3 * smallest and rare:  # no long tail is left: one is made, in the order that the classes have
+        what = f"of {smallest} or more images of each class a long tail is made, in the order of the classes' sizes"
+        ranked = sorted(counts, key=lambda key: -split.classes[key])
         ratio = max(2, min(20, smallest // 4)) ** (-1 / max(len(ranked) - 1, 1))
         counts = {key: max(1, int(smallest * ratio**i)) for i, key in enumerate(ranked)}
         largest, smallest = max(counts.values()), min(counts.values())
     if largest >= 3 * smallest or rare:
         lines += [
-            f"  imbalance: # the classes as they are, but for those held out, at most {most} images of each",
+            f"  imbalance: # {what}",
             "    profile: counts",
             "    counts:",
             *(f"      {json.dumps(key, ensure_ascii=False)}: {count}" for key, count in counts.items()),
