@@ -21,11 +21,11 @@ WHOLE, TURNS = 50_000, 10
 TEXT = """## Encoders: features of images
 
 Random colour images of 64 px, at {side} px, from memory to features: {count:,} of them, in {turns} parts by turns, on
-one thread. Seconds are those of the processor, which other work on the machine changes less; for 50,000 images they are
-{times:.0f} times what was measured. Images a second: two threads on two cores would do twice as many. The first two
-networks are the same, and so are their features.
+one thread, in seconds of the processor, which other work on the machine changes less. The times of 50,000 images are
+{times:.0f} times what was measured. Images a second are those of two cores, twice those of one. The first two networks
+are the same, and so are their features.
 
-| network | images a second, two cores | processor seconds, 50,000 images | ours takes |
+| network | images a second | processor seconds, 50,000 images | ours over it |
 |---|---|---|---|
 {rows}
 """
@@ -68,7 +68,7 @@ def _measured(bench: Bench) -> str:
             raise AssertionError("our features and timm's do not agree")
     whole = {name: sum(taken) * WHOLE / count for name, taken in seconds.items()}
     rows = [
-        f"| {name} | {2 * WHOLE / taken:,.0f} | {taken:.0f} | {whole['ours'] / taken:.2f} of that |"
+        f"| {name} | {2 * WHOLE / taken:,.0f} | {taken:.0f} | {whole['ours'] / taken:.2f} |"
         for name, taken in whole.items()
     ]
     return TEXT.format(side=SIDE, count=count, turns=TURNS, times=WHOLE / count, rows="\n".join(rows))
