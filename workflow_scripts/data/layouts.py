@@ -10,7 +10,7 @@ from workflow_scripts.core.errors import InputError
 CHANNELS = (1, 3, 4)
 EXPECTED = "expected images (N, H, W), (N, H, W, C) or (N, C, H, W) of 1, 3 or 4 channels"
 ROW, COLUMN = 4, 2  # beyond: more than the channels of one image; longer, in sides, than sets of images as wide
-_ORDERS = {
+_ORDERS: dict[tuple[int, ...], str] = {
     (0, 1, 2, 3): "",
     (0, 2, 3, 1): "its channels came first, and are put last",
     (3, 0, 1, 2): "its last axis counts the images, and is put first",
