@@ -36,7 +36,8 @@ def calibration(logits: np.ndarray, labels: np.ndarray, bins: int = BINS, seed: 
     compared with what errors of known size would give with these images: the corrected error is the one whose
     mean plug-in error is the measured one, 0 if none is that small, and the interval holds the errors that give the
     measured one with more than 2.5 % on either side. How an error spreads over the bins is not known: the lower end
-    puts it where the measured gaps stand out, the upper end everywhere, the value lies between. No images give NaN.
+    puts it where the measured gaps stand out, or into the one bin whose gap stands out most, whichever is lower; the
+    upper end puts it everywhere, and the value lies between. No images give NaN.
     """
     if len(labels) == 0:
         return CalibrationErrors(*[CalibrationError(np.nan, NOTHING)] * 2)
@@ -61,11 +62,12 @@ def _corrected(gaps: np.ndarray, errors: np.ndarray, noise: np.ndarray) -> Calib
     if plug_in == 0:
         return CalibrationError(0.0, Estimate(0.0, 0.0, 0.0))
     standing_out = gaps * (np.maximum(0, 1 - (errors / np.maximum(gaps, 1e-12)) ** 2) ** 2 + 1e-3)
+    signal = gaps / np.maximum(errors, 1e-12)
     ends = []
-    for shape in (standing_out, gaps + errors):
+    for shape in (standing_out, signal == signal.max(), gaps + errors):
         tried = plug_in * TRIED
         simulated = np.abs(tried[:, None, None] * shape / shape.sum() + errors * noise).sum(axis=2)
         curves = simulated.mean(axis=1), *np.quantile(simulated, [(1 + LEVEL) / 2, (1 - LEVEL) / 2], axis=1)
         ends.append([float(np.interp(plug_in, np.maximum.accumulate(curve), tried)) for curve in curves])
-    (value, low, _), (other, _, high) = ends
-    return CalibrationError(plug_in, Estimate((value + other) / 2, low, high))
+    (value, low, _), (_, lowest, _), (other, _, high) = ends
+    return CalibrationError(plug_in, Estimate((value + other) / 2, min(low, lowest), high))
