@@ -79,8 +79,9 @@ def main(snakemake: Any) -> None:
         coded = sample_classes(files, names, len(samples))[chosen]
         features = read_npy(files.quality_images)
         apart = clean[np.unique(groups[clean], return_index=True)[1]]  # one image of each group: independent ones
-        known = ((features[part], classes[part]) for part in (spread(members, MOST_TRAINED), apart))
-        gain = rare_gain(*known, (evenly(files.quality_samples, MOST_TRAINED), coded), kept[chosen], names)
+        seen, asked = ((features[part], classes[part]) for part in (spread(members, MOST_TRAINED), apart))
+        made = evenly(files.quality_samples, MOST_TRAINED), coded
+        gain = rare_gain(seen, asked, made, kept[chosen], names)
         released = {"images": int(kept.sum()), "quality": left, "gain": gain}
     of_groups = len(np.unique(groups[clean])) if has_groups(groups) else None
     verdict = judge(measured, len(samples), distinct, len(clean), params.wanted, of_groups)
