@@ -7,6 +7,7 @@ generators are there already. From then on there is one way for both.
 STAGES["audit"] = __doc__
 
 SAMPLES_OF = lookup(dpath="audit/datasets/{dataset}/samples", within=config)
+RELEASED = {"release": "results/audit/{dataset}/{samples}/release.npy"} if AUDIT["release"] else {}
 # Pictures of training images; a redacted audit has none.
 PAIRS_SHOWN = (
     {} if AUDIT["redact"] else figure("audit_pairs/{dataset}/{samples}", "Audit", "nearest pairs", "pairs_figure")
@@ -158,6 +159,7 @@ rule measure_audit:
     output:
         **figure("audit_distances/{dataset}/{samples}", "Audit", "distances", key="distances"),
         **PAIRS_SHOWN,
+        **RELEASED,
         measured="results/audit/{dataset}/{samples}/measured.json",
         pairs="results/audit/{dataset}/{samples}/pairs.parquet",
     resources:
@@ -177,6 +179,7 @@ rule measure_audit:
 rule write_audit:
     input:
         **PAIRS_READ,
+        **{name: collect(path, samples=SAMPLES_OF, allow_missing=True) for name, path in RELEASED.items()},
         measured=collect("results/audit/{dataset}/{samples}/measured.json", samples=SAMPLES_OF, allow_missing=True),
         distances=collect(
             "results/figures/audit_distances/{dataset}/{samples}.svg", samples=SAMPLES_OF, allow_missing=True

@@ -55,3 +55,20 @@ def test_generators_of_the_config_are_audited_on_what_they_were_trained_on(tmp_p
     for job in jobs:
         if job.rule == "search_samples":
             assert {"draw_samples", "draw_subsets"} <= {jobs[i].rule for i in job.needs}
+
+
+def test_a_pipeline_is_sampled_and_asked_and_a_set_to_release_is_written(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    study = {
+        "datasets": yaml.safe_load(SMOKE.read_text())["datasets"],
+        "samples": {"pipeline": {"source": "diffusers", "path": str(tmp_path / "mine")}},
+        "audit": {"datasets": {"fashion-mnist": {"samples": ["pipeline"]}}, "spaces": ["pixel"], "release": True},
+    }
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(study))
+    jobs = {job.rule: job for job in plan(config, ["audit"], tmp_path, 2)}
+    for rule, needed in {
+        "pack_samples": "draw_pipeline_samples", "measure_audit": "score_by_generator", "write_audit": "measure_audit",
+    }.items():  # fmt: skip
+        assert needed in {list(jobs)[i] for i in jobs[rule].needs}
+    assert any(path.endswith("release.npy") for path in jobs["measure_audit"].output)
