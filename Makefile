@@ -46,7 +46,7 @@ status: $(INSTALLED) ## show what is done, running and left: make status CONFIG=
 image: $(INSTALLED) ## build the container image (needs Apptainer; BASE=/folder builds from a local base)
 	$(if $(BASE),COPYCAT_IMAGE_BASE=$(BASE)) $(BIN)/python -m workflow_scripts.containers.build_image
 
-gpu-memory: $(INSTALLED) ## count the GPU memory that each training of a study needs: make gpu-memory CONFIG=config/mine.yaml
+gpu-memory: $(INSTALLED) ## count the GPU memory that each rule of a study needs: make gpu-memory CONFIG=config/mine.yaml
 	@$(BIN)/python -m workflow_scripts.study.gpu_needs
 
 # It also runs without a GPU, on small networks; docs/gpu.md explains the claims.

@@ -11,6 +11,7 @@ from workflow_scripts.core.devices import (
     be_deterministic,
     in_batches,
     is_emulated,
+    or_on_cpu,
     prepare_torch,
     training_kernels,
     warn_of_emulation,
@@ -138,3 +139,18 @@ def test_where_gpu_memory_is_short_fewer_are_computed_at_once() -> None:
     assert max(map(len, parts)) == 2  # 8, 4, 2
     with pytest.raises(RuntimeError, match="another fault"):
         list(in_batches(lambda _: (_ for _ in ()).throw(RuntimeError("another fault")), 10, 8))
+
+
+def test_what_does_not_fit_a_gpu_is_computed_on_the_cpu_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    gpu = torch.device("cuda")
+
+    def work(device: torch.device) -> str:
+        if device == gpu:
+            raise RuntimeError("CUDA error: out of memory")
+        return device.type
+
+    assert or_on_cpu(work, gpu) == "cpu"
+    assert "GPU memory is short" in caplog.text
+    assert or_on_cpu(lambda device: device.type, gpu) == "cuda"
+    with pytest.raises(RuntimeError, match="another fault"):
+        or_on_cpu(lambda _: (_ for _ in ()).throw(RuntimeError("another fault")), gpu)

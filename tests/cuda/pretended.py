@@ -32,6 +32,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 aten, TALLY = torch.ops.aten, Counter()  # launches and syncs so far
 RECORDING: list["Graph"] = []  # the graph that is being recorded
+METERS = []  # `LiveBytes` that note what the device holds
 WAITING = ["default"]  # PyTorch's debug mode of operations for which the host waits
 COPIES = {aten._to_copy.default, aten.copy_.default}
 FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
@@ -60,6 +61,8 @@ class Cuda(Tensor):
             device=torch.device("cuda", 0),
         )
         t.elem = elem
+        for meter in METERS:
+            meter.note(elem)
         return t
 
     __torch_function__ = torch._C._disabled_torch_function_impl

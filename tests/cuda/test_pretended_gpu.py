@@ -25,6 +25,7 @@ CASES = (
     "processes stylegan2",
     "undetermined",
     "checked",
+    "bounded",
 )
 BUDGETS = ("biggan", "stylegan2", "diffusion", "weak", "stronger")
 
@@ -46,7 +47,7 @@ def lines(module: str, *arguments: str | Path) -> list[str]:
 def cases() -> dict[str, str]:
     """What each case ended in; they share a process, for its imports."""
     names = (*CASES, *(f"budget {name}" for name in BUDGETS))
-    said = zip(names, lines("cases", *names), strict=True)
+    said = zip(names, lines("run", *names), strict=True)
     return {name: line.removeprefix(name).strip() for name, line in said}
 
 

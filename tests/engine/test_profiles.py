@@ -44,8 +44,8 @@ def test_every_training_on_a_gpu_says_what_lowers_its_memory() -> None:
 def test_the_cluster_profile_says_how_each_gpu_is_asked_for() -> None:
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     listed = {name for name, resources in profile["set-resources"].items() if "gpu" in resources}
-    assert {rule.name for rule in on_gpus()} - SOMETIMES == listed
-    assert SOMETIMES <= {rule.name for rule in on_gpus()} & set(profile["set-resources"])
+    assert listed == {rule.name for rule in on_gpus()} - SOMETIMES
+    assert {rule.name for rule in on_gpus()} & set(profile["set-resources"]) >= SOMETIMES
 
 
 # As the comment in the profile says, where the cluster wants --gres.

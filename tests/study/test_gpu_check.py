@@ -9,7 +9,8 @@ import torch
 from tests.conftest import ROOT
 from workflow_scripts.core.devices import oldest_driver
 from workflow_scripts.study import gpu_check
-from workflow_scripts.study.gpu_check import LEAST, NotHere, Trial, as_table, check, main
+from workflow_scripts.study.gpu_check import LEAST, ON_CPU, Trial, as_table, check, main
+from workflow_scripts.study.installation import NotHere, same_after_kill, same_in_image
 
 
 @pytest.mark.slow
@@ -21,9 +22,15 @@ def test_the_check_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for family in LEAST:
         assert verdicts[f"Two trainings of {family} end in the same bytes."] == "PASS"
         assert verdicts[f"A training of {family} that is stopped and resumed ends in the same bytes."] == "PASS"
-        assert verdicts[f"Two devices train {family} as one does, up to rounding."] == "PASS"
+        long = "PASS" if family == ON_CPU else "NOT HERE"
+        assert verdicts[f"Compiled steps of {family} train as others do, up to rounding."] == long
+        assert verdicts[f"Two devices train {family} as one does, up to rounding."] == long
+        assert verdicts[f"A step of {family} launches no more kernels than is stated."] == "PASS"
         assert verdicts[f"A step of {family} never waits for the GPU."] == "NOT HERE"
     assert verdicts["Nearest neighbours are those of the CPU."] == "PASS"
+    assert verdicts["The installed packages are those of the lock."] == "PASS"
+    assert verdicts[str(same_in_image.__doc__)] in ("PASS", "NOT HERE")
+    assert verdicts[str(same_after_kill.__doc__)] == "PASS"
     assert (tmp_path / "gpu_check.md").read_text().count("\n| ") == 1 + len(claims)
 
 
@@ -36,12 +43,11 @@ def test_what_goes_wrong_in_a_claim_is_a_verdict_and_not_the_end(monkeypatch: py
         """There are two."""
         raise NotHere("there is one")
 
-    for name in ("device_and_driver", "search_as_on_cpu"):
-        monkeypatch.setattr(gpu_check, name, differs)
-    monkeypatch.setattr(gpu_check, "bfloat16_as_told", absent)
+    monkeypatch.setattr(gpu_check, "OF_DEVICE", (differs, absent))
     monkeypatch.setattr(gpu_check, "OF_FAMILY", ())
+    monkeypatch.setattr(gpu_check, "OF_MACHINE", ())
     claims = list(check(Trial.on([torch.device("cpu")])))
-    assert [claim.verdict for claim in claims] == ["FAIL", "FAIL", "NOT HERE"]
+    assert [claim.verdict for claim in claims] == ["FAIL", "NOT HERE"]
     assert "| FAIL | Bytes are the same. | AssertionError: 1 of 3 tensors differ / the first |" in as_table("x", claims)
 
 

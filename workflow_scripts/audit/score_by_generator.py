@@ -22,8 +22,8 @@ from workflow_scripts.generators.diffusion import Diffusion
 from workflow_scripts.generators.families import load_generator
 from workflow_scripts.generators.model import from_uint8
 from workflow_scripts.generators.pipelines import PipelineLosses, open_pipeline
+from workflow_scripts.generators.presets import SAMPLED_AT_ONCE
 
-BATCH = 256
 
 Losses = Callable[[Tensor, Tensor], Tensor]  # of images (B, C, H, W) in -1..1 and their classes (B,)
 
@@ -41,7 +41,7 @@ def main(snakemake: Any) -> None:
         known = torch.from_numpy(labels[part].astype(np.int64)).to(device)
         return losses_of(from_uint8(torch.from_numpy(images[part]).to(device)), known).cpu().numpy()
 
-    parts = [*tracked(in_batches(losses, len(scored), BATCH), len(scored), "images", "denoising")]
+    parts = [*tracked(in_batches(losses, len(scored), SAMPLED_AT_ONCE), len(scored), "images", "denoising")]
     table = pd.DataFrame({"image": scored, "loss": np.concatenate(parts)})
     write_parquet(snakemake.output[0], table.dropna())
 

@@ -190,6 +190,23 @@ def in_batches(work: Callable[[slice], Result], count: int, at_once: int) -> Ite
         logger.info("GPU memory is short: %d at once", at_once)
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that nobody holds."""
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def or_on_cpu(work: Callable[[torch.device], Result], device: torch.device) -> Result:
+    """What `work` gives on the device, or on the CPU if GPU memory is too short for it."""
+    try:
+        return work(device)
+    except RuntimeError as error:
+        if not is_out_of_gpu_memory(error):
+            raise
+    torch.cuda.empty_cache()
+    logger.warning("GPU memory is short: this is computed on the CPU")
+    return work(torch.device("cpu"))
+
+
 @contextmanager
 def side_by_side(device: torch.device) -> Iterator[tuple[int, Callable[..., Iterator[Any]]]]:
     """How many pieces of work are computed at a time, and the `map` that does it.

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, set_trainable, to_uint8
 from workflow_scripts.generators.presets import BigGANSettings
@@ -291,9 +292,8 @@ class BigGAN(GenerativeModel):
         while self.settings.truncation and (far := z.abs() > self.settings.truncation).any():
             z = torch.where(far, torch.randn(z.shape, device=self.device, generator=random), z)
         with self.autocast():
-            parts = zip(tracked(z.split(batch), count, "images", "sampling"), labels.split(batch), strict=True)
-            pieces = [to_uint8(ema(*part)) for part in parts]
-        return torch.cat(pieces)
+            pieces = in_batches(lambda rows: to_uint8(ema(z[rows], labels[rows])), count, batch)
+            return torch.cat([*tracked(pieces, count, "images", "sampling")])
 
     def _standing_statistics(self, labels: Tensor, random: torch.Generator) -> None:
         """Fill the averaged generator's batch-norm statistics over several batches (Brock et al. 2019, appendix F)."""

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.progress import tracked
 from workflow_scripts.generators.model import Batch, GenerativeModel, ImageShape, frozen_copy, to_uint8
-from workflow_scripts.generators.presets import DiffusionSettings
+from workflow_scripts.generators.presets import SAMPLED_AT_ONCE, DiffusionSettings
 from workflow_scripts.training.optimisers import eager
 from workflow_scripts.training.processes import global_rand, global_randn
 
 LOSS_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)  # shares of the noise levels at which an image's loss is measured
-SAMPLED_AT_ONCE = 256  # images, or fewer where GPU memory is short
 
 
 def unet(settings: DiffusionSettings, shape: ImageShape) -> UNet2DModel:

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 from workflow_scripts.core.settings import Count, Fraction, NotNegative, Positive, Share, Whole
 
 LARGEST = 256  # px, the side of the largest images
+SAMPLED_AT_ONCE = 256  # images of a diffusion model, or fewer where GPU memory is short
 SNAPSHOTS = 8  # moments of training at which samples are kept
 SNAPSHOT_SAMPLES = 16  # of each moment, where they are only looked at
 Conflict = tuple[tuple[str, ...], str]  # the settings that contradict each other, the one to change first; how

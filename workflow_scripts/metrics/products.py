@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_scripts.core.devices import is_emulated, side_by_side
+from workflow_scripts.core.devices import free_memory, is_emulated, side_by_side
 from workflow_scripts.core.progress import progress
 
 T = TypeVar("T")
@@ -119,8 +119,8 @@ def each_block(
     On a CPU with several threads it is called from all of them at once, each time with other queries.
     """
     count = len(queries) if rows is None else len(rows)
-    high, wide = _block_shape(device)
-    encoded_rows = ROW_BATCH_BYTES // (4 * queries.shape[1])
+    high, wide, row_bytes = _block_shape(device)
+    encoded_rows = row_bytes // (4 * queries.shape[1])
     with progress(count * len(references), "pairs", label="search") as bar, side_by_side(device) as (threads, mapped):
         for batch in batches(count, encoded_rows):
             left = form.encode(queries[batch if rows is None else rows[batch]], device)
@@ -134,15 +134,18 @@ def each_block(
                     bar.advance(pairs)
 
 
-def _block_shape(device: torch.device) -> tuple[int, int]:
-    """The most queries and references of a block: on a GPU such that it and what is made of it take half of what is
-    free."""
+def _block_shape(device: torch.device) -> tuple[int, int, int]:
+    """The most queries and references of a block, and bytes of float32 rows held of each.
+
+    On a GPU such that a block and what is made of it take half of what is free. Of rows there are those of the queries
+    and of two blocks of references, and while they are encoded the same in float64: they take the other half at most.
+    """
     if device.type == "cpu":
-        return 2560, 2048
-    free, _ = torch.cuda.mem_get_info(device)
+        return 2560, 2048, ROW_BATCH_BYTES
+    free = free_memory(device)
     pairs = free // 2 // BYTES_OF_PAIR
     wide = min(65536, max(2048, pairs // 1024))
-    return min(8192, max(64, pairs // wide)), wide
+    return min(8192, max(64, pairs // wide)), wide, min(ROW_BATCH_BYTES, free // 16)
 
 
 def _one_ahead(parts: Iterator[T]) -> Iterator[T]:

@@ -5,11 +5,13 @@ Fréchet distance is the FID and the kernel distance the KID; of others they are
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workflow_scripts.core.devices import or_on_cpu
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.subsets import first_half
@@ -66,8 +68,12 @@ def frechet_distance(first: np.ndarray, second: np.ndarray, device: torch.device
     """
     if min(len(first), len(second)) < 2:
         raise InputError("Fréchet distance: each set needs at least two rows")
-    mean, factor = _normal(first, torch.device(device))
-    other_mean, other_factor = _normal(second, torch.device(device))
+    return or_on_cpu(partial(_frechet_distance, first, second), torch.device(device))
+
+
+def _frechet_distance(first: np.ndarray, second: np.ndarray, device: torch.device) -> float:
+    mean, factor = _normal(first, device)
+    other_mean, other_factor = _normal(second, device)
     apart = (mean - other_mean).square().sum() + factor.square().sum() + other_factor.square().sum()
     cross = factor @ other_factor.T
     # Singular values as roots of eigenvalues take a fifth of the time, but the small ones drown in rounding.
@@ -98,6 +104,14 @@ def kernel_distance(
         raise InputError("kernel distance: each set needs at least four rows")
     random = np.random.default_rng([seed, size])
     drawn = [[random.permutation(len(rows))[:size].copy() for rows in (first, second)] for _ in range(subsets)]
+    return or_on_cpu(partial(_kernel_distance, first, second, drawn), torch.device(device))
+
+
+def _kernel_distance(
+    first: np.ndarray, second: np.ndarray, drawn: list[list[np.ndarray]], device: torch.device
+) -> float:
+    """That of the rows drawn for each subset, of both sets equally many."""
+    subsets, size = len(drawn), len(drawn[0][0])
     # Where subsets share most of their rows, one kernel of all rows serves all subsets.
     together = subsets if max(len(first), len(second)) ** 2 < subsets * size**2 else 1
     total = 0.0

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workflow_scripts.core.devices import in_batches
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.progress import progress
 from workflow_scripts.metrics.ssim_kernel import C1, C2, RADIUS, WEIGHTS, ssim_of_pairs
@@ -97,9 +98,8 @@ def _compare_on_cpu(prepared: Prepared, first: Tensor, second: Tensor, ssim: Ten
 
 
 def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, ssim: Tensor) -> Iterator[int]:
-    size = max(1, GPU_PAIR_BYTES // prepared.values[0].nbytes)
-    for start in range(0, len(first), size):
-        i, j = first[start : start + size], second[start : start + size]
+    def compare(rows: slice) -> int:
+        i, j = first[rows], second[rows]
         mean, other_mean = prepared.mean[i], prepared.mean[j]
         covariance = _blur(prepared.values[i].mul_(prepared.values[j])).addcmul_(mean, other_mean, value=-1)
         structure = covariance.mul_(2).add_(C2)
@@ -108,8 +108,10 @@ def _compare_on_gpu(prepared: Prepared, first: Tensor, second: Tensor, ssim: Ten
         other_mean.add_(prepared.shift[j][:, :, None, None])
         energy = mean.square().addcmul_(other_mean, other_mean).add_(C1)
         luminance = mean.mul_(other_mean).mul_(2).add_(C1)
-        ssim[start : start + len(i)] = luminance.mul_(structure).div_(energy.mul_(spread)).mean((1, 2, 3))
-        yield len(i)
+        ssim[rows] = luminance.mul_(structure).div_(energy.mul_(spread)).mean((1, 2, 3))
+        return len(i)
+
+    return in_batches(compare, len(first), max(1, GPU_PAIR_BYTES // prepared.values[0].nbytes))
 
 
 def _blur(values: Tensor) -> Tensor:

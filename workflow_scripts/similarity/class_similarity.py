@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from scipy import special
 
+from workflow_scripts.core.devices import free_memory
 from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.metrics.ssim import Channels, prepare, ssim_pairs
 
@@ -142,7 +143,9 @@ def measure_similarity(
 def _compare(images: np.ndarray, pairs: np.ndarray, channels: Channels, device: torch.device | str) -> np.ndarray:
     """SSIM float64 (P,) of pairs (2, P) of images, with no more images prepared at once than memory is meant for."""
     channel_count = 1 if channels == "luminance" else images.shape[3]
-    size = max(1, PREPARED_BYTES // (2 * 4 * 4 * channel_count * images.shape[1] * images.shape[2]))
+    on_gpu = torch.device(device).type == "cuda"
+    memory = min(PREPARED_BYTES, free_memory(torch.device(device)) // 4) if on_gpu else PREPARED_BYTES
+    size = max(1, memory // (2 * 4 * 4 * channel_count * images.shape[1] * images.shape[2]))
     used, place = np.unique(pairs, return_inverse=True)
     blocks = -(-len(used) // size)
     if pairs.shape[1] < size * blocks * (blocks + 1) // 2:

@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
+from workflow_scripts.containers.check_image import can_compile
 from workflow_scripts.core.devices import (
     driver_is_too_old,
     driver_version,
@@ -33,14 +35,18 @@ from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.presets import PRESETS, BigGANSettings, DiffusionSettings, Settings, StyleGAN2Settings
 from workflow_scripts.generators.runs import TrainingRun, train_run
 from workflow_scripts.metrics.neighbours import nearest_neighbours
-from workflow_scripts.study.gpu_memory import TABLE
+from workflow_scripts.study.installation import ROOT, NotHere, as_locked, same_after_kill, same_in_image
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.graphs import WARM_UP
 from workflow_scripts.training.order import INITIAL_WEIGHTS, step_seed
 
 Weights = dict[str, np.ndarray]
+TABLE = ROOT / "resources/gpu_memory.json"  # megabytes by what is computed, preset and px; gpu_memory.py counts them
+ON_CPU = "stylegan2"  # what takes long is tested on a CPU with this family alone
 SMALL_GPU_MB = 8000  # what the presets `small` fit into
 TIMED = 32  # steps
+PROFILED = 16  # steps: all lazy regularisers at their turn
+LAUNCHES = {"biggan": 2500, "stylegan2": 1000, "diffusion": 1500}  # kernels of a step of the preset `small`, at most
 SEED = 3
 # Of what a training changed: Adam makes more of what rounding does to small gradients. Devices that train each on its
 # own part, without the others' gradients, end further apart than they came.
@@ -58,10 +64,6 @@ LEAST: dict[str, Settings] = {
         steps=4, batch=4, widths=(4, 8), layers=1, groups=2, attention=(4,), sampling_steps=2
     ),
 }  # fmt: skip
-
-
-class NotHere(Exception):
-    """This machine lacks what a claim is about."""
 
 
 @dataclass
@@ -90,13 +92,7 @@ class Trial:
     def on(cls, devices: list[torch.device]) -> "Trial":
         if devices[0].type == "cpu":
             return cls(2 * devices, LEAST, ImageShape(8, 1))  # a process is as good as a device
-        steps = 4 * (WARM_UP + 2)  # every kind of step is repeated as a graph, with lazy regularisers twice as often
-        lazy: dict[str, Any] = {"r1_every": 2, "path_length_every": 2}
-        settings = {
-            family: replace(presets["small"], steps=steps, **(lazy if family == "stylegan2" else {}))
-            for family, presets in PRESETS.items()
-        }
-        return cls(devices, settings, ImageShape(32, 3))
+        return cls(devices, {family: presets["small"] for family, presets in PRESETS.items()}, ImageShape(32, 3))
 
     @property
     def device(self) -> torch.device:
@@ -110,9 +106,14 @@ class Trial:
         size = (count, self.shape.resolution, self.shape.resolution, self.shape.channels)
         return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
+    def short(self, family: str) -> Settings:
+        """A training in which every kind of step comes so often that it is repeated as a graph."""
+        lazy: dict[str, Any] = {"r1_every": 2, "path_length_every": 2} if family == "stylegan2" else {}
+        return replace(self.settings[family], steps=min(self.settings[family].steps, 4 * (WARM_UP + 2)), **lazy)
+
     def trained(self, family: str, stopped: bool = False, graphs: bool = False, devices: int = 1) -> Weights:
         """The weights at the end of a training, or of one that is stopped after its first step and taken up again."""
-        settings = self.settings[family]
+        settings = self.short(family)
         images, labels = self.images(2 * settings.batch), np.zeros(2 * settings.batch, dtype=np.int64)
         with tempfile.TemporaryDirectory() as folder:
             run = TrainingRun(settings, images, labels, 0, SEED, Checkpoints(Path(folder)), 4, graphs)
@@ -169,6 +170,17 @@ def assert_same(first: Weights, second: Weights) -> str:
     return f"{len(first)} tensors"
 
 
+def assert_close(first: Weights, second: Weights, initial: Weights) -> str:
+    """Compare two trainings from the same initial weights: the trained weights, up to what rounding becomes in Adam."""
+    apart, changed = (
+        float(np.sqrt(sum(np.square(first[name] - other[name]).sum() for name in initial)))
+        for other in (second, initial)
+    )
+    said = f"weights differ by {100 * apart / changed:.2g} % of what the training changed"
+    assert apart < ROUNDING * changed, said
+    return said
+
+
 def same_twice(family: str, trial: Trial) -> str:
     """Two trainings of {family} end in the same bytes."""
     return assert_same(trial.plain(family), trial.trained(family))
@@ -187,15 +199,44 @@ def same_as_graphs(family: str, trial: Trial) -> str:
 
 def same_on_two(family: str, trial: Trial) -> str:
     """Two devices train {family} as one does, up to rounding."""
-    if len(trial.devices) < 2:
-        raise NotHere("there is one GPU")
-    initial, alone, together = trial.initial(family), trial.plain(family), trial.trained(family, devices=2)
-    apart, changed = (
-        float(np.sqrt(sum(np.square(alone[name] - other[name]).sum() for name in initial)))
-        for other in (together, initial)
+    if len(trial.devices) < 2 or (trial.device.type == "cpu" and family != ON_CPU):
+        raise NotHere("there are no two GPUs")
+    return assert_close(trial.plain(family), trial.trained(family, devices=2), trial.initial(family))
+
+
+def same_compiled(family: str, trial: Trial) -> str:
+    """Compiled steps of {family} train as others do, up to rounding."""
+    on_gpu = trial.device.type == "cuda"
+    if on_gpu and not can_compile():
+        raise NotHere("there is no g++ with the headers of Python")
+    if not on_gpu and family != ON_CPU:
+        raise NotHere("there is no GPU")
+    # A small network: to compile a large one takes minutes. On the CPU the graphs that are captured run as they are.
+    small = replace(trial, settings={family: LEAST[family]}, shape=ImageShape(8, 1), done={})
+    initial, plain = small.initial(family), small.plain(family)
+    small.settings[family] = replace(LEAST[family], compile=True)
+    with patch.object(torch, "compile", partial(torch.compile, backend="inductor" if on_gpu else "eager")):
+        return assert_close(plain, small.trained(family), initial)
+
+
+def few_kernels(family: str, trial: Trial) -> str:
+    """A step of {family} launches no more kernels than is stated."""
+    step = trial.step_of(family)
+    step()
+    on_gpu = trial.device.type == "cuda"
+    activities = [torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU]
+    steps = PROFILED if on_gpu else 2
+    with torch.profiler.profile(activities=activities) as profile:
+        seconds = timed(step, trial.device, steps, warm_up=False)
+    kind = torch.autograd.DeviceType.CUDA if on_gpu else torch.autograd.DeviceType.CPU
+    events = [event for event in profile.events() or [] if event.device_type == kind and not event.cpu_children]
+    events = [event for event in events if not event.is_user_annotation and (on_gpu or event.name.startswith("aten::"))]
+    count, busy = len(events) / steps, sum(event.time_range.elapsed_us() for event in events) / 1e6
+    said = (
+        f"{count:.0f} {'kernels' if on_gpu else 'operations'} (at most {LAUNCHES[family]}), {1e3 * seconds:.1f} ms a "
+        f"step, of which the {'GPU' if on_gpu else 'CPU'} computes {100 * busy / (steps * seconds):.0f} %"
     )
-    said = f"weights differ by {100 * apart / changed:.2g} % of what the training changed"
-    assert apart < ROUNDING * changed, said
+    assert 0 < count <= LAUNCHES[family], said
     return said
 
 
@@ -264,9 +305,10 @@ def throughput(family: str, trial: Trial) -> str:
     return f"{1e3 * seconds:.1f} ms a step, {trial.settings[family].batch / seconds:.0f} images a second"
 
 
-def timed(work: Callable[[], object], device: torch.device, times: int) -> float:
+def timed(work: Callable[[], object], device: torch.device, times: int, warm_up: bool = True) -> float:
     """Mean seconds of the work on the device, after one run to warm up."""
-    work()
+    if warm_up:
+        work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     begun = time.perf_counter()
@@ -277,18 +319,26 @@ def timed(work: Callable[[], object], device: torch.device, times: int) -> float
     return (time.perf_counter() - begun) / times
 
 
-OF_FAMILY = (same_twice, same_resumed, same_as_graphs, never_waits, memory_as_stated, same_on_two, throughput)
+OF_MACHINE: tuple[Callable[[], str], ...] = (as_locked, same_in_image, same_after_kill)
+OF_DEVICE: tuple[Callable[[Trial], str], ...] = (device_and_driver, search_as_on_cpu, bfloat16_as_told)
+OF_FAMILY: tuple[Callable[[str, Trial], str], ...] = (
+    same_twice, same_resumed, same_as_graphs, same_compiled, never_waits, few_kernels, memory_as_stated, same_on_two,
+    throughput,
+)  # fmt: skip
 
 
 def check(trial: Trial) -> Iterator[Claim]:
     """Test every claim; an error in one is its verdict and does not stop the others."""
-    claims = [(str(work.__doc__), work) for work in (device_and_driver, search_as_on_cpu, bfloat16_as_told)]
-    for work in OF_FAMILY:
-        claims += [(str(work.__doc__).format(family=name), partial(work, name)) for name in trial.settings]
+    claims: list[tuple[str, Callable[[], str]]] = [(str(work.__doc__), partial(work, trial)) for work in OF_DEVICE]
+    for of_family in OF_FAMILY:
+        claims += [
+            (str(of_family.__doc__).format(family=name), partial(of_family, name, trial)) for name in trial.settings
+        ]
+    claims += [(str(of_machine.__doc__), of_machine) for of_machine in OF_MACHINE]
     for claim, attempt in claims:
         begun = time.monotonic()
         try:
-            verdict, said = "PASS", attempt(trial)
+            verdict, said = "PASS", attempt()
         except NotHere as cause:
             verdict, said = "NOT HERE", str(cause)
         except Exception as cause:
