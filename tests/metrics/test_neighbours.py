@@ -172,7 +172,9 @@ def test_int8_products_that_saturate_are_not_used(images, monkeypatch):
         products._int8_products_are_exact.cache_clear()
 
 
-@pytest.mark.parametrize(("free", "shape"), [(2**38, (8192, 65536)), (2**33, (4096, 65536)), (2**28, (1024, 8192))])
+@pytest.mark.parametrize(
+    ("free", "shape"), [(2**38, (8192, 65536, 2**28)), (2**33, (4096, 65536, 2**28)), (2**28, (1024, 8192, 2**24))]
+)
 def test_a_block_on_a_gpu_takes_half_of_what_is_free(monkeypatch, free, shape):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**38))
     assert products._block_shape(torch.device("cuda")) == shape

@@ -19,7 +19,7 @@ CONTEXT_MB, GAPS = 1000, 1.2
 
 def needed_mb(work: Work, shape: ImageShape) -> int:
     """Megabytes of GPU memory that it takes beside the data set's images, which trainings keep there as bytes."""
-    return round(CONTEXT_MB + GAPS * peak_bytes(lambda: work.prepare(shape)) / 1e6)
+    return round(CONTEXT_MB + GAPS * peak_bytes(lambda: work.prepare(shape), work.values) / 1e6)
 
 
 def as_table(needed: dict[str, dict[str, dict[str, int]]]) -> str:

@@ -117,8 +117,7 @@ def _pretrained(space: dict[str, Any]) -> nn.Module:
 def _of_audit(config: dict[str, Any]) -> Iterator[Need]:
     audit = config["audit"]
     for shape in _shapes(config, audit):
-        work = gpu_work.alignment(4 + len(audit["spaces"]))
-        yield Need("search_samples, search_audit_controls", "alignment", work, shape)
+        yield Need("search_samples, search_audit_controls", "alignment", gpu_work.aligning(), shape)
     for dataset, audited in audit["datasets"].items():
         [shape] = _shapes(config, {"datasets": [dataset]})
         for samples in (config["samples"][name] for name in audited["samples"]):

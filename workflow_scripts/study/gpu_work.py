@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.audit.alignment import CANDIDATES, SIDE, Moves, nearest_move
+from workflow_scripts.audit import alignment
 from workflow_scripts.classifiers import training as classifier_training
 from workflow_scripts.classifiers.networks import Classifier
 from workflow_scripts.classifiers.presets import PRESETS as CLASSIFIERS
@@ -34,6 +34,7 @@ from workflow_scripts.similarity.class_similarity import PREPARED_BYTES
 
 CPU = torch.device("cpu")
 CLASSES = 100  # of a classifier
+ALIGNED = 256  # images, more than are aligned at once
 PERCEPTUAL_AT = 96  # px of `kind: perceptual`, where the config says no other
 TEACHERS = 2  # of the student in the table
 DESIGN = {"alpha": 0.5, "temperature": 4.0, "combination": "losses", "crops": "own"}  # no teaching takes other memory
@@ -43,10 +44,15 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class Work:
-    """Some work on a GPU. batch: images at once, 0 where the memory decides; prepare: builds it, and gives its step."""
+    """Some work on a GPU.
+
+    batch: images at once, 0 where the memory decides; prepare: builds it, and gives its step; values: whether the step
+    is nothing without them.
+    """
 
     batch: int
     prepare: Callable[[ImageShape], Step]
+    values: bool = False
 
 
 def generator_training(settings: Settings) -> Work:
@@ -191,18 +197,21 @@ def perceptual(resolution: int) -> nn.Module:
     return PretrainedEncoder(Lite0().eval().fuse(), resolution, (0.5,) * 3, (0.5,) * 3)
 
 
-def alignment(kinds: int = 6) -> Work:
-    """kinds: of candidates: four by coarse pictures, and one of each of the audit's spaces."""
+def aligning() -> Work:
+    """The alignment of a full batch of samples, with values: they choose what is compared."""
 
     def prepare(shape: ImageShape) -> Step:
-        moves, side = Moves.of(SIDE, CPU), min(SIDE, shape.resolution)
-        at_once = moves.queries_at_once(shape.channels, torch.device("cuda"))
-        queries = torch.zeros(at_once, shape.channels, side, side)
-        others = torch.zeros(at_once, kinds * CANDIDATES, shape.channels, side, side)
-        chosen = torch.zeros(at_once, kinds * CANDIDATES, dtype=torch.int64)
-        return lambda: nearest_move(queries, others, chosen, moves)
+        size = (ALIGNED, shape.resolution, shape.resolution, shape.channels)
+        queries, references = (np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8) for i in (0, 1))
+        proposed = np.arange(ALIGNED)[:, None] + np.arange(alignment.CANDIDATES)  # by each of two spaces
 
-    return Work(0, prepare)
+        def step() -> None:
+            with patch.object(alignment, "FLOATS", alignment.FLOATS_ON_GPU):
+                alignment.align(queries, references, [proposed % ALIGNED] * 2, CPU)
+
+        return step
+
+    return Work(0, prepare, values=True)
 
 
 def similarity() -> Work:
@@ -251,7 +260,7 @@ def _works() -> dict[str, dict[str, Work]]:
         "simclr's features": {"small": encoding(lambda shape: Encoder(encoder, shape.channels))},
         "perceptual features": {"": encoding(lambda shape: perceptual(PERCEPTUAL_AT))},
         "SSIM of classes": {"": similarity()},
-        "alignment of copies": {"": alignment()},
+        "alignment of copies": {"": aligning()},
     }
 
 

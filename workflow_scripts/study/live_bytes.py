@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
 from weakref import finalize
@@ -43,14 +44,16 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.live)
 
 
-def peak_bytes(prepare: Callable[[], Callable[[], object]]) -> int:
+def peak_bytes(prepare: Callable[[], Callable[[], object]], values: bool = False) -> int:
     """The most bytes that tensors take at once in two steps of some work, its networks included.
 
     prepare: builds what is needed, on the CPU, and gives the step. All regularisers are due in a training's first step.
+    values: compute them; without, a step takes little time whatever its size.
     """
     stays = patch.object(nn.Module, "to", lambda network, *_, **__: network)  # what has no contents cannot move
     unwarned = warnings.catch_warnings(action="ignore", category=UserWarning)  # of pointers that nothing here reads
-    with unwarned, stays, FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as meter:
+    empty = nullcontext() if values else FakeTensorMode(allow_non_fake_inputs=True)
+    with unwarned, stays, empty, LiveBytes() as meter:
         step = prepare()
         meter.peak = meter.live
         for _ in range(2):
