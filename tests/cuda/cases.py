@@ -167,6 +167,16 @@ def bounded(gpu: torch.device) -> None:
             assert measured == precision_recall(features, features[::2] + 0.1)
 
 
+def sampled(gpu: torch.device) -> None:
+    """Sampling waits for the GPU once, for the sampler's times, and not at each of its steps."""
+    for steps in (2, 5):
+        settings = replace(FAMILIES["diffusion"], sampling_steps=steps)  # type: ignore[call-arg]
+        model = build_model(settings, ImageShape(8, 3), gpu)
+        pretended.TALLY.clear()
+        model.sample(4, None, 0)
+        assert pretended.TALLY["syncs"] <= 1, f"{pretended.TALLY['syncs']} syncs in {steps} steps"
+
+
 def tally(step, begin=lambda: None, number: int = 1) -> tuple[float, int]:
     """Launches and syncs of a step, the mean of `number`, after one that fills what is kept.
 
@@ -200,7 +210,7 @@ CASES |= {f"processes {family}": (processes, family) for family in ("biggan", "s
 CASES |= {f"graphs {family}": (graphs, family) for family in FAMILIES}
 CASES |= {f"classifier {rung}": (classifier, rung) for rung in ("weak", "stronger")} | {"simclr": (simclr, "")}
 
-CHECKS = {"undetermined": undetermined, "checked": checked, "bounded": bounded}
+CHECKS = {"undetermined": undetermined, "checked": checked, "bounded": bounded, "sampled": sampled}
 
 
 def main() -> None:

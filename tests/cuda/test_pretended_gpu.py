@@ -26,6 +26,7 @@ CASES = (
     "undetermined",
     "checked",
     "bounded",
+    "sampled",
 )
 BUDGETS = ("biggan", "stylegan2", "diffusion", "weak", "stronger")
 

@@ -95,7 +95,7 @@ def _encoding(space: dict[str, Any]) -> Work:
         settings = simclr_settings(space["preset"], space["overrides"])
         return gpu_work.encoding(lambda shape: Encoder(settings, shape.channels))
     if space["kind"] == "perceptual":
-        return gpu_work.encoding(lambda _: gpu_work.perceptual(space["resolution"]))
+        return gpu_work.perceptual_encoding(space["resolution"])
     return gpu_work.encoding(lambda _: _pretrained(space))
 
 

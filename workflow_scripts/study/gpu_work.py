@@ -177,7 +177,7 @@ def simclr_training(settings: SimCLRSettings) -> Work:
     return Work(settings.batch, prepare)
 
 
-def encoding(build: Callable[[ImageShape], nn.Module]) -> Work:
+def encoding(build: Callable[[ImageShape], nn.Module], values: bool = False) -> Work:
     """The features of an encoder."""
 
     def prepare(shape: ImageShape) -> Step:
@@ -190,11 +190,17 @@ def encoding(build: Callable[[ImageShape], nn.Module]) -> Work:
 
         return step
 
-    return Work(ENCODED_AT_ONCE, prepare)
+    return Work(ENCODED_AT_ONCE, prepare, values)
 
 
-def perceptual(resolution: int) -> nn.Module:
-    return PretrainedEncoder(Lite0().eval().fuse(), resolution, (0.5,) * 3, (0.5,) * 3)
+def perceptual_encoding(resolution: int) -> Work:
+    """With values, for without them its layers cannot be joined."""
+
+    def build(_: ImageShape) -> nn.Module:
+        network = Lite0().eval().fuse().to(memory_format=torch.channels_last)
+        return PretrainedEncoder(network, resolution, (0.5,) * 3, (0.5,) * 3)
+
+    return encoding(build, values=True)
 
 
 def aligning() -> Work:
@@ -258,7 +264,7 @@ def _works() -> dict[str, dict[str, Work]]:
         "classifier's predictions": {"small": prediction(small)},
         "classifier's attention maps": {"small": attention_maps(small, "grad_cam")},
         "simclr's features": {"small": encoding(lambda shape: Encoder(encoder, shape.channels))},
-        "perceptual features": {"": encoding(lambda shape: perceptual(PERCEPTUAL_AT))},
+        "perceptual features": {"": perceptual_encoding(PERCEPTUAL_AT)},
         "SSIM of classes": {"": similarity()},
         "alignment of copies": {"": aligning()},
     }
