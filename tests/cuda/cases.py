@@ -45,7 +45,7 @@ CLASSIFIER = ClassifierSettings(steps=4, batch=8, width=2)
 ENCODER = SimCLRSettings(steps=3, batch=8, width=2, projection=4)
 ROUNDING = 0.002  # of what a training changed
 # Launches of a step with the preset `small`, and of one at a rung of the ladder.
-BUDGETS = {**gpu_check.LAUNCHES, "weak": 260, "stronger": 350}
+BUDGETS = {**gpu_check.OPERATIONS, "weak": 260, "stronger": 350}
 # Narrower, a step has the same launches.
 NARROW: dict[str, dict[str, Any]] = {
     "biggan": {"width": 8, "latent": 16, "class_embedding": 16},
@@ -141,7 +141,7 @@ def checked(gpu: torch.device) -> None:
     gpu_check.TIMED = 2
     gpu_check.OF_MACHINE = ()
     # No compiler and no profiler knows this GPU, and there are no two.
-    unseen = (gpu_check.same_compiled, gpu_check.few_kernels, gpu_check.same_on_two)
+    unseen = (gpu_check.same_compiled, gpu_check.few_operations, gpu_check.same_on_two)
     gpu_check.OF_FAMILY = tuple(work for work in gpu_check.OF_FAMILY if work not in unseen)
     claims = list(gpu_check.check(gpu_check.Trial([gpu], {"biggan": LEAST["biggan"]}, ImageShape(8, 1))))
     held = [claim for claim in claims if "bfloat16" not in claim.claim]

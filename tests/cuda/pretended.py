@@ -30,12 +30,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from workflow_scripts.study.operations import launches
+
 aten, TALLY = torch.ops.aten, Counter()  # launches and syncs so far
 RECORDING: list["Graph"] = []  # the graph that is being recorded
 METERS = []  # `LiveBytes` that note what the device holds
 WAITING = ["default"]  # PyTorch's debug mode of operations for which the host waits
 COPIES = {aten._to_copy.default, aten.copy_.default}
-FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
 # Of what `torch.use_deterministic_algorithms` lists as without a deterministic form on a GPU, what networks may use.
 UNDETERMINED = {
     "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "adaptive_max_pool2d_backward",
@@ -105,10 +106,9 @@ def run(func, args, kwargs):
     if cudas and plain and func not in COPIES:
         raise RuntimeError(f"{func}: expected all tensors on one device, found cuda:0 and cpu")
     moved = func in COPIES and (bool(plain) or not on_gpu)
-    returns = func._schema.returns
-    is_view = bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
-    launches, waits = not is_view and name not in FREE, name in SYNCS or (moved and not kwargs.get("non_blocking"))
-    TALLY.update(launches=int(launches), syncs=int(waits))
+    returns, computes = func._schema.returns, launches(func)
+    waits = name in SYNCS or (moved and not kwargs.get("non_blocking"))
+    TALLY.update(launches=int(computes), syncs=int(waits))
     if name in UNDETERMINED and on_gpu and torch.get_deterministic_debug_mode() == 2:
         raise RuntimeError(f"{func} does not have a deterministic implementation")
     if WAITING == ["error"] and waits:
@@ -125,7 +125,7 @@ def run(func, args, kwargs):
 
     work, inputs, named = INSTEAD.get(func, func), tree_map(inner, args), tree_map(inner, kwargs)
     out = work(*inputs, **named)
-    if RECORDING and launches:
+    if RECORDING and computes:
         RECORDING[0].steps.append((work, inputs, named, out))
     if returns and returns[0].alias_info and returns[0].alias_info.is_write:
         into = written(func, args, kwargs)

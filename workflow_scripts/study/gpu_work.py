@@ -95,8 +95,10 @@ def _sampler_left_out() -> Iterator[None]:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
-    kept = {"step": lambda _, predicted, level, images: SimpleNamespace(prev_sample=images)}
-    with patch.multiple(DDIMScheduler, **kept), patch.multiple(DPMSolverMultistepScheduler, **kept):
+    def keep(_: object, predicted: Tensor, level: Tensor, images: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(prev_sample=images)
+
+    with patch.object(DDIMScheduler, "step", keep), patch.object(DPMSolverMultistepScheduler, "step", keep):
         yield
 
 
@@ -135,13 +137,19 @@ def classifier_training_of(settings: ClassifierSettings, teachers: tuple[Classif
 
         def step() -> None:
             # Views are drawn on the host, by values; what they show takes little beside the network's maps.
-            unchanged = {"apply_view": lambda shown, _: shown}
-            with patch.multiple(classifier_training, **unchanged), patch.multiple(targets, **unchanged):
+            with (
+                patch.object(classifier_training, "apply_view", _as_it_is),
+                patch.object(targets, "apply_view", _as_it_is),
+            ):
                 training.step(0, [chosen])
 
         return step
 
     return Work(settings.batch, prepare)
+
+
+def _as_it_is(images: Tensor, _: object) -> Tensor:
+    return images
 
 
 def prediction(settings: ClassifierSettings) -> Work:
@@ -230,8 +238,8 @@ def similarity() -> Work:
 
         def step() -> None:
             # What is cached must not be without contents.
-            as_on_gpu = {"_compare_on_cpu": ssim._compare_on_gpu, "_step_weights": ssim._step_weights.__wrapped__}
-            with patch.multiple(ssim, **as_on_gpu):
+            uncached = patch.object(ssim, "_step_weights", ssim._step_weights.__wrapped__)
+            with uncached, patch.object(ssim, "_compare_on_cpu", ssim._compare_on_gpu):
                 ssim.ssim_pairs(ssim.prepare(images), first, first)
 
         return step
@@ -258,9 +266,7 @@ def _works() -> dict[str, dict[str, Work]]:
     }
     for family, presets in of_presets.items():
         works[f"samples of {family}"] = {preset: sampling(settings) for preset, settings in presets.items()}
-    diffusion = {p: s for p, s in of_presets["diffusion"].items() if isinstance(s, DiffusionSettings)}
     return works | {
-        "losses of diffusion": {preset: scoring(settings) for preset, settings in diffusion.items()},
         "classifier's predictions": {"small": prediction(small)},
         "classifier's attention maps": {"small": attention_maps(small, "grad_cam")},
         "simclr's features": {"small": encoding(lambda shape: Encoder(encoder, shape.channels))},
