@@ -62,16 +62,14 @@ def test_a_step_never_waits_for_the_gpu_and_keeps_to_its_budget_of_launches(case
 
 
 def test_every_script_of_a_gpu_rule_does_on_a_gpu_what_it_does_on_a_cpu(smoke_run: Path, tmp_path: Path) -> None:
-    """Trainings are also stopped and resumed. Of two studies, one has stored views and searches in parts."""
+    """Trainings are also stopped and resumed. Of two studies, one has stored views, searches in parts and an audit."""
     study = yaml.safe_load(SMOKE.read_text())
     for generator in study["generators"].values():
         generator["overrides"]["steps"] = 3
-    study["samples"] = {"own": {"source": "generator", "generator": "biggan", "size": 24}}
-    study["audit"] = {"datasets": {"fashion-mnist": {"samples": ["own"]}}, "spaces": ["pixel", "simclr"], "planted": 10}
     whole, parted = tmp_path / "whole.yaml", tmp_path / "parted.yaml"
     whole.write_text(yaml.safe_dump(study))
     study["distillation"]["protocol"] = "stored"
-    study["replication"]["shards"] = study["audit"]["shards"] = 2
+    study["replication"]["shards"] = 2
     denoising = {
         "steps": 3,
         "batch": 4,
@@ -82,7 +80,10 @@ def test_every_script_of_a_gpu_rule_does_on_a_gpu_what_it_does_on_a_cpu(smoke_ru
         "sampling_steps": 2,
     }
     study["generators"]["denoising"] = {"family": "diffusion", "preset": "tiny", "overrides": denoising}
-    study["samples"]["own"]["generator"] = "denoising"  # whose losses are asked who was in its training set
+    # Its losses are asked who was in its training set.
+    study["samples"] = {"own": {"source": "generator", "generator": "denoising", "size": 24}}
+    audited = {"fashion-mnist": {"samples": ["own"]}}
+    study["audit"] = {"datasets": audited, "spaces": ["pixel", "simclr"], "planted": 10, "shards": 2}
     parted.write_text(yaml.safe_dump(study))
     said = lines("scripts", smoke_run, whole, parted)
     assert [line for line in said if not line.endswith(" ok")] == []
