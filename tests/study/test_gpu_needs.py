@@ -17,7 +17,8 @@ def smoke(protocol: str = "fresh") -> dict[str, Any]:
     study = yaml.safe_load(SMOKE.read_text())
     study["generators"]["denoising"] = {"family": "diffusion", "preset": "tiny"}
     study["samples"] = {"own": {"source": "generator", "generator": "denoising", "size": 24}}
-    study["audit"] = {"datasets": {"fashion-mnist": {"samples": ["own"]}}, "spaces": ["pixel", "simclr"]}
+    study["samples"]["elsewhere"] = {"source": "diffusers", "path": "/data/my-pipeline"}
+    study["audit"] = {"datasets": {"fashion-mnist": {"samples": ["own", "elsewhere"]}}, "spaces": ["pixel", "simclr"]}
     study["replication"]["generators"].append("denoising")
     study["distillation"]["protocol"] = protocol
     return validate(study, "smoke")
@@ -33,7 +34,9 @@ def test_every_gpu_rule_is_listed() -> None:
 
 def test_networks_are_listed_with_their_batches_and_the_size_of_their_images() -> None:
     listed = list(needs(smoke()))
-    batches = {need.rules.split(",")[0]: need.work.batch for need in listed if need.name != "denoising"}
+    batches = {
+        need.rules.split(",")[0]: need.work.batch for need in listed if need.name not in ("denoising", "elsewhere")
+    }
     assert batches == {
         "train_generator": 8, "draw_samples": 8, "train_class_generator": 4, "draw_candidates": 4, "train_simclr": 16,
         "extract_features": 128, "search_samples": 0, "measure_similarity": 0, "choose_groups": 0,
@@ -41,6 +44,9 @@ def test_networks_are_listed_with_their_batches_and_the_size_of_their_images() -
         "look_with_teachers": 512, "look_with_students": 512, "compare_maps": 512,
     }  # fmt: skip
     assert {(need.shape.resolution, need.shape.channels) for need in listed} == {(16, 1)}
+    assert [(need.rules, need.work.batch) for need in listed if need.name == "elsewhere"] == [
+        ("draw_pipeline_samples", 64), ("score_by_generator", 256),
+    ]  # fmt: skip
     assert [need.rules for need in listed if need.name == "denoising"] == [
         "train_generator", "draw_samples", "score_by_generator",
     ]  # fmt: skip

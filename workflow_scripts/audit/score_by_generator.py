@@ -24,7 +24,6 @@ from workflow_scripts.generators.model import from_uint8
 from workflow_scripts.generators.pipelines import PipelineLosses, open_pipeline
 from workflow_scripts.generators.presets import SAMPLED_AT_ONCE
 
-
 Losses = Callable[[Tensor, Tensor], Tensor]  # of images (B, C, H, W) in -1..1 and their classes (B,)
 
 

@@ -19,7 +19,8 @@ from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.features.pretrained import PretrainedEncoder
 from workflow_scripts.features.simclr import Encoder
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import DiffusionSettings, settings_for
+from workflow_scripts.generators.pipelines import SAMPLED_AT_ONCE as DRAWN_AT_ONCE
+from workflow_scripts.generators.presets import SAMPLED_AT_ONCE, DiffusionSettings, settings_for
 from workflow_scripts.study import gpu_work
 from workflow_scripts.study.costs import configured_study
 from workflow_scripts.study.gpu_memory import needed_mb
@@ -120,8 +121,15 @@ def _of_audit(config: dict[str, Any]) -> Iterator[Need]:
         yield Need("search_samples, search_audit_controls", "alignment", gpu_work.aligning(), shape)
     for dataset, audited in audit["datasets"].items():
         [shape] = _shapes(config, {"datasets": [dataset]})
-        for samples in (config["samples"][name] for name in audited["samples"]):
-            if samples["source"] == "generator":
+        for name in audited["samples"]:
+            samples = config["samples"][name]
+            if samples["source"] == "diffusers":
+                for rule, at_once in (
+                    ("draw_pipeline_samples", DRAWN_AT_ONCE),
+                    ("score_by_generator", SAMPLED_AT_ONCE),
+                ):
+                    yield Need(rule, name, gpu_work.pipeline(samples["path"], at_once), shape)
+            elif samples["source"] == "generator":
                 settings = settings_for(**config["generators"][samples["generator"]])
                 if isinstance(settings, DiffusionSettings):
                     yield Need("score_by_generator", samples["generator"], gpu_work.scoring(settings), shape)

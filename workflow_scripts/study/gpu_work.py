@@ -119,6 +119,26 @@ def scoring(settings: DiffusionSettings) -> Work:
     return Work(SAMPLED_AT_ONCE, prepare)
 
 
+def pipeline(folder: str, at_once: int) -> Work:
+    """The network of a pipeline of diffusers: the images are of its own size."""
+
+    def prepare(_: ImageShape) -> Step:
+        from diffusers.models.unets.unet_2d import UNet2DModel  # seconds to import
+
+        network = UNet2DModel.from_config(UNet2DModel.load_config(folder, subfolder="unet"))
+        side = network.config.sample_size
+        size = (side, side) if isinstance(side, int) else tuple(side)
+
+        def step() -> Tensor:
+            with torch.no_grad():
+                images = torch.zeros(at_once, network.config.in_channels, *size)
+                return network(images, torch.zeros(at_once, dtype=torch.int64)).sample
+
+        return step
+
+    return Work(at_once, prepare)
+
+
 def _model(settings: Settings, shape: ImageShape) -> GenerativeModel:
     from torch._subclasses.fake_tensor import FakeTensorMode  # as in live_bytes.py
 
