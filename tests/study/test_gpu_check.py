@@ -15,8 +15,13 @@ from workflow_scripts.study.installation import NotHere, same_after_kill, same_i
 
 @pytest.mark.slow
 def test_the_check_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setattr(gpu_check, "prepare_torch", lambda threads, gpus: [torch.device("cpu")])
-    assert main(tmp_path) == 0
+    try:
+        assert main(tmp_path) == 0
+    finally:
+        torch.set_num_threads(threads)
     claims = json.loads((tmp_path / "gpu_check.json").read_text())["claims"]
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
     for family in LEAST:

@@ -365,7 +365,7 @@ def as_table(machine: str, claims: list[Claim]) -> str:
 
 def main(folder: Path = Path()) -> int:
     """Test all claims, write gpu_check.md and gpu_check.json into the folder; give 1 if any failed, else 0."""
-    devices = prepare_torch(torch.get_num_threads(), gpus=2)
+    devices = prepare_torch(threads=1, gpus=2)  # more would wait for each other after each small operation
     trial = Trial.on(devices)
     name = torch.cuda.get_device_name(trial.device) if trial.device.type == "cuda" else "a CPU"
     machine = f"{name}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
