@@ -496,7 +496,7 @@ class StyleGAN2(GenerativeModel):
             z = torch.randn(SAMPLES_OF_MEAN_W, self.settings.latent, device=self.device, generator=random)
             mean = ema.mapping(z, labels[torch.arange(len(z), device=self.device) % count]).mean(0)
             w = mean.lerp(w, psi)
-        pieces = []
+        pieces: list[Tensor] = []
         for styles in tracked(ema.affine(w).split(batch), count, "images", "sampling"):
             noise = torch.randn(len(styles), sum(ema.noise_sizes), device=self.device, generator=random)
             with self.autocast():
