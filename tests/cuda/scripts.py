@@ -19,6 +19,7 @@ from typing import Any
 import tests.cuda.pretended as pretended  # before torch
 
 import numpy as np  # isort: skip
+import yaml  # isort: skip
 
 from tests.conftest import Named
 from workflow_scripts.engine.plan import Job, plan, rules
@@ -29,12 +30,16 @@ SCRIPTS = {rule.name: rule.script for rule in RULES}
 ASKING = {rule.script for rule in RULES if "gpu" in rule.resources}  # for a GPU
 
 
+class NoLog(list[str]):
+    problems = "problems.txt"  # of packing
+
+
 def run_job(job: Job, gpus: int, limit_minutes: float | None = None) -> None:
     for path in job.output:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     settings = {"checkpoint_seconds": 0.0, "limit_minutes": limit_minutes, "cuda_graphs": False}
     seen = SimpleNamespace(
-        rule=job.rule, log=[], input=job.input, output=job.output, params=Named(job.params),
+        rule=job.rule, log=NoLog(), input=job.input, output=job.output, params=Named(job.params),
         wildcards=Named(job.wildcards), threads=1, resources={**job.resources, "gpu": gpus},
         config={"training": settings},
     )  # fmt: skip
@@ -90,7 +95,22 @@ def jobs_of_each_kind(jobs: list[Job], kinds: set[tuple[Any, ...]]) -> Iterator[
             yield job
 
 
+def save_pipelines(config: Path) -> None:
+    """Write the pipelines of diffusers that a study samples, each a network without training."""
+    for samples in yaml.safe_load(config.read_text()).get("samples", {}).values():
+        if samples["source"] == "diffusers":
+            from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # seconds to import
+
+            network = UNet2DModel(
+                sample_size=16, in_channels=1, out_channels=1, block_out_channels=(4, 8), layers_per_block=1,
+                norm_num_groups=2, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+            )  # fmt: skip
+            DDPMPipeline(network, DDPMScheduler(50)).save_pretrained(samples["path"])
+
+
 def main() -> None:
+    for config in sys.argv[2:]:
+        save_pipelines(Path(config))
     pretended.install()
     kinds: set[tuple[Any, ...]] = set()
     done = set()  # scripts

@@ -82,7 +82,9 @@ def test_every_script_of_a_gpu_rule_does_on_a_gpu_what_it_does_on_a_cpu(smoke_ru
     study["generators"]["denoising"] = {"family": "diffusion", "preset": "tiny", "overrides": denoising}
     # Its losses are asked who was in its training set.
     study["samples"] = {"own": {"source": "generator", "generator": "denoising", "size": 24}}
-    audited = {"fashion-mnist": {"samples": ["own"]}}
+    elsewhere = {"source": "diffusers", "path": str(tmp_path / "pipeline"), "count": 12, "steps": 2}
+    study["samples"]["elsewhere"] = elsewhere
+    audited = {"fashion-mnist": {"samples": ["own", "elsewhere"]}}
     study["audit"] = {"datasets": audited, "spaces": ["pixel", "simclr"], "planted": 10, "shards": 2}
     parted.write_text(yaml.safe_dump(study))
     said = lines("scripts", smoke_run, whole, parted)
