@@ -127,7 +127,7 @@ rule collect_replication:
         controls=each(f"results/controls/{{space}}/{SUBSET}.json", RUNS),
         complexity=each(f"results/complexity/{SUBSET}.json", RUNS),
         near_duplicates=collect("results/near_duplicates/{dataset}.csv", dataset=REPLICATION["datasets"]),
-        labels=collect(rules.pack_images.output.labels, dataset=REPLICATION["datasets"]),
+        labels=collect("results/data/{dataset}/labels.parquet", dataset=REPLICATION["datasets"]),
     output:
         table="results/replication/table.csv",
         over_seeds="results/replication/over_seeds.csv",
