@@ -59,7 +59,7 @@ def name_records(rules: Any) -> None:
     """Name the log and the benchmark of each rule that runs a script: results/logs/RULE/PARTS.log, and alike.
 
     PARTS are those of its first output's path that hold wildcards. Snakemake has no defaults for these directives. A
-    rule with several logs names them itself.
+    rule with several logs names them itself; one that hands over to another Snakemake is not measured.
     """
     for rule in rules:
         if not rule.script:
@@ -69,8 +69,9 @@ def name_records(rules: Any) -> None:
         if not rule.log:
             rule.log_modifier = rule.output_modifier
             rule.set_log(f"results/logs/{name}.log")
-        rule.benchmark_modifier = rule.output_modifier
-        rule.benchmark = f"results/benchmarks/{name}.tsv"
+        if not rule.is_handover:
+            rule.benchmark_modifier = rule.output_modifier
+            rule.benchmark = f"results/benchmarks/{name}.tsv"
 
 
 def stage_of(rule: Any) -> str:
