@@ -22,10 +22,6 @@ rule draw_pipeline_samples:
         unpack(own_generator),
     output:
         "results/audit/{dataset}/{samples}/drawn.npy",
-    log:
-        "<logs>/draw_pipeline_samples/{dataset}/{samples}.log",
-    benchmark:
-        "<benchmarks>/draw_pipeline_samples/{dataset}/{samples}.tsv"
     resources:
         **on_gpu(minutes=720),
     params:

@@ -72,3 +72,4 @@ def test_a_pipeline_is_sampled_and_asked_and_a_set_to_release_is_written(tmp_pat
     }.items():  # fmt: skip
         assert needed in {list(jobs)[i] for i in jobs[rule].needs}
     assert any(path.endswith("release.npy") for path in jobs["measure_audit"].output)
+    assert all(str(job.log).startswith(f"results/logs/{rule}") for rule, job in jobs.items() if job.output)
