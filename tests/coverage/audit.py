@@ -1,4 +1,4 @@
-"""The audit's interval of copies and its test, from planted copies.
+"""The audit's interval of copies and its test, from planted copies; and that of what samples add for rare classes.
 
 Samples that are no copies lie as far from the training images as held-out images, or farther, or nearer, or never near.
 """
@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.coverage.simulate import Simulation
 from workflow_scripts.audit.copies import Copies, copies
+from workflow_scripts.audit.gain import Labelled, rare_gain
 
 # Distances of held-out images are uniform, and those of samples that are no copies are times as large.
 SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
@@ -54,7 +55,43 @@ def _found(samples: int, held_out: int, scale: float) -> Callable[[np.random.Gen
     return draw
 
 
+COUNTS = (200, 100, 20)  # training images of three classes, of which the last is rare
+
+
+def _gain(held_out: int, displaced: float) -> Callable[[np.random.Generator], bool]:
+    """Samples of the rare class lie `displaced` from its images; the truth is that of very many held-out images."""
+
+    def images(random: np.random.Generator, counts: tuple[int, ...], moved: float = 0.0) -> Labelled:
+        classes = np.repeat(np.arange(len(counts)), counts)
+        features = 1.5 * np.eye(len(counts), 8)[classes] + random.standard_normal((len(classes), 8))
+        features[:, -1] += moved
+        return features, classes
+
+    def draw(random: np.random.Generator) -> bool:
+        training, samples = images(random, COUNTS), images(random, (0, 0, 200), displaced)
+        told, truth = (
+            rare_gain(training, images(random, (0, 0, count)), samples, np.ones(200, dtype=bool), ["a", "b", "rare"])
+            for count in (held_out, 20_000)
+        )
+        return told["with"]["samples"]["low"] <= truth["with"]["samples"]["gain"] <= told["with"]["samples"]["high"]
+
+    return draw
+
+
 SIMULATIONS = [
+    *(
+        Simulation(
+            f"audit gain {displaced} {held_out}",
+            "what samples add to the recall of rare classes, among all images like those held out",
+            "interval",
+            _gain(held_out, displaced),
+            800,
+            {"samples displaced, SD": displaced, "held-out": held_out},
+            careful=held_out < 100,  # of few images few change sides
+        )
+        for displaced in (0.0, 3.0)
+        for held_out in (20, 60, 300)
+    ),
     *(
         Simulation(
             f"audit copies {planted} {samples} {held_out}",
