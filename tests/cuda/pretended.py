@@ -28,7 +28,6 @@ import torch.distributed as dist
 import torch.optim.optimizer as optimizers
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 from workflow_scripts.study.operations import launches
 
@@ -90,12 +89,32 @@ class Cuda(Tensor):
         return memo.setdefault(id(self), new)
 
 
+def leaves(*values):
+    """What nested sequences and mappings hold. torch's own function knows more kinds and takes most of a step."""
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from leaves(*value)
+        elif isinstance(value, dict):
+            yield from leaves(*value.values())
+        else:
+            yield value
+
+
+def mapped(change, value):
+    """The same nest, of changed leaves."""
+    if isinstance(value, (tuple, list)):
+        return type(value)([mapped(change, part) for part in value])
+    if isinstance(value, dict):
+        return {name: mapped(change, part) for name, part in value.items()}
+    return change(value)
+
+
 def there(device):
     return device is not None and torch.device(device).type == "cuda"
 
 
 def run(func, args, kwargs):
-    flat, name = tree_flatten((args, kwargs))[0], func._schema.name.split("::")[1]
+    flat, name = [*leaves(args, kwargs)], func._schema.name.split("::")[1]
     cudas = [x for x in flat if isinstance(x, Cuda)]
     plain = [x for x in flat if isinstance(x, Tensor) and not isinstance(x, Cuda) and x.ndim]
     on_gpu = there(kwargs["device"]) if kwargs.get("device") is not None else bool(cudas)
@@ -123,14 +142,14 @@ def run(func, args, kwargs):
     def inner(x):
         return x.elem if isinstance(x, Cuda) else torch.device("cpu") if isinstance(x, torch.device) else x
 
-    work, inputs, named = INSTEAD.get(func, func), tree_map(inner, args), tree_map(inner, kwargs)
+    work, inputs, named = INSTEAD.get(func, func), mapped(inner, args), mapped(inner, kwargs)
     out = work(*inputs, **named)
     if RECORDING and computes:
         RECORDING[0].steps.append((work, inputs, named, out))
     if returns and returns[0].alias_info and returns[0].alias_info.is_write:
         into = written(func, args, kwargs)
         return into[0] if len(returns) == 1 else tuple(into)
-    return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) else x, out) if on_gpu else out
+    return mapped(lambda x: Cuda(x) if isinstance(x, Tensor) else x, out) if on_gpu else out
 
 
 def written(func, args, kwargs):
@@ -164,7 +183,7 @@ class Graph:
 
     def keep(self, func, args, kwargs):
         """Keep what the operation will write over."""
-        for tensor in tree_flatten(written(func, args, kwargs))[0]:
+        for tensor in leaves(written(func, args, kwargs)):
             if isinstance(tensor, Cuda):
                 storage = tensor.elem.untyped_storage()
                 self.before.setdefault(storage._cdata, (storage, storage.clone()))
@@ -178,7 +197,7 @@ class Graph:
         TALLY.update(launches=1)
         for work, args, kwargs, before in self.steps:
             again = work(*args, **kwargs)
-            for old, new in zip(tree_flatten(before)[0], tree_flatten(again)[0], strict=True):
+            for old, new in zip(leaves(before), leaves(again), strict=True):
                 if isinstance(old, Tensor) and old is not new:
                     old.copy_(new)
 
@@ -202,8 +221,10 @@ class Mode(TorchDispatchMode):
         return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        flat = tree_flatten((args, kwargs))[0]
-        ours = any(isinstance(x, (Cuda, Generator)) or (isinstance(x, torch.device) and x.type == "cuda") for x in flat)
+        ours = any(
+            isinstance(x, (Cuda, Generator)) or (isinstance(x, torch.device) and x.type == "cuda")
+            for x in leaves(args, kwargs)
+        )
         return run(func, args, kwargs or {}) if ours else func(*args, **(kwargs or {}))
 
 
@@ -242,10 +263,10 @@ def install():
     optimizers._foreach_supported_types.append(Cuda)
 
     def down(state):
-        return tree_map(lambda x: x.elem if isinstance(x, Cuda) else x, state)
+        return mapped(lambda x: x.elem if isinstance(x, Cuda) else x, state)
 
     def up(state, device):
-        return tree_map(lambda x: Cuda(x) if isinstance(x, Tensor) and there(device) else x, state)
+        return mapped(lambda x: Cuda(x) if isinstance(x, Tensor) and there(device) else x, state)
 
     reduce, meet = dist.all_reduce, dist.init_process_group
     dist.all_reduce = lambda tensor, *a: reduce(down(tensor), *a)  # by Gloo, where a GPU has NCCL

@@ -102,8 +102,9 @@ def save_pipelines(config: Path) -> None:
             from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # seconds to import
 
             network = UNet2DModel(
-                sample_size=16, in_channels=1, out_channels=1, block_out_channels=(4, 8), layers_per_block=1,
-                norm_num_groups=2, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+                sample_size=16, in_channels=1, out_channels=1, block_out_channels=(2,), layers_per_block=1,
+                norm_num_groups=1, down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
+                add_attention=False,
             )  # fmt: skip
             DDPMPipeline(network, DDPMScheduler(50)).save_pretrained(samples["path"])
 

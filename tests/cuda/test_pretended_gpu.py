@@ -1,5 +1,6 @@
 """Trainings on a pretended GPU, in a process of its own: what it changes in torch holds to the process's end."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,9 @@ pytestmark = [
 
 def lines(module: str, *arguments: str | Path) -> list[str]:
     command = [sys.executable, "-m", f"tests.cuda.{module}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    # Such small work is no faster on more threads, and much slower beside other tests.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -74,6 +75,13 @@ def test_every_job_leaves_a_log_and_a_benchmark(smoke_run: Path) -> None:
     if not visible_devices(os.environ):
         for log in (smoke_run / "results/logs/train_generator").rglob("*.log"):
             assert "computing on the CPU with 1 thread(s)" in log.read_text()
+
+
+def test_no_log_shows_a_warning_of_a_library(smoke_run: Path) -> None:
+    """But that of Snakemake's own report, where Snakemake warns of itself."""
+    logs = [path for path in (smoke_run / "results/logs").rglob("*.log") if path.stem != "write_workflow_report"]
+    said = {path: path.read_text() for path in logs}
+    assert [path.name for path, text in said.items() if re.search(r"\w+Warning:", text)] == []
 
 
 def test_jobs_import_no_more_than_they_need(smoke_run: Path) -> None:

@@ -93,7 +93,7 @@ def align(queries: np.ndarray, references: np.ndarray, proposed: Sequence[np.nda
 
 def normalised(images: np.ndarray, device: torch.device) -> Tensor:
     """Images uint8 (n, H, W, C) as float32 (n, C, H, W) with mean 0 and standard deviation 1."""
-    values = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    values = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255
     values = values - values.mean(dim=(1, 2, 3), keepdim=True)
     return values / values.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=FLATTEST)
 

@@ -30,7 +30,7 @@ class Planted:
 
 def plant(images: np.ndarray, numbers: np.ndarray, seed: int) -> Planted:
     """Each of `images`, uint8 (n, H, W, C), changed in each of the ways of `CHANGES` that its channels allow."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
     random = torch.Generator().manual_seed(seed)
     changes = {name: change for name, change in CHANGES.items() if images.shape[-1] == 3 or name != "hue"}
     parts = [change(pixels, random) for change in changes.values()]

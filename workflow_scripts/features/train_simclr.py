@@ -3,7 +3,6 @@
 import shutil
 from typing import Any
 
-import numpy as np
 import torch
 
 from workflow_scripts.core.devices import device_of_job
@@ -22,7 +21,7 @@ def main(snakemake: Any) -> None:
     settings = simclr_settings(space["preset"], space["overrides"])
     digest = read_json(snakemake.input.manifest)["sha256"]
     checkpoints = Checkpoints.of_job(snakemake, device, space=space, images=digest)
-    images = torch.from_numpy(np.ascontiguousarray(read_npy(snakemake.input.images))).to(device)
+    images = torch.from_numpy(read_npy(snakemake.input.images, mmap=False)).to(device)
     encoder, curve = train_encoder(images, settings, SEED, checkpoints)
     save_encoder(snakemake.output.weights, snakemake.output.network, encoder)
     write_rows(snakemake.output.curve, ["images", "loss"], curve)

@@ -58,7 +58,7 @@ def prepare(images: np.ndarray, channels: Channels = "luminance", device: torch.
             f"SSIM: images of {images.shape[1]} x {images.shape[2]} px given, expected at least {SMALLEST} px; raise "
             "the resolution of the data set"
         )
-    values = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
+    values = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float()
     if channels == "luminance" and values.shape[1] == 3:
         values = (values * torch.tensor(LUMINANCE, device=device)[:, None, None]).sum(1, keepdim=True)
     # Rounded, so that grey values stay integers and their products exact.
