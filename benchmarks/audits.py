@@ -23,7 +23,7 @@ from benchmarks.__main__ import machine as this_machine
 from docs.results import NAMES
 from workflow_scripts.audit.verdict import COPIES
 from workflow_scripts.core.files import read_json, write_csv
-from workflow_scripts.study.inspection import settings_for
+from workflow_scripts.study.recognition import settings_for
 
 ROOT = Path(__file__).parent.parent
 PAGE, TABLE = ROOT / "docs/audit.md", ROOT / "docs/audits.csv"

@@ -110,6 +110,30 @@ def test_the_parquet_files_of_hugging_face_have_named_classes(tmp_path: Path) ->
     assert packed.origins[2] == "train-00001-of-00002.parquet/row 0 of part 0"
 
 
+def test_a_class_of_a_zip_does_not_vanish(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"elk: a class folder without a readable image \(2 \.heic\)"):
+        zip_set(write_zip(tmp_path / "a.zip", {"ant/1.png": png(1), "elk/1.heic": b"", "elk/2.heic": b""}))
+    listed = {"labels": [["1.png", 5]]}
+    members = {"My Set/1.png": png(1), "My Set/dataset.json": json.dumps(listed).encode()}
+    assert shown(zip_set(write_zip(tmp_path / "b.zip", members))) == [("My Set/1.png", 1, "5")]
+
+
+def test_masks_beside_the_image_of_a_sample_are_left_out(tmp_path: Path) -> None:
+    members = {"1.png": png(1), "1.seg.png": png(9), "1.cls": b"0", "2.left.png": png(2), "2.right.png": png(3)}
+    source = webdataset_set(write_tar(tmp_path / "a.tar", members))
+    assert [light for _, light, _ in shown(source)] == [1, 2, 3]
+    assert source.left_out == {"further images of a sample": ["1.seg.png"]}
+
+
+def test_the_fields_of_a_column_are_read(tmp_path: Path) -> None:
+    cells = [{"image": {"bytes": png(i), "path": None}, "label": i % 2} for i in range(4)]
+    parquet.write_table(arrow.table({"sample": cells}), tmp_path / "a.parquet", row_group_size=2)
+    source = parquet_set(tmp_path / "a.parquet", "sample.image", "sample.label")
+    assert [(light, name) for _, light, name in shown(source)] == [(0, "0"), (1, "1"), (2, "0"), (3, "1")]
+    with pytest.raises(InputError, match=r"no column 'sample\.picture', only sample"):
+        parquet_set(tmp_path / "a.parquet", "sample.picture", None)
+
+
 def test_paths_of_windows_and_plain_tars_keep_their_classes(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:

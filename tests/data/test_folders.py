@@ -11,6 +11,7 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.folders import are_buckets, image_folder, splits_in
 from workflow_scripts.data.formats import SUFFIXES
+from workflow_scripts.data.source import printable
 
 
 def save_image(path: Path, value: int = 0, mode: str = "L", size: tuple[int, int] = (6, 6)) -> Path:
@@ -134,6 +135,7 @@ def test_splits_are_never_classes(tmp_path: Path) -> None:
         (["imagesTr/1.png", "imagesTs/1.png"], (0, ["imagesTr", "imagesTs"])),
         (["fold_1/a/1.png", "fold_2/a/1.png"], (0, ["fold_1", "fold_2"])),
         (["train/1.png", "bus/1.png", "tester/1.png"], (0, [])),  # vehicles
+        (["v1/data/train/ant/1.png", "v1/data/val/ant/1.png"], (2, ["train", "val"])),
         (["ant/1.png", "test/1.png"], (0, [])),  # one of several: a class by that name
         (["1.png"], (0, [])),
     ],
@@ -227,11 +229,41 @@ def test_the_labels_of_stylegan_come_before_its_numbered_folders(tmp_path: Path)
     assert image_folder(tmp_path).classes == ["00000", "00001"]
 
 
+def test_the_labels_of_stylegan_are_found_in_a_folder_around_all(tmp_path: Path) -> None:
+    for name in ("set/00000/1.png", "set/00001/2.png"):
+        save_image(tmp_path / name)
+    (tmp_path / "set/dataset.json").write_text(json.dumps({"labels": [["00000/1.png", 4], ["00001/2.png", 3]]}))
+    source = image_folder(tmp_path)
+    assert (source.classes, [source.read(i)[1] for i in range(2)], source.left_out) == (["3", "4"], [1, 0], {})
+
+
 def test_a_folder_around_all_classes_is_no_super_class(tmp_path: Path) -> None:
     for name in ("mydata/ant/1.png", "mydata/owl/2.png"):
         save_image(tmp_path / name)
     source = image_folder(tmp_path)
     assert (source.classes, source.superclasses) == (["ant", "owl"], {})
+
+
+def test_splits_and_classes_below_several_folders_are_found(tmp_path: Path) -> None:
+    for name in ("v1/data/train/ant/1.png", "v1/data/val/owl/2.png"):
+        save_image(tmp_path / name)
+    source = image_folder(tmp_path, splits=["train", "val"])
+    assert (source.classes, source.superclasses) == (["ant", "owl"], {})
+
+
+def test_a_class_whose_files_lie_deeper_does_not_vanish(tmp_path: Path) -> None:
+    save_image(tmp_path / "ant/1.png")
+    (tmp_path / "owl/raw").mkdir(parents=True)
+    (tmp_path / "owl/raw/1.heic").write_bytes(b"")
+    with pytest.raises(InputError, match=r"owl: a class folder without a readable image \(1 \.heic\)"):
+        image_folder(tmp_path)
+
+
+def test_names_stay_on_one_line(tmp_path: Path) -> None:
+    save_image(tmp_path / "a\nb/1\t.png")
+    source = image_folder(tmp_path)
+    assert (source.classes, source.origin(0)) == (["a\\x0ab"], "a\\x0ab/1\\x09.png")
+    assert printable("\ud800é😀") == "\\ud800é😀"  # half a character, as JSON can hold
 
 
 def test_masks_beside_images_are_no_class(tmp_path: Path) -> None:
@@ -242,6 +274,15 @@ def test_masks_beside_images_are_no_class(tmp_path: Path) -> None:
     only = image_folder(tmp_path, splits=["images"])
     assert (only.count, only.classes) == (1, [])
     assert image_folder(tmp_path, "classes").classes == ["images", "masks"]
+
+
+def test_images_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+    for kind in ("png", "jpg", "gif", "tif", "bmp", "webp", "avif", "jp2"):
+        save_image(tmp_path / f"{kind}.{kind}", 0, "RGB").rename(tmp_path / kind)
+    (tmp_path / "letter").write_text("BMW is not a bitmap, nor is this")
+    (tmp_path / "sound").write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+    source = image_folder(tmp_path)
+    assert (source.count, source.left_out) == (8, {"other files": ["letter", "sound"]})
 
 
 def test_links_to_themselves_and_images_without_a_suffix(tmp_path: Path) -> None:

@@ -55,3 +55,10 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path: Path, divider: str) -> None:
     rows = ["file", "patient"], ["a\\patient-7_1.png", "x, y"], ["patient-7_2", "x, y"], ["patient-12_1", "z"]
     (tmp_path / "groups.csv").write_bytes(("\ufeff" + "\r\n".join(map(divider.join, rows))).encode())
     assert groups_of(NAMES, str(tmp_path / "groups.csv"), None).tolist() == [0, 0, 1]
+
+
+def test_what_spreadsheets_add_is_no_row(tmp_path: Path) -> None:
+    """Excel's own first line, and the empty cells below a table."""
+    rows = "sep=;\r\nfile;patient\r\npatient-7_1;x\r\npatient-7_2;x\r\npatient-12_1;y\r\n;;\r\n"
+    (tmp_path / "groups.csv").write_text("\ufeff" + rows, encoding="utf-8")
+    assert groups_of(NAMES, str(tmp_path / "groups.csv"), None).tolist() == [0, 0, 1]

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,8 @@ def test_exif_orientation_palette_transparency_cmyk_and_16_bit() -> None:
         + struct.pack("<II", 6, 1),
         b"Exif\0\0" + np.random.default_rng(0).bytes(200),
         b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 0x11A, 5, 1, 500, 0x112, 3, 1, 6),  # offset
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 0x10F, 99, 1, 8, 0x112, 4, 1, 6),  # type
     ],
 )
 def test_metadata_that_cannot_be_read_does_not_matter(exif: bytes) -> None:
@@ -164,6 +167,58 @@ def test_a_part_of_the_range_is_noticed_and_can_be_scaled(tmp_path: Path) -> Non
             packed = pack(source, shape, tmp_path / "images.npy")
             assert not any("contrast" in said for said in warnings_of(packed, shape))
             assert np.abs(np.load(tmp_path / "images.npy")[0, ..., 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_12_bits_of_colours_are_scaled_too(tmp_path: Path, channels: int) -> None:
+    """Pillow reads the high bytes of 16-bit colours only, of which 12 bits leave 16 levels."""
+    values = np.linspace(0, 4095, 64 * channels).reshape(8, 8, channels)
+    if channels == 4:
+        values[..., 3] = 65_535
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 8, 16, 2 if channels == 3 else 6, 0, 0, 0),
+        b"IDAT": zlib.compress(lines),
+    }
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, part in (parts | {b"IEND": b""}).items():
+        content += struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+    (tmp_path / "a.png").write_bytes(content)
+    source, expected = image_folder(tmp_path), np.rint(values[..., :3] / 4095 * 255)
+    assert range_of(source, "set") == (0, pytest.approx(4095, abs=30))
+    made = fit_image(source.read(0)[0], Shape(8, 3, "crop", range=(0, 4095)))
+    assert np.abs(made - expected).max() <= 1
+    assert fit_image(source.read(0)[0], Shape(8, 3, "crop")).max() == 4095 >> 8
+
+
+def test_bytes_among_wider_values_are_told(tmp_path: Path) -> None:
+    for name, kind in (("a", np.uint8), ("b", np.uint16), ("c", np.uint8)):
+        Image.fromarray((np.arange(64).reshape(8, 8) * 4).astype(kind)).save(tmp_path / f"{name}.png")
+    packed = pack(image_folder(tmp_path), GREY, tmp_path / "out/images.npy")
+    assert any(
+        "1 of 3 images hold values wider than bytes, such as b.png" in said for said in warnings_of(packed, GREY)
+    )
+
+
+def test_the_range_of_a_set_is_that_of_its_colours(tmp_path: Path) -> None:
+    """CMYK counts ink, not light."""
+    Image.new("RGB", (8, 8), (200, 100, 50)).convert("CMYK").save(tmp_path / "a.tif")
+    assert range_of(image_folder(tmp_path), "set") == (50, 200)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (b"", "empty"),
+    ],
+)
+def test_what_lies_there_instead_of_an_image_is_said(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(BadImages, match=f"a.png in .*{words}"):
+        pack(image_folder(tmp_path), GREY, tmp_path / "out/images.npy")
 
 
 def test_a_very_long_image_keeps_a_pixel_and_is_named(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from tests.conftest import ROOT
+from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.arrays import array_set, read_idx, shipped_set
+from workflow_scripts.data.source import Source
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.data.torchvision_sets import torchvision_set
 
@@ -232,3 +234,23 @@ def test_the_classes_of_caltech_have_names(tmp_path: Path) -> None:
 def test_every_shipped_file_has_a_checksum() -> None:
     manifest = json.loads((SHIPPED / "about.json").read_text())
     assert set(manifest["sha256"]) == {path.name for path in SHIPPED.glob("*.gz")}
+
+
+def test_held_out_images_that_would_be_trained_on_are_refused(tmp_path: Path) -> None:
+    for name in ("all/1.png", "all/2.png", "all/kept/3.png", "all/kept/4.png", "all/train/5.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 6)).save(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path / "all")
+
+    def opened(path: str, held_out: str, **more: object) -> Source:
+        keys = {"source": "imagefolder", "resolution": 8, "tree": "flat", "held_out": 1}
+        dataset = {"path": str(tmp_path / path), "held_out_path": str(tmp_path / held_out), **keys, **more}
+        return open_source(SOURCES["imagefolder"].model_validate(dataset).model_dump(mode="json"))
+
+    for path, held_out, count in (("all", "all/kept", 2), ("all/kept", "all", 2), ("all", "link", 5)):
+        with pytest.raises(
+            InputError, match=f"held_out_path: {count} files of .* are in .*, too, and would be trained on"
+        ):
+            opened(path, held_out)
+    apart = opened("all", "all/kept", splits=["train"])
+    assert (apart.count, apart.held_out) == (3, 1)

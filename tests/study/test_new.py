@@ -20,9 +20,10 @@ from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.groups import groups_of
 from workflow_scripts.engine.plan import Job, plan
-from workflow_scripts.study.inspection import Inspection, inspect, settings_for
+from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.new import new_config
 from workflow_scripts.study.proposal import Machine, propose
+from workflow_scripts.study.recognition import settings_for
 from workflow_scripts.study.schedule import duration, schedule
 
 CPU = Machine(2, "", 16.0)

@@ -155,7 +155,9 @@ class Parquet(Stored):
 
     source: Literal["parquet"] = Field(description="where the images come from")
     path: FilePath = Field(examples=["/data/train-00000-of-00001.parquet"], description="the file, or a folder of them")
-    images_key: Text = Field("image", description="column of the images, as bytes or as {bytes, path}")
+    images_key: Text = Field(
+        "image", description="column of the images, as bytes or as {bytes, path}, or a field of one: `sample.image`"
+    )
     labels_key: Text | None = Field(
         None, examples=["label"], description="column of the classes, numbers or text; null: no classes"
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections import defaultdict
@@ -14,7 +15,6 @@ from PIL import Image
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.folders import (
-    LABELS_FILE,
     SPLIT,
     USUAL,
     Listing,
@@ -22,7 +22,7 @@ from workflow_scripts.data.folders import (
     arrange,
     inner_path,
     is_junk,
-    labels_in,
+    labels_of,
     list_names,
 )
 from workflow_scripts.data.formats import SUFFIXES, open_image
@@ -36,7 +36,6 @@ def zip_set(path: Path, tree: str = "auto", splits: list[str] | None = None) -> 
         archive = zipfile.ZipFile(path)
         encrypted = [entry.filename for entry in archive.infolist() if entry.flag_bits & 1]
         members = members_of(archive)
-        content = archive.read(members[LABELS_FILE]) if LABELS_FILE in members else None
     except Exception as cause:  # a damaged archive raises whatever its parser trips over
         raise InputError(f"{path}: not a readable zip file ({cause}); copy or make it again") from cause
     if encrypted:
@@ -44,9 +43,7 @@ def zip_set(path: Path, tree: str = "auto", splits: list[str] | None = None) -> 
     listing = list_names(members)
     if not listing.images:
         raise InputError(f"{path}: holds no image{_held(listing)}; expected files ending in {USUAL}")
-    labels = None if content is None or tree != "auto" else labels_in(content, f"{path}/{LABELS_FILE}")
-    if labels is not None:
-        listing.other.remove(LABELS_FILE)
+    labels = None if tree != "auto" else labels_of(str(path), listing, lambda name: archive.read(members[name]))
     arranged = arrange(str(path), listing, tree, splits or [], labels)
 
     def read(i: int) -> tuple[Image.Image, int]:
@@ -75,7 +72,8 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
     texts: dict[tuple[Path, str], bytes] = {}
     left_out: dict[str, list[str]] = defaultdict(list)
     wanted = ".json" if labels_key else ".cls"
-    for shard in files_of(path, (".tar",), "the tar file"):
+    shards = files_of(path, (".tar",), "the tar file")
+    for shard in shards:
         try:
             with tarfile.open(shard, "r:") as archive:
                 for member in archive:
@@ -96,15 +94,24 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
                 compressed = handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
             hint = "; it is compressed: unpack it, and give the folder" if compressed else ""
             raise InputError(f"{shard}: not a readable tar file ({cause}){hint}") from cause
+    plain = {(shard, _sample(name)[0]) for shard, name, *_ in samples if _sample(name)[1].count(".") == 1}
+    pictures = samples
+    samples = []
+    for picture in pictures:
+        stem, suffix = _sample(picture[1])
+        if suffix.count(".") > 1 and (picture[0], stem) in plain:  # x.seg.png beside x.jpg
+            left_out["further images of a sample"].append(printable(picture[1]))
+        else:
+            samples.append(picture)
     if not samples:
         raise InputError(f"{path}: holds no image; expected .jpg, .png, .. members")
     values = [
         _label(texts.get((shard, _sample(name)[0])), labels_key, f"{shard}/{name}") for shard, name, *_ in samples
     ]
-    notes: tuple[str, ...] = ()
+    notes = split_notes(shards)
     if not texts and not labels_key and (folders := _folders([name for _, name, *_ in samples])):
         values = folders
-        notes = ("its samples have no .cls, and their folders count as classes",)
+        notes += ("its samples have no .cls, and their folders count as classes",)
     classes, codes = sorted_classes(values)
 
     def content(i: int) -> io.BytesIO:
@@ -143,6 +150,12 @@ def files_of(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
     return files
 
 
+def split_notes(files: list[Path]) -> tuple[str, ...]:
+    """A note of several files whose names begin with train, test, ..: they are put together."""
+    there = sorted({first for file in files if SPLIT.fullmatch(first := re.split("[-_.]", file.stem)[0])})
+    return (f"its files of {', '.join(there)} are put together",) if len(there) > 1 else ()
+
+
 def _held(listing: Listing) -> str:
     return f", but {len(listing.other)} others, such as {printable(listing.other[0])}" if listing.other else ""
 
@@ -177,4 +190,4 @@ def sorted_classes(values: list[Any], names: list[str] | None = None) -> tuple[l
     if names:
         distinct = [name for name in names if name in set(distinct)]
     place = {value: i for i, value in enumerate(distinct)} | {None: -1}
-    return [str(value) for value in distinct], np.array([place[value] for value in values], dtype=np.int64)
+    return [printable(str(value)) for value in distinct], np.array([place[value] for value in values], dtype=np.int64)

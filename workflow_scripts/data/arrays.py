@@ -15,7 +15,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, sha256
 from workflow_scripts.data.decoding import is_unit, to_bytes
 from workflow_scripts.data.layouts import stacked
-from workflow_scripts.data.source import Source, require
+from workflow_scripts.data.source import Source, printable, require
 
 Range = str | Sequence[float]  # `type`, `set`, or the values that become 0 and 255
 
@@ -178,7 +178,7 @@ def _classes(name: str, count: int, labels: np.ndarray) -> tuple[list[str], np.n
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "backslashreplace")
     distinct, codes = np.unique(values, return_inverse=True)
-    return [str(value) for value in distinct], codes
+    return [printable(str(value)) for value in distinct], codes
 
 
 def _single_one(labels: np.ndarray) -> np.ndarray:

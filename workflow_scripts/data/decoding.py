@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from workflow_scripts.data.formats import orientation
+from workflow_scripts.data.formats import has_wide_colours, orientation, wide_colours
 
 LARGEST = 2**27  # pixels of an image before it is scaled down; a bigger header is taken for damage or an attack
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all that begin with I
@@ -43,8 +43,8 @@ def is_grey(image: Image.Image) -> bool:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether the values of an image are wider than bytes."""
-    return image.mode == "F" or image.mode.startswith("I")
+    """Whether the values of an image, not decoded yet, are wider than bytes."""
+    return image.mode == "F" or image.mode.startswith("I") or has_wide_colours(image)
 
 
 def is_transparent(image: Image.Image) -> bool:
@@ -90,11 +90,13 @@ def fit_image(image: Image.Image, shape: Shape) -> np.ndarray:
     side = shape.resolution
     if image.format == "JPEG":
         image.draft(None, (2 * side, 2 * side))  # decode at a fraction of the size, still at least twice what is needed
+    colours = wide_colours(image) if shape.range is not None else None
     image.load()
-    if (turn := _TURNS.get(orientation(image))) is not None:
+    turn = _TURNS.get(orientation(image))
+    if deep := colours is not None or is_deep(image):
+        image = Image.fromarray(_deep_to_bytes(np.asarray(image) if colours is None else colours, shape.range))
+    if turn is not None:
         image = image.transpose(turn)
-    if deep := is_deep(image):
-        image = Image.fromarray(_deep_to_bytes(np.asarray(image), shape.range))
     if is_transparent(image):
         image = image.convert("RGBA")
     elif image.mode not in ("L", "RGB"):
@@ -131,6 +133,8 @@ def padded_size(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def _deep_to_bytes(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
+    if limits is not None and values.ndim == 3 and values.shape[2] == 4:  # the last one says what is transparent
+        return np.dstack([to_bytes(values[..., :3], limits), (values[..., 3:] >> 8).astype(np.uint8)])
     if limits is not None:
         return to_bytes(values, limits)
     if values.dtype.kind != "f":

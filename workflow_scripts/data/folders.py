@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ JUNK = {
     "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
     "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info", "__pycache__", "found.000",
     "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@synoresource", "$recycle", "temporary items",
-    "network trash folder",
+    "network trash folder", "thevolumesettingsfolder", "recycler", "recycled", "recycle.bin", "lost.dir", "_vti_cnf",
+    "_vti_pvt", "_gsdata_", "~snapshot", "picasa.ini", "desktop db", "desktop df", "pspbrwse.jbf", "sync.ffs_db",
+    "indexervolumeguid", "wpsettings.dat",
 }  # fmt: skip
 # Folders that stand side by side and hold images and what was drawn on them, which are no classes either.
 PICTURES = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
@@ -42,6 +44,7 @@ DOCUMENTS = {
     ".pkl", ".py", ".rst", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 USUAL = ".png, .jpg, .tif, .webp or another suffix that Pillow reads"
+_CLASS = re.compile(r"n[0-9]{8}$|(class|cls|label|categor|cat|type|kind|genre|species|grade)", re.I)  # ImageNet's, ..
 FEWEST_CASES, MOST_OF_A_CASE = 10, 64  # numbered folders, and their images, that look like patients or scenes
 DANGLING = "link to nothing"
 LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
@@ -51,7 +54,7 @@ LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
 class Listing:
     """Paths, relative to the set's root and divided by slashes, of what a folder holds.
 
-    barren: suffixes, with the number of files, of each folder without a single image in it or below it.
+    barren: of each folder without a single image in it or below it, the suffixes there with their numbers of files.
     """
 
     images: list[str] = field(default_factory=list)
@@ -102,11 +105,7 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
     listing = list_images(root, follow_links)
     if not listing.images:
         raise InputError(f"{root}: holds no image{_instead(listing)}; expected files ending in {USUAL}")
-    labels = None
-    if tree == "auto" and (root / LABELS_FILE).is_file():
-        labels = labels_in((root / LABELS_FILE).read_bytes(), str(root / LABELS_FILE))
-    if labels is not None:
-        listing.other.remove(LABELS_FILE)
+    labels = None if tree != "auto" else labels_of(str(root), listing, lambda name: (root / name).read_bytes())
     arranged = arrange(str(root), listing, tree, splits, labels)
     paths, codes = arranged.paths, arranged.codes
 
@@ -142,6 +141,7 @@ def list_images(root: Path, follow_links: bool = False) -> Listing:
                 listing.junk.append(path)
             elif _is_dir(entry, follow_links):
                 holds |= walk(entry.path, path + "/")
+                others += listing.barren.get(path, Counter())
             elif entry.is_symlink() and not os.path.exists(entry.path):
                 listing.dangling.append(path)
                 others[DANGLING] += 1
@@ -173,7 +173,18 @@ def list_names(names: Iterable[str]) -> Listing:
             listing.images.append(name)
         else:
             listing.other.append(name)
+    holding = {folder for name in listing.images for folder in _folders_of(name)}
+    for name in listing.other:
+        for folder in _folders_of(name):
+            if folder not in holding:
+                listing.barren.setdefault(folder, Counter())[_suffix(name)] += 1
     return listing
+
+
+def _folders_of(name: str) -> list[str]:
+    """All folders that a file lies in: `a` and `a/b` of a/b/1.png."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def arrange(
@@ -198,7 +209,8 @@ def arrange(
                 f"drawn on them, not like classes; set `splits: [{pictures}]` to read the images alone, or `tree: "
                 "classes` if they are classes"
             )
-        folders = _without_wrapper(folders)
+    if tree in ("auto", "tops"):
+        folders = without_wrappers(folders)
     if tree == "tops":
         folders = [parts[:1] for parts in folders]
     depths = set(map(len, folders)) if tree != "flat" else {0}
@@ -235,12 +247,12 @@ def arrange(
 
 
 def splits_in(paths: Iterable[str]) -> tuple[int, list[str]]:
-    """The depth at which folders are train, val, test, .., 0 at the top, and their names; (0, []) if there are none.
+    """The first depth at which folders are train, val, test, .., from 0 at the top, and their names; else (0, []).
 
     They are splits if all folders at that depth are, or at least two of them.
     """
     parts = [path.split("/")[:-1] for path in paths]
-    for depth in (0, 1):
+    for depth in range(max(map(len, parts), default=0)):
         names = {folders[depth] for folders in parts if len(folders) > depth}
         matching = sorted(filter(SPLIT.fullmatch, names))
         if matching and (len(matching) >= 2 or names == set(matching)):
@@ -269,7 +281,7 @@ def are_cases(folders: Sequence[tuple[str, ...]]) -> bool:
     """Whether the folders of images look like cases (patients, scenes): numbered, and with few images each."""
     counts = Counter(folders)
     names = [parts[-1] if parts else "" for parts in counts]
-    numbered = sum(len(name) > 1 and name[-1].isdecimal() for name in names)  # 0 to 9 are classes
+    numbered = sum(len(name) > 1 and name[-1].isdecimal() and not _CLASS.match(name) for name in names)  # 0-9: classes
     usual = sorted(counts.values())[len(counts) // 2] if counts else 0
     return len(counts) >= FEWEST_CASES and numbered == len(counts) and usual <= MOST_OF_A_CASE
 
@@ -297,10 +309,10 @@ def _choose_splits(
     return [paths[i] for i in chosen], [parts[i][:depth] + parts[i][depth + 1 :] for i in chosen], notes
 
 
-def _without_wrapper(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The folders of each image without one that holds everything, such as an archive's own, if classes lie in it."""
-    if len({parts[:1] for parts in folders}) == 1 and {len(parts) for parts in folders} in ({2}, {3}):
-        return [parts[1:] for parts in folders]
+def without_wrappers(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The folders of each image without those that hold all the others, such as an archive's own."""
+    while len({parts[:1] for parts in folders}) == 1 and min(map(len, folders)) > 1:
+        folders = [parts[1:] for parts in folders]
     return folders
 
 
@@ -326,10 +338,24 @@ def are_classes(values: Iterable[Any]) -> bool:
     return all(isinstance(value, int) for value in values)
 
 
-def labels_in(content: bytes, name: str) -> dict[str, Any] | None:
-    """The labels of StyleGAN's dataset.json by path, empty if it says that there are none; None for another file."""
+def labels_of(root: str, listing: Listing, read: Callable[[str], bytes]) -> dict[str, Any] | None:
+    """The labels of StyleGAN's dataset.json by path, empty if it says that there are none; None without such a file.
+
+    It lies beside the images or above them, and is no longer counted among the other files.
+    """
+    for name in sorted(listing.other, key=len):
+        folder = name.removesuffix(LABELS_FILE)
+        if folder + LABELS_FILE == name and all(path.startswith(folder) for path in listing.images):
+            if (labels := _labels_in(partial(read, name), f"{root}/{printable(name)}")) is None:
+                return None
+            listing.other.remove(name)
+            return {folder + path: label for path, label in labels.items()}
+    return None
+
+
+def _labels_in(read: Callable[[], bytes], name: str) -> dict[str, Any] | None:
     try:
-        pairs = json.loads(content)
+        pairs = json.loads(read())
         if not isinstance(pairs, dict) or not isinstance(pairs.get("labels", 0), list | type(None)):
             return None
         return {str(path).replace("\\", "/"): label for path, label in pairs["labels"] or []}

@@ -2,10 +2,13 @@
 
 import io
 import os
+import re
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 # Not images, or read by running another program.
@@ -19,7 +22,21 @@ SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().it
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 # How files begin that are images although their names have no suffix.
-_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"RIFF", b"BM")
+_BEGINNING = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP|BM....\0\0\0\0|....ftypavi[fs]"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+# What lies under the names of images instead of them, and what to do about it.
+_MISTAKEN = {
+    rb"\Z": "the file is empty: fetch it again",
+    rb"version https://git-lfs": "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+    rb"\s*<(!doctype )?html": "a web page, not an image: fetch it again",
+    rb"\s*(<\?xml.{,400})?<svg": "an SVG drawing: draw it as PNG",
+    rb"....ftyp(hei[cx]|mif1|msf1|hevc)": "an HEIC image: convert it to JPEG or PNG",
+    rb"II[*+]\0|MM\0[*+]": "a TIFF file that is damaged, or of a kind that Pillow does not read, such as 64-bit floats "
+    "or floats in colour: save it as PNG, or as 32-bit floats of one channel",
+}
 # What people have that Pillow does not read, and the way to what it does.
 _ADVICE = {
     ".dcm": "convert DICOM to PNG of 16 bits, and set `range`",
@@ -52,6 +69,13 @@ _KNOWN = {
     "`images` and `labels` these files",
 }
 
+_FOREIGN = "B" if sys.byteorder == "little" else "L"
+_OTHER_ORDER = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _FOREIGN))
+}
+_WHOLE = {1: "B", 3: "H", 4: "I"}  # types of EXIF entries that are whole numbers
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -64,17 +88,56 @@ def open_image(opener: Callable[[], Any]) -> Image.Image:
     try:
         return Image.open(opener(), formats=FORMATS)
     except Exception:
-        bare = without_metadata(_content(opener()))
+        content = _content(opener())
+        bare = without_metadata(content)
         if bare is None:
+            for beginning, what in _MISTAKEN.items():
+                if re.match(beginning, content[:1000], re.IGNORECASE | re.DOTALL):
+                    raise ValueError(what) from None
             raise
         return Image.open(io.BytesIO(bare), formats=FORMATS)
+
+
+def wide_colours(image: Image.Image) -> np.ndarray | None:
+    """Values (H, W, C) of a 16-bit colour image, not decoded yet, of which Pillow reads the high bytes; else None."""
+    if not has_wide_colours(image):
+        return None
+    content = _rewound(image.fp)
+    halves = []
+    for order in ("high", "low"):
+        with Image.open(io.BytesIO(content), formats=FORMATS) as half:
+            if order == "low":  # read with the other order of bytes, the low ones are taken for the high ones
+                half.tile = [tile._replace(args=_other_order(tile.args)) for tile in half.tile]
+            halves.append(np.asarray(half, dtype=np.int32))
+    return halves[0] * 256 + halves[1]
+
+
+def has_wide_colours(image: Image.Image) -> bool:
+    tiles = getattr(image, "tile", [])
+    return bool(tiles) and all(_other_order(tile.args) is not None for tile in tiles)
+
+
+def _other_order(args: Any) -> Any:
+    """The arguments of a decoder with the bytes of 16-bit colours in the other order; None if there are none."""
+    rawmode, *rest = (args,) if isinstance(args, str) else args or ("",)
+    if rawmode not in _OTHER_ORDER:
+        return None
+    return (_OTHER_ORDER[rawmode], *rest) if rest else _OTHER_ORDER[rawmode]
+
+
+def _rewound(file: Any) -> bytes:
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    return content
 
 
 def begins_like_an_image(path: str | os.PathLike[str]) -> bool:
     """Whether a file without a suffix is an image, by its first bytes."""
     try:
         with open(path, "rb") as handle:
-            return handle.read(8).startswith(_BEGINNINGS)
+            return _BEGINNING.match(handle.read(16)) is not None
     except OSError:
         return False
 
@@ -87,12 +150,34 @@ def advice_for(name: str) -> str:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or where the metadata cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 where there is none, or where the metadata cannot be read.
+
+    EXIF data in the file's head is read here, since Pillow stops at the first damaged entry; others by Pillow.
+    """
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and (value := _orientation_in(exif)):
+        return value
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # of damaged EXIF data, Pillow raises whatever its parser trips over
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _orientation_in(exif: bytes) -> int | None:
+    """The orientation that EXIF data begin with, by its entry alone: a whole number of any type; None without one."""
+    start = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    try:
+        place = struct.unpack_from(f"{order}I", start, 4)[0]
+        for i in range(struct.unpack_from(f"{order}H", start, place)[0]):
+            tag, kind, _, *value = struct.unpack_from(f"{order}HHI4s", start, place + 2 + 12 * i)
+            if tag == 0x0112 and kind in _WHOLE:
+                number = struct.unpack_from(f"{order}{_WHOLE[kind]}", value[0])[0]
+                return number if 1 <= number <= 8 else None
+    except struct.error:  # it ends too early, or names no order of bytes
+        pass
+    return None
 
 
 def without_metadata(content: bytes) -> bytes | None:

@@ -40,10 +40,12 @@ def _from_table(origins: Sequence[str], path: Path) -> list[str]:
     require(path, "the table of groups")
     try:
         with open(path, newline="", encoding="utf-8-sig") as handle:
-            first = handle.readline()
-            handle.seek(0)
+            start, first = 0, handle.readline()
+            if first.startswith("sep="):  # Excel's own first line
+                start, first = handle.tell(), handle.readline()
+            handle.seek(start)
             rows = csv.reader(handle, delimiter=max(",;\t", key=first.count))
-            cells = [(row[0].strip().replace("\\", "/"), row[1].strip()) for row in rows if len(row) >= 2]
+            cells = [(row[0].strip().replace("\\", "/"), row[1].strip()) for row in rows if len(row) >= 2 and any(row)]
             named = [(name.removeprefix("./"), group) for name, group in cells]
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise InputError(f"{path}: not a readable CSV file ({cause}); save it as UTF-8") from cause

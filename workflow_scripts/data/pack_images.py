@@ -50,6 +50,8 @@ def main(snakemake: Any) -> None:
             f"{', '.join(classes)}, those listed {', '.join(listed)}"
         )
     warnings = [*source.notes, *warnings_of(packed, shape)]
+    if empty := [name for i, name in enumerate(classes) if i not in packed.labels]:
+        warnings.append(f"classes without a readable image: {', '.join(empty[:10])}")
     write_text(problems, problems_text(source, packed.skipped, packed))
     for sentence in warnings:
         logger.warning("%s: %s", source.name, sentence)

@@ -13,7 +13,7 @@ import numpy as np
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import atomic_path
 from workflow_scripts.core.progress import progress
-from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_grey, padded_size
+from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, padded_size
 from workflow_scripts.data.source import Source, reason
 
 BLOCK = 512  # images decoded at a time
@@ -29,8 +29,8 @@ class Packed:
 
     labels: int32 (N,); grey: whether image i was grey in its file; duplicates: groups of indices of equal images.
     skipped: {file, reason} of unreadable ones; one_colour, elongated, frames: origins of images of one colour, of those
-    whose shorter side is 1 px, and of those of whose frames or pages only the first is read. levels: (256,), how many
-    pixels have each value, of one image in eight in large sets.
+    whose shorter side is 1 px, and of those of whose frames or pages only the first is read; wide: of those with values
+    wider than bytes. levels: (256,), how many pixels have each value, of one image in eight in large sets.
     """
 
     labels: np.ndarray
@@ -42,6 +42,7 @@ class Packed:
     one_colour: list[str] = field(default_factory=list)
     elongated: list[str] = field(default_factory=list)
     frames: list[str] = field(default_factory=list)
+    wide: list[str] = field(default_factory=list)
     levels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def repeated(self) -> int:
@@ -55,6 +56,7 @@ class _Decoded:
     grey: bool
     elongated: bool
     frames: bool
+    wide: bool
 
 
 def pack(
@@ -152,6 +154,11 @@ def warnings_of(packed: Packed, shape: Shape) -> list[str]:
             f"of {len(packed.frames)} images only the first frame or page is read{such_as(packed.frames)}: save the "
             "others as files of their own if they belong to the set"
         )
+    if 0 < len(packed.wide) < count:
+        sentences.append(
+            f"{len(packed.wide)} of {count} images hold values wider than bytes{such_as(packed.wide)}, unlike the "
+            "others: one `range` suits one kind only; convert the other"
+        )
     mixed = int(packed.grey.sum())
     if shape.channels == 3 and 0 < mixed < count:
         sentences.append(f"{mixed} of {count} images are grey, and were turned into RGB")
@@ -195,9 +202,9 @@ def _read_block(
         try:
             image, label = source.read(i)
             with image:
-                grey, frames = is_grey(image), has_more_frames(image)
+                grey, frames, wide = is_grey(image), has_more_frames(image), is_deep(image)
                 thin = shape.fit == "pad" and min(padded_size(*image.size, shape.resolution)) == 1
-                return _Decoded(fit_image(image, by_type), label, grey, thin and max(image.size) > 1, frames)
+                return _Decoded(fit_image(image, by_type), label, grey, thin and max(image.size) > 1, frames, wide)
         except MemoryError:
             raise
         except Exception as cause:  # a decoder raises whatever it trips over
@@ -210,6 +217,7 @@ def _read_block(
         if isinstance(image, str):
             result.skipped.append({"file": source.origin(i), "reason": image})
     result.frames += [source.origin(i) for i, image in good if image.frames]
+    result.wide += [source.origin(i) for i, image in good if image.wide]
     result.elongated += [source.origin(i) for i, image in good if image.elongated]
     pixels = np.stack([image.pixels for _, image in good]) if good else np.empty((0, *wanted), np.uint8)
     codes = np.array([image.label for _, image in good], dtype=np.int64)
@@ -225,6 +233,8 @@ def problems_text(source: Source, skipped: Sequence[dict[str, str]], packed: Pac
         ]
         kinds |= {"images of one colour": packed.one_colour, "images of 1 px in the shorter side": packed.elongated}
         kinds["images with more frames or pages than the first"] = packed.frames
+        if len(packed.wide) < len(packed.origins):
+            kinds["images of wider values among those of bytes"] = packed.wide
         if 0 < packed.grey.sum() < len(packed.grey):
             kinds["grey images among those in colour"] = [packed.origins[i] for i in np.flatnonzero(packed.grey)]
     kinds |= source.left_out

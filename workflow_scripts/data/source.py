@@ -1,6 +1,5 @@
 """What every source of images is: a number of images that are read one by one, from several threads."""
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from workflow_scripts.core.errors import InputError
 
 UNKNOWN_LICENCE = "unknown: the source does not say"
 HELD_OUT = "held-out/"  # before the origin of the user's own held-out images
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,20 @@ def require(path: Path, what: str) -> Path:
 
 
 def printable(name: str) -> str:
-    """A file's name as valid UTF-8: bytes of it that are not are escaped, `caf\\xe9.jpg`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A name as valid UTF-8 on one line: other bytes, and control characters, are escaped, `caf\\xe9.jpg`."""
+    return _UNPRINTABLE.sub(_escaped, name)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # how Python keeps a byte of a name that is not UTF-8
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def reason(cause: Exception) -> str:
     """Why a decoder gave up, in its own words; of a file within an archive it knows an address in memory only."""
-    return re.sub(r" <_io\.\w+ object at 0x[0-9a-f]+>", "", printable(str(cause))) or type(cause).__name__
+    words = printable(" ".join(str(cause).split()))
+    return re.sub(r" <_io\.\w+ object at 0x[0-9a-f]+>", "", words) or type(cause).__name__
 
 
 def with_held_out(source: Source, held_out: Source) -> Source:

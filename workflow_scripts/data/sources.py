@@ -1,5 +1,6 @@
 """The sources of the config by name. A new one is a function here, a model in config/datasets.py, and its reader."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.archives import webdataset_set, zip_set
+from workflow_scripts.data.archives import files_of, webdataset_set, zip_set
 from workflow_scripts.data.arrays import array_set, load_array, npz_set, read_idx, shipped_set
 from workflow_scripts.data.folders import image_folder
-from workflow_scripts.data.source import Source, with_held_out
+from workflow_scripts.data.source import Source, printable, with_held_out
 from workflow_scripts.data.sprites import sprite_set
 from workflow_scripts.data.tables import parquet_set
 from workflow_scripts.data.torchvision_sets import torchvision_set
@@ -54,8 +55,33 @@ def open_source(dataset: dict[str, Any]) -> Source:
     if not (path := dataset.get("held_out_path")):
         return source
     held_out = OPENERS[dataset["source"]]({**dataset, "path": path, "splits": []})
+    _check_apart(dataset, source, held_out)
     if held_out.count < dataset["held_out"]:
         raise InputError(
             f"held_out: {dataset['held_out']} given, but {path} has only {held_out.count} images; lower it"
         )
     return with_held_out(source, replace(held_out, superclasses={}))
+
+
+def _check_apart(dataset: dict[str, Any], source: Source, held_out: Source) -> None:
+    """Raises InputError if files of `held_out_path` are among those of `path`."""
+    root, other = (Path(os.path.realpath(dataset[key])) for key in ("path", "held_out_path"))
+    if suffix := {"webdataset": ".tar", "parquet": ".parquet"}.get(dataset["source"]):
+        shared = len({*files_of(root, (suffix,), "the file")} & {*files_of(other, (suffix,), "the file")})
+    elif other.is_relative_to(root):
+        shared = _below(source, other.relative_to(root))
+    elif root.is_relative_to(other):
+        shared = _below(held_out, root.relative_to(other))
+    else:
+        return
+    if shared:
+        raise InputError(
+            f"held_out_path: {shared} files of {dataset['held_out_path']} are in {dataset['path']}, too, and would be "
+            "trained on; move them out, or name the others by `splits`"
+        )
+
+
+def _below(source: Source, folder: Path) -> int:
+    """How many of its images lie in a folder below its own, which may be that itself."""
+    start = printable(f"{folder}/") if folder != Path() else ""
+    return sum(source.origin(i).startswith(start) for i in range(source.count))

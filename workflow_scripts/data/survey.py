@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.decoding import BACKGROUNDS, LARGEST, Shape, fit_image, is_transparent
+from workflow_scripts.data.decoding import BACKGROUNDS, LARGEST, Shape, fit_image, is_deep, is_transparent
+from workflow_scripts.data.formats import wide_colours
 from workflow_scripts.data.source import Source
 
 LOOKED_AT = 256  # images, at even places, that decide on the background
@@ -63,9 +64,13 @@ def range_of(source: Source, wanted: str | Sequence[float], threads: int = 1) ->
 
 def extremes_of(image: Image.Image) -> tuple[float, float] | None:
     """The smallest and largest finite value of an image, of its colours only."""
-    if image.mode in ("P", "1") or is_transparent(image):
-        image = image.convert("RGBA")
-    values = np.asarray(image)
+    values = wide_colours(image)
+    if values is None:
+        if image.mode in ("P", "1") or is_transparent(image):
+            image = image.convert("RGBA")
+        elif image.mode not in ("L", "RGB") and not is_deep(image):
+            image = image.convert("RGB")
+        values = np.asarray(image)
     values = values[..., :3] if values.ndim == 3 else values
     values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     return (float(values.min()), float(values.max())) if values.size else None

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.archives import files_of, sorted_classes
+from workflow_scripts.data.archives import files_of, sorted_classes, split_notes
 from workflow_scripts.data.formats import open_image
 from workflow_scripts.data.source import Source, printable
 
@@ -27,7 +27,7 @@ def parquet_set(path: Path, images_key: str, labels_key: str | None) -> Source:
     """The images of a Parquet file, or of a folder of them, as Hugging Face's datasets are stored.
 
     The column `images_key` holds encoded images, as bytes or as {bytes, path}; `labels_key` whole numbers, whose names
-    are in the file's own description if Hugging Face wrote it, or text.
+    are in the file's own description if Hugging Face wrote it, or text. `sample.image` is the field of a column.
     """
     import pyarrow as arrow
     import pyarrow.parquet as parquet
@@ -38,7 +38,7 @@ def parquet_set(path: Path, images_key: str, labels_key: str | None) -> Source:
         try:
             file = parquet.ParquetFile(shard)
             for key in filter(None, (images_key, labels_key)):
-                if key not in file.schema_arrow.names:
+                if not _has_column(file.schema_arrow, key):
                     raise InputError(
                         f"{shard}: has no column {key!r}, only {', '.join(file.schema_arrow.names)}; correct the key"
                     )
@@ -46,8 +46,8 @@ def parquet_set(path: Path, images_key: str, labels_key: str | None) -> Source:
                 groups.append((shard, group))
                 starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
             if labels_key:
-                values += file.read(columns=[labels_key]).column(labels_key).to_pylist()
-                names = names or _class_names(file.schema_arrow.metadata, labels_key)
+                values += [_field(cell, labels_key) for cell in file.read(columns=[labels_key]).column(0).to_pylist()]
+                names = names or class_names(file.schema_arrow.metadata, labels_key)
         except (arrow.ArrowException, OSError) as cause:
             raise InputError(f"{shard}: not a readable Parquet file ({cause}); fetch it again") from cause
     if not starts[-1]:
@@ -65,7 +65,7 @@ def parquet_set(path: Path, images_key: str, labels_key: str | None) -> Source:
     def read(i: int) -> tuple[Image.Image, int]:
         group = int(np.searchsorted(starts, i, side="right")) - 1
         with lock:
-            cell = part(group).cell(i - starts[group])
+            cell = _field(part(group).cell(i - starts[group]), images_key)
         content = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(content, bytes):
             named = cell.get("path") if isinstance(cell, dict) else None
@@ -77,7 +77,27 @@ def parquet_set(path: Path, images_key: str, labels_key: str | None) -> Source:
         group = int(np.searchsorted(starts, i, side="right")) - 1
         return printable(f"{groups[group][0].name}/row {i - starts[group]} of part {groups[group][1]}")
 
-    return Source(path.name, starts[-1], classes, read, origin)
+    return Source(path.name, starts[-1], classes, read, origin, notes=split_notes(shards))
+
+
+def _has_column(schema: Any, key: str) -> bool:
+    """Whether a table has a column of that name, or one with such a field: `sample.image`."""
+    column, _, name = key.partition(".")
+    if key in schema.names or column not in schema.names:
+        return key in schema.names
+    return name in {field.name for field in fields_of(schema.field(column).type)}
+
+
+def fields_of(kind: Any) -> list[Any]:
+    """The fields of a type of columns, none if it has none."""
+    import pyarrow as arrow
+
+    return [kind.field(i) for i in range(kind.num_fields)] if arrow.types.is_struct(kind) else []
+
+
+def _field(cell: Any, key: str) -> Any:
+    name = key.partition(".")[2]
+    return cell[name] if isinstance(cell, dict) and name in cell else cell
 
 
 class _Part:
@@ -89,7 +109,7 @@ class _Part:
         self.file, self.number, self.column = parquet.ParquetFile(shard, buffer_size=2**20), number, column
         columns = self.file.metadata.row_group(number)
         sizes = (columns.column(i) for i in range(columns.num_columns))
-        size = sum(part.total_uncompressed_size for part in sizes if part.path_in_schema.split(".")[0] == column)
+        size = sum(part.total_uncompressed_size for part in sizes if f"{part.path_in_schema}.".startswith(f"{column}."))
         self.rows = ROWS if size > WHOLE else max(columns.num_rows, 1)
         self._restart()
 
@@ -119,10 +139,12 @@ def _whole(value: Any) -> Any:
     return None if math.isnan(value) else int(value) if value.is_integer() else value
 
 
-def _class_names(metadata: dict[bytes, bytes] | None, key: str) -> list[str] | None:
+def class_names(metadata: dict[bytes, bytes] | None, key: str) -> list[str] | None:
     """The names of a column's classes, as Hugging Face's `datasets` writes them into the file's description."""
     try:
-        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][key]["names"]
-        return [str(name) for name in names]
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        for name in [key] if key in features else key.split("."):
+            features = features[name]
+        return [str(name) for name in features["names"]]
     except (KeyError, TypeError, ValueError):
         return None

@@ -22,8 +22,9 @@ from workflow_scripts.data.groups import groups_of
 from workflow_scripts.data.pipeline_folder import INDEX, require_pipeline
 from workflow_scripts.data.source import printable
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.study.inspection import Inspection, inspect, settings_for
+from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.proposal import config_file, this_machine
+from workflow_scripts.study.recognition import settings_for
 
 USAGE = 'make audit TRAIN="/folder of training images" SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv] [NAME=mine]'
 LARGEST = 64  # px at which images are compared

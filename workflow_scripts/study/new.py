@@ -25,8 +25,10 @@ def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Pa
     if path.exists():
         raise InputError(f"{path}: there already, and is not replaced. Give another NAME, or remove it.")
     root = Path(data).expanduser().resolve()
-    if printable(str(root)) != str(root):
-        raise InputError(f"{printable(str(root))}: its name is not UTF-8; rename it")
+    try:
+        str(root).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{printable(str(root))}: its name is not UTF-8; rename it") from None
     seen = inspect(root, machine.cores)
     proposal = propose(seen, name, machine)
     write_text(path, proposal.text)

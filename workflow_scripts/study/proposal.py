@@ -218,7 +218,7 @@ def _range(seen: Inspection) -> list[str]:
         return [] if high - low >= 128 or high <= low else [f"    range: [{low:g}, {high:g}] # all that they use"]
     if high > 0 and is_unit(low, high):
         return []  # floats, as they are to be
-    if low >= 0 and 1 < high <= 65_535:
+    if low >= 0 and 1 < high <= 65_535 and high.is_integer():
         top = 2 ** math.ceil(math.log2(high + 1)) - 1
         bits = f"{int(math.log2(top + 1))} bits"
         return [] if top == 65_535 else [f"    range: [0, {top}] # {bits}: the largest value is {high:g}"]
