@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from workflow_scripts.containers.image import require_image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine import workflow as engine
+from workflow_scripts.engine.forks import fork_jobs
 from workflow_scripts.engine.pace import Pace
 from workflow_scripts.engine.code import mark_rules
 
@@ -77,6 +78,7 @@ onstart:
     PACE.append(Pace(engine.waiting_jobs(workflow), engine.cores(workflow), usual))
     logger.addHandler(PACE[0])
     PACE[0].start()
+    fork_jobs(workflow, INSIDE)
     if INSIDE:
         try:
             require_image(ROOT)

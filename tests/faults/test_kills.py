@@ -22,6 +22,7 @@ import yaml
 
 from tests.conftest import ROOT, SMOKE, cluster_command, digests, need_slurm, run_snakemake, snakemake_command
 from tests.faults.tally import keep
+from workflow_scripts.engine.forks import SERVER
 
 # The rules that docs call long: those that a cluster gives more than the default.
 LONG = set(yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"])
@@ -70,13 +71,14 @@ def seconds_of(folder: Path, rule: str) -> float:
 
 
 def scripts_below(ancestor: int) -> list[int]:
-    """The processes under `ancestor` that are scripts of the workflow: `python .snakemake/scripts/tmp...py`."""
+    """The processes under `ancestor` that are scripts of the workflow: `python .snakemake/scripts/tmp...py`, or forks."""
     processes = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(ancestor).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                command = process.cmdline()
-                if len(command) == 2 and "/.snakemake/scripts/" in command[1]:
+                command, parent = process.cmdline(), process.parent()
+                forked = str(SERVER) in command and parent is not None and parent.cmdline() == command
+                if forked or (len(command) == 2 and "/.snakemake/scripts/" in command[1]):
                     processes.append(process.pid)
     return processes
 
