@@ -71,7 +71,7 @@ def seconds_of(folder: Path, rule: str) -> float:
 
 
 def scripts_below(ancestor: int) -> list[int]:
-    """The processes under `ancestor` that are scripts of the workflow: `python .snakemake/scripts/tmp...py`, or forks."""
+    """The processes under `ancestor` that run scripts: `python .snakemake/scripts/tmp...py`, or forks."""
     processes = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(ancestor).children(recursive=True):

@@ -5,6 +5,7 @@ jobs, on this machine and outside the image, and only jobs of one thread: what a
 it is imported does not outlive a fork. Whatever does not fit is started as Snakemake would.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -31,6 +32,7 @@ def fork_jobs(workflow: Any, inside: bool) -> None:
     here = workflow.local_exec and not inside and hasattr(os, "pidfd_open")  # which Linux alone has
     if here and waiting:
         server = ForkServer(frozenset(Path(rule.script).name for rule in waiting))
+        atexit.register(server.close)  # so that what jobs took counts as Snakemake's own time
         snakemake_shell.sp = SimpleNamespace(**{**vars(subprocess), "Popen": server.start})
 
 

@@ -21,6 +21,7 @@ from workflow_scripts.study.rates import IMAGES, Rates, classifiers_of
 from workflow_scripts.study.schedule import duration, schedule
 
 SNAKEMAKE = 0.3  # starts, for what Snakemake does around a job
+FORKED = 0.25  # of a start, what is left of it where a job is a fork (engine/forks.py)
 # Processor time came out within 8 % of what this says (docs/running.md); the rest is for what jobs that run at once
 # take from each other, and for disks.
 OFF_BY = 0.35
@@ -73,7 +74,7 @@ def estimate(
 def start(job: Job, rates: Rates) -> float:
     """Seconds that a job takes whatever its work is: Python's start with what it imports, and Snakemake around it."""
     if "gpu" in job.resources:  # imports torch
-        return (1 + SNAKEMAKE) * rates.start
+        return ((FORKED if job.threads == 1 else 1) + SNAKEMAKE) * rates.start
     drawing = any(output.endswith((".svg", ".html")) for output in job.output)
     return (rates.start if drawing else rates.light) + SNAKEMAKE * rates.start
 
