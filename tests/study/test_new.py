@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -70,6 +71,10 @@ def test_an_inspection_finds_what_is_there(pictures: Path) -> None:
 
 def test_the_config_fits_the_images_and_can_be_planned(pictures: Path, tmp_path: Path) -> None:
     config = proposed(pictures, tmp_path)
+    listed = (tmp_path / "config/mine.problems.txt").read_text()
+    assert "unreadable images: 1\n  birnen, grün/broken.jpg: cannot identify" in listed
+    assert "exact duplicates: 1\n  äpfel/01.png equals äpfel/00.png\n" in listed
+    assert "other files: 1\n  notes.txt\n" in listed
     dataset = config["datasets"]["mine"]
     assert dataset["path"] == str(pictures)
     assert (dataset["resolution"], dataset["color"], dataset["on_bad_image"]) == (16, "rgb", "skip")
@@ -341,6 +346,11 @@ def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: 
         with pytest.raises(InputError, match=words):
             new_config(data, name, folder, CPU)
     assert not folder.exists()
+    for i in range(30):
+        (tmp_path / f"few/{i}.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"the file is empty.* All are listed in .*mine\.problems\.txt"):
+        new_config(str(tmp_path / "few"), "mine", folder, CPU)
+    assert len((folder / "mine.problems.txt").read_text().splitlines()) == 31
     new_config(str(pictures), "mine", folder, CPU)
     before = (folder / "mine.yaml").read_bytes()
     with pytest.raises(InputError, match="not replaced"):
@@ -349,18 +359,26 @@ def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_make_new_tells_what_each_answer_costs(pictures: Path, tmp_path: Path) -> None:
-    for name in ("Makefile", "Snakefile", "rules", "workflow_scripts", "resources", "envs", "containers", "report"):
+def test_make_new_tells_what_each_answer_costs_and_its_commands_answer(pictures: Path, tmp_path: Path) -> None:
+    for name in (
+        "Makefile", "Snakefile", "rules", "workflow_scripts", "resources", "envs", "containers", "report", "profiles",
+    ):  # fmt: skip
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to((ROOT / ".venv").resolve())
-    command = ["make", "new", f"DATA={pictures}", "NAME=mine"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
-    for target in ("one_shot", "advice", "diagnosis"):
-        assert f"snakemake {target} --configfile config/mine.yaml\n  about " in done.stdout
-    assert done.stdout.count(" of disk\n") == 3
+
+    def told(*command: str) -> str:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    lines = told("make", "new", f"DATA={pictures}", "NAME=mine").splitlines()
+    commands = [line for line in lines if line.endswith(" --configfile config/mine.yaml") and line.startswith("  ")]
+    assert [command.split()[1] for command in commands] == ["one_shot", "advice", "diagnosis"]
+    assert all(lines[lines.index(command) + 1].startswith("  about ") for command in commands)
+    assert sum(line.endswith(" of disk") for line in lines) == 3
+    answer = told(*shlex.split(commands[2]))  # the cheapest one
+    assert f"mine:\n{(tmp_path / 'results/diagnosis/mine.md').read_text()}" in answer
 
 
 def test_jobs_wait_for_their_inputs_and_for_cores() -> None:

@@ -237,8 +237,12 @@ def problems_text(source: Source, skipped: Sequence[dict[str, str]], packed: Pac
             kinds["images of wider values among those of bytes"] = packed.wide
         if 0 < packed.grey.sum() < len(packed.grey):
             kinds["grey images among those in colour"] = [packed.origins[i] for i in np.flatnonzero(packed.grey)]
-    kinds |= source.left_out
+    return listing_of(kinds | source.left_out) or "nothing\n"
+
+
+def listing_of(kinds: dict[str, list[str]]) -> str:
+    """Names by kind, a line for each, under a heading for each kind with its number of names; empty without any."""
     parts = [
         f"{kind}: {len(names)}\n" + "".join(f"  {name}\n" for name in names) for kind, names in kinds.items() if names
     ]
-    return "\n".join(parts) or "nothing\n"
+    return "\n".join(parts)

@@ -15,7 +15,7 @@ from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent
 from workflow_scripts.data.formats import orientation
-from workflow_scripts.data.packing import BLOCK
+from workflow_scripts.data.packing import BLOCK, listing_of
 from workflow_scripts.data.source import Source, reason
 from workflow_scripts.data.sources import open_source
 from workflow_scripts.data.survey import background_of, extremes_of
@@ -104,6 +104,13 @@ class Inspection:
         for kind, names in self.left_out.items():
             lines.append(f"{kind}: {len(names):,}, which are left alone, such as {names[0]}")
         return lines + [f"note: {note}" for note in self.notes]
+
+
+def problems_of(seen: Inspection) -> str:
+    """Every broken, repeated or left-out file, a line for each, under a heading for each kind; empty without any."""
+    broken = [f"{name}: {why}" for name, why in seen.broken.items()]
+    repeated = [f"{name} equals {original}" for name, original in seen.repeated.items()]
+    return listing_of({"unreadable images": broken, "exact duplicates": repeated} | seen.left_out)
 
 
 def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:

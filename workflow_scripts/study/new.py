@@ -11,9 +11,10 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import atomic_path, write_text
 from workflow_scripts.data.source import printable
 from workflow_scripts.study.contact_sheet import contact_sheet
-from workflow_scripts.study.inspection import Inspection, inspect
+from workflow_scripts.study.inspection import Inspection, inspect, problems_of
 from workflow_scripts.study.proposal import Machine, Proposal, config_file, propose, this_machine
 
+PROBLEMS = ".problems.txt"  # instead of the config's suffix
 USAGE = 'make new DATA="/folder of images" NAME=mine'  # or an archive of them
 
 
@@ -30,7 +31,13 @@ def new_config(data: str, name: str, folder: Path, machine: Machine) -> tuple[Pa
     except UnicodeEncodeError:
         raise InputError(f"{printable(str(root))}: its name is not UTF-8; rename it") from None
     seen = inspect(root, machine.cores)
-    proposal = propose(seen, name, machine)
+    listed = path.with_suffix(PROBLEMS)
+    if problems := problems_of(seen):
+        write_text(listed, problems)
+    try:
+        proposal = propose(seen, name, machine)
+    except InputError as error:
+        raise InputError(f"{error}. All are listed in {listed}" if seen.broken else str(error)) from None
     write_text(path, proposal.text)
     with atomic_path(path.with_suffix(".png")) as sheet:
         contact_sheet(proposal.config["datasets"][name]).save(sheet, "PNG")
@@ -45,18 +52,11 @@ def main() -> None:
         )
     except InputError as error:
         sys.exit(f"make new: {error}")
-    print(
-        "\n".join(
-            [
-                *seen.lines(),
-                "",
-                f"Wrote {path}, chosen for {machine}.",
-                f"What packing makes of twelve images: {path.with_suffix('.png')}",
-                "Timing this machine ...",
-            ]
-        ),
-        flush=True,
-    )
+    lines = [*seen.lines(), "", f"Wrote {path}, chosen for {machine}."]
+    lines.append(f"What packing makes of twelve images: {path.with_suffix('.png')}")
+    if path.with_suffix(PROBLEMS).exists():
+        lines.append(f"Every file that is broken, repeated or left out: {path.with_suffix(PROBLEMS)}")
+    print("\n".join([*lines, "Timing this machine ..."]), flush=True)
 
     from workflow_scripts.study.costs import Images, cost_lines  # seconds to import, and not needed for the refusals
 
