@@ -49,9 +49,8 @@ def serve(control: socket.socket) -> dict[str, Any]:
                     os._exit(0)
                 connection = socket.socket(fileno=descriptors[0])
                 if (pid := fork(connection)) == 0:
-                    control.close(), connection.close()
-                    for key in [key for key in waiting.get_map().values() if key.data]:
-                        os.close(key.fd), key.data[1].close()
+                    for end in (control, connection, *(key.data[1] for key in waiting.get_map().values() if key.data)):
+                        end.close()
                     return json.loads(message)
                 if pid:
                     waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))

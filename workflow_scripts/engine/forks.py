@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-snakemake_shell = importlib.import_module("snakemake.shell")  # whose name in the package is that of its class
+snakemake_shell: Any = importlib.import_module("snakemake.shell")  # whose name in the package is that of its class
 SERVER = Path(__file__).with_name("fork_server.py")
 SHELL = ["set", "-euo", "pipefail;"]  # what Snakemake puts before a command
 
