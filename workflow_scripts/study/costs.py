@@ -33,7 +33,8 @@ def cost_lines(
     engine = "snakemake" if shutil.which("snakemake") else ".venv/bin/snakemake"
     busy, lines = os.getloadavg()[0], []
     if busy > machine.cores / 2:
-        lines += ["", f"The machine is busy now (load {busy:.1f} on {machine.cores} cores); this is for an idle one."]
+        now = f"load {busy:.1f} on {machine.cores} cores"
+        lines += ["", f"The machine is busy now ({now}): on an idle one it may take half of this."]
     for target, (question, section) in QUESTIONS.items():
         lines += ["", question]
         if config[section]["datasets"]:
