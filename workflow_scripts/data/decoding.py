@@ -102,9 +102,9 @@ def fit_image(image: Image.Image, shape: Shape) -> np.ndarray:
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     if shape.range is not None and not deep:
-        colours = len(image.getbands()) - (image.mode == "RGBA")
+        bands = len(image.getbands()) - (image.mode == "RGBA")
         scale = to_bytes(np.arange(256), shape.range).tolist()
-        image = image.point(scale * colours + list(range(256)) * (image.mode == "RGBA"))
+        image = image.point(scale * bands + list(range(256)) * (image.mode == "RGBA"))
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*[shape.background] * 3, 255)), image)
     wanted = "L" if shape.channels == 1 else "RGB"

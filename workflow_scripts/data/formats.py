@@ -102,7 +102,7 @@ def wide_colours(image: Image.Image) -> np.ndarray | None:
     """Values (H, W, C) of a 16-bit colour image, not decoded yet, of which Pillow reads the high bytes; else None."""
     if not has_wide_colours(image):
         return None
-    content = _rewound(image.fp)
+    content = _whole_file(image)
     halves = []
     for order in ("high", "low"):
         with Image.open(io.BytesIO(content), formats=FORMATS) as half:
@@ -125,11 +125,12 @@ def _other_order(args: Any) -> Any:
     return (_OTHER_ORDER[rawmode], *rest) if rest else _OTHER_ORDER[rawmode]
 
 
-def _rewound(file: Any) -> bytes:
-    place = file.tell()
-    file.seek(0)
-    content = file.read()
-    file.seek(place)
+def _whole_file(image: Any) -> bytes:
+    """The file that an image is read from, which is read on where it was."""
+    place = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(place)
     return content
 
 
