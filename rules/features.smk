@@ -28,6 +28,7 @@ rule extract_features:
         images=rules.pack_images.output.images,
     output:
         "results/features/{space}/{dataset}/images.npy",
+    threads: threads_of_encoder
     resources:
         **on_gpu(minutes=240, mem_mb=8000, gpu=gpu_of_encoder),
     params:

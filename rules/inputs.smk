@@ -33,6 +33,15 @@ def gpu_of_encoder(wildcards, input):
     return int(config["spaces"][wildcards.space]["kind"] not in ("joint", "pixel") and not input.get("shards"))
 
 
+LARGE = 200e6  # bytes of images that a network looks at for a minute or more
+
+
+def threads_of_encoder(wildcards, input):
+    """Two where it looks at a large set; a job for a small one takes hardly longer than it takes to start."""
+    large = os.path.exists(input.images) and os.path.getsize(input.images) > LARGE
+    return 2 if large and gpu_of_encoder(wildcards, input) else 1
+
+
 def figure(path, category, title, key=""):
     """The three files of a figure, for a rule's output: the SVG with its place in Snakemake's report, PNG and numbers.
 

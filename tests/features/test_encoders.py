@@ -12,6 +12,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.features.encoders import encode, join, torchvision_encoder
+from workflow_scripts.features.presets import simclr_settings
+from workflow_scripts.features.pretrained import perceptual_encoder
+from workflow_scripts.features.simclr import Encoder
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 
 CPU = torch.device("cpu")
@@ -38,6 +41,29 @@ def test_features_are_what_the_last_layer_sees(tmp_path, suffix):
     np.testing.assert_allclose(features, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
     grey = encode(encoder, IMAGES[..., :1], CPU)
     np.testing.assert_allclose(grey, encode(encoder, np.repeat(IMAGES[..., :1], 3, axis=-1), CPU), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["simclr", "perceptual", "torchvision"])
+def test_features_are_the_same_to_the_bit_however_many_threads_compute_them(tmp_path, kind):
+    if kind == "simclr":
+        encoder = Encoder(simclr_settings("tiny", {}), 3).eval()
+    elif kind == "perceptual":
+        encoder = perceptual_encoder(None, 64, CPU)
+    else:
+        encoder = torchvision_encoder("resnet18", str(saved(tmp_path, "resnet18", ".pth")[1]), None, 40, CPU)
+    images = np.random.default_rng(0).integers(0, 256, (150, 40, 40, 3), dtype=np.uint8)
+    before, features = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            features.append(encode(encoder, images, CPU))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert features[0].tobytes() == features[1].tobytes() == features[2].tobytes()
+    with torch.inference_mode():
+        alone = encoder(torch.from_numpy(images[32:64])).numpy()
+    np.testing.assert_allclose(features[0][32:64], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_inception_gives_its_2048_pooled_features_at_its_own_resolution(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.core.devices import in_batches
+from workflow_scripts.core.devices import in_batches, side_by_side
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
 from workflow_scripts.core.progress import tracked
@@ -32,21 +32,12 @@ class ClassifierFeatures(PretrainedEncoder):
 
     def __init__(self, network: nn.Module, resolution: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__(network, resolution, mean, std)
-        self._features: Tensor | None = None
-        last_linear(network).register_forward_pre_hook(self._keep)
-
-    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._features = inputs[0]
-
-    def forward(self, images: Tensor) -> Tensor:
-        super().forward(images)
-        assert self._features is not None
-        return self._features.flatten(1)
+        network.set_submodule(last_linear(network), nn.Identity())
 
 
-def last_linear(network: nn.Module) -> nn.Linear:
-    """The classification layer of a network. Raises InputError if it has none."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+def last_linear(network: nn.Module) -> str:
+    """The name of a network's classification layer. Raises InputError if it has none."""
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise InputError(f"{type(network).__name__}: no linear layer, so there are no features before it")
     return layers[-1]
@@ -84,15 +75,21 @@ def build_encoder(space: dict[str, Any], device: torch.device) -> nn.Module:
 
 
 def encode(encoder: nn.Module, images: np.ndarray, device: torch.device, batch: int | None = None) -> np.ndarray:
-    """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite."""
+    """Features float32 (N, D) of images, uint8 (N, H, W, C); of no images (0, 0). InputError if one is not finite.
+
+    On a CPU each of PyTorch's threads looks at batches of its own, so that their number does not change the result.
+    """
 
     def look(rows: slice) -> np.ndarray:
         part = np.array(images[rows])  # a copy: PyTorch warns of arrays on disk, which nobody may write to
         return encoder(torch.from_numpy(part).to(device)).float().cpu().numpy()
 
-    at_once = batch or (BATCH if device.type == "cuda" else BATCH_ON_CPU)
-    with torch.inference_mode():
-        parts = [*tracked(in_batches(look, len(images), at_once), len(images), "images", "features")]
+    count, on_gpu = len(images), device.type == "cuda"
+    at_once = batch or (BATCH if on_gpu else BATCH_ON_CPU)
+    with torch.inference_mode(), side_by_side(device) as (_, mapped):
+        slices = (slice(start, start + at_once) for start in range(0, count, at_once))
+        looked = in_batches(look, count, at_once) if on_gpu else mapped(look, slices)
+        parts = [*tracked(looked, count, "images", "features")]
     features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
     if not np.isfinite(features).all():
         raise InputError(

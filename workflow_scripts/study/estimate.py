@@ -99,7 +99,7 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
             * rates.step[wildcards["space"]]
         )
     if wildcards.get("space") in rates.encode and job.output[0].startswith("results/features/"):
-        return _encoded(job, config, images) * rates.encode[wildcards["space"]]
+        return _encoded(job, config, images) * rates.encode[wildcards["space"]] / job.threads
     if networks and "classifier" in params:
         return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
     if networks and "distillation" in params:
