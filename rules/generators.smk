@@ -10,6 +10,7 @@ rule train_generator:
     output:
         weights="results/generators/<run>/weights.safetensors",
         network="results/generators/<run>/network.json",
+        discriminator="results/generators/<run>/discriminator.safetensors",
         curve="results/generators/<run>/training.csv",
         snapshots="results/generators/<run>/snapshots.npy",
     resources:

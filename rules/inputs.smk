@@ -394,15 +394,17 @@ def own_generator(wildcards):
     """The files of the generator of the config that made the samples; or the folder of the pipeline that did."""
     if drawn_samples(wildcards):
         return {"pipeline": ancient(local(config["samples"][wildcards.samples]["path"]))}
-    folder = f"results/generators/{RUN}".format(dataset=wildcards.dataset, **config["samples"][wildcards.samples])
-    return {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
+    entry = config["samples"][wildcards.samples]
+    folder = f"results/generators/{RUN}".format(dataset=wildcards.dataset, **entry)
+    files = {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
+    if config["generators"][entry["generator"]]["family"] == "diffusion":
+        return files
+    return files | {"discriminator": f"{folder}/discriminator.safetensors"}
 
 
 def generator_losses(wildcards):
-    """What the generator of the samples says of each image, where it is a diffusion model that is there."""
-    entry = config["samples"][wildcards.samples]
-    own = entry["source"] == "generator" and config["generators"][entry["generator"]]["family"] == "diffusion"
-    if not own and not drawn_samples(wildcards):
+    """What the generator of the samples says of each image, where it is there."""
+    if config["samples"][wildcards.samples]["source"] != "generator" and not drawn_samples(wildcards):
         return {}
     return {"losses": f"results/audit/{wildcards.dataset}/{wildcards.samples}/losses.parquet"}
 

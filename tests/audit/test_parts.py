@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from tests.conftest import run_script
 from workflow_scripts.audit.alignment import align
@@ -20,10 +21,11 @@ from workflow_scripts.audit.variety import distinct_share, look_swapped, quality
 from workflow_scripts.audit.verdict import COPIES, NONE, judge
 from workflow_scripts.core.files import write_npy, write_parquet
 from workflow_scripts.generators.diffusion import Diffusion
-from workflow_scripts.generators.families import save_generator
-from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import DiffusionSettings
+from workflow_scripts.generators.families import build_model, save_generator
+from workflow_scripts.generators.model import ImageShape, from_uint8
+from workflow_scripts.generators.presets import DiffusionSettings, settings_for
 from workflow_scripts.replication.verdicts import DISAGREES, UNKNOWN
+from workflow_scripts.training.weights import save_weights
 
 
 def textures(count: int, side: int = 24, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -182,11 +184,49 @@ def test_a_diffusion_model_is_asked_for_its_losses_of_its_subset_and_of_held_out
     run_script("audit/score_by_generator", files, {"losses": losses}, {"split": "size-12.seed-0", "seed": 0})
     table = pd.read_parquet(losses)
     assert table["image"].tolist() == list(range(8, 30))
-    assert (table["loss"] > 0).all()
+    assert (table["denoising loss"] > 0).all()
     measured = by_model(str(losses), np.arange(8, 20), np.arange(20, 30), np.arange(30))
     assert measured is not None
     assert (measured["members"], measured["controls"]) == (12, 10)
     assert by_model(None, np.arange(8, 20), np.arange(20, 30), np.arange(30)) is None
+
+
+@pytest.mark.parametrize("family", ["biggan", "stylegan2"])
+@pytest.mark.parametrize("steps", [0, 40])
+def test_a_discriminator_is_asked_and_tells_the_images_that_it_was_trained_on(
+    family: str, steps: int, tmp_path: Path
+) -> None:
+    """One that was trained to tell them from held-out images tells all; an untrained one none."""
+    torch.manual_seed(1)
+    overrides = {"biggan": {"width": 4}, "stylegan2": {"channels": 64, "widest": 8, "latent": 4}}
+    settings = settings_for(family, "tiny", overrides[family])
+    model = build_model(settings, ImageShape(8, 3), torch.device("cpu"))
+    images, members = textures(130, 8), 30
+    values, nothing = from_uint8(torch.from_numpy(images)), torch.zeros(130, dtype=torch.int64)
+    discriminator = model.networks["discriminator"]
+    optimiser = torch.optim.Adam(discriminator.parameters(), 0.01)
+    for _ in range(steps):
+        logits = discriminator(values, nothing, *([130] if family == "stylegan2" else []))
+        (softplus(-logits[:members]).mean() + softplus(logits[members:]).mean()).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    names = ("images", "labels", "order", "held_out", "weights", "network", "discriminator")
+    files = {name: tmp_path / name for name in names}
+    save_generator(files["weights"], files["network"], family, model)
+    save_weights(files["discriminator"], discriminator)
+    write_npy(files["images"], images)
+    write_parquet(files["labels"], pd.DataFrame({"label": np.zeros(130, np.int32)}))
+    write_npy(files["order"], np.arange(members))
+    write_npy(files["held_out"], np.arange(members, 130))
+    losses = tmp_path / "losses.parquet"
+    split = f"size-{members}.seed-0"
+    run_script("audit/score_by_generator", files, {"losses": losses}, {"split": split, "seed": 0})
+    told = by_model(str(losses), np.arange(members), np.arange(members, 130), np.arange(130))
+    assert told is not None
+    assert told["asked"] == "discriminator"
+    assert told["auc"] > 0.95 if steps else told["auc_low"] < 0.5 < told["auc_high"]
+    first = model.losses(values[:1], nothing[:1])  # whatever the batch
+    np.testing.assert_allclose(pd.read_parquet(losses)["discriminator"][0], first, rtol=1e-2)
 
 
 def test_samples_of_a_rare_class_help_to_recognise_it_if_they_are_right() -> None:

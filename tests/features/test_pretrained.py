@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.features import pretrained
 from workflow_scripts.features.lite0 import Lite0
-from workflow_scripts.features.pretrained import perceptual_encoder, timm_encoder
+from workflow_scripts.features.pretrained import perceptual_encoder, sscd_encoder, timm_encoder
 from workflow_scripts.training.weights import read_weights
 
 CPU = torch.device("cpu")
@@ -58,6 +60,24 @@ def test_missing_or_foreign_weights_are_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(pretrained, "LITE0_PACKAGE", "no_such_package")
     with pytest.raises(InputError, match=r"efficientnet-lite0-57934424\.pth, are not installed\. They come with"):
         perceptual_encoder(None, 96, CPU)
+
+
+def test_sscd_is_its_authors_network_with_weights_of_a_file(tmp_path: Path) -> None:
+    """As facebookresearch/sscd-copy-detection has it: ResNet, generalised mean with power 3, linear, unit length."""
+    torch.manual_seed(0)
+    network = resnet18(num_classes=24).eval()
+    torch.save({f"backbone.{name}": value for name, value in network.state_dict().items()}, tmp_path / "sscd.pt")
+    encoder = sscd_encoder(str(tmp_path / "sscd.pt"), None, 64, CPU)
+    images = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        x = ((images / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])).movedim(3, 1)
+        maps = create_feature_extractor(network, ["layer4"])(x)["layer4"]
+        pooled = (maps.clamp(min=1e-6) ** 3).flatten(2).mean(2) ** (1 / 3)
+        expected = network.fc(pooled)
+        torch.testing.assert_close(encoder(images), expected / expected.norm(dim=1, keepdim=True), rtol=1e-3, atol=1e-4)
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"a\.safetensors: not the weights of SSCD"):
+        sscd_encoder(str(tmp_path / "a.safetensors"), None, 64, CPU)
 
 
 def test_a_network_of_timm_takes_local_weights(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_pipeline_is_asked_for_the_losses_that_its_model_has_here(tmp_path: Pa
     losses = tmp_path / "losses.parquet"
     run_script("audit/score_by_generator", files, {"losses": losses}, {"split": "whole", "seed": 0})
     expected = model.losses(from_uint8(torch.from_numpy(images)), None)
-    np.testing.assert_allclose(pd.read_parquet(losses)["loss"], expected, rtol=1e-4)
+    np.testing.assert_allclose(pd.read_parquet(losses)["denoising loss"], expected, rtol=1e-4)
     measured = by_model(str(losses), np.arange(10), np.arange(10, 30), np.arange(30))
     assert measured is not None
     assert (measured["members"], measured["controls"]) == (10, 20)

@@ -9,7 +9,6 @@ from workflow_scripts.core.files import read_json
 from workflow_scripts.features.presets import SimCLRSettings
 from workflow_scripts.features.simclr import Encoder
 from workflow_scripts.generators.model import ImageShape
-from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.study import gpu_work
 from workflow_scripts.study.gpu_check import LEAST, TABLE
 from workflow_scripts.study.gpu_memory import as_table, needed_mb
@@ -20,10 +19,8 @@ CLASSIFIER = ClassifierSettings(steps=4, batch=4, width=2, augmentation="none")
 ENCODER = SimCLRSettings(steps=4, batch=4, width=2, projection=4)
 SMALL = {family: gpu_work.generator_training(settings) for family, settings in LEAST.items()}
 SMALL |= {f"samples of {family}": gpu_work.sampling(settings) for family, settings in LEAST.items()}
-DENOISING = LEAST["diffusion"]
-assert isinstance(DENOISING, DiffusionSettings)
+SMALL |= {f"losses of {family}": gpu_work.scoring(settings) for family, settings in LEAST.items()}
 SMALL |= {
-    "losses": gpu_work.scoring(DENOISING),
     "classifier": gpu_work.classifier_training_of(CLASSIFIER),
     "student": gpu_work.classifier_training_of(CLASSIFIER, (CLASSIFIER,) * 2),
     "predictions": gpu_work.prediction(CLASSIFIER),

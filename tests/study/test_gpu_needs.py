@@ -13,12 +13,16 @@ from workflow_scripts.study.gpu_needs import AS_MUCH_AS_IS_FREE, LITTLE, needs
 
 
 def smoke(protocol: str = "fresh") -> dict[str, Any]:
-    """The smoke study, with an audit of a diffusion model."""
+    """The smoke study, with audits of a diffusion model and of a GAN."""
     study = yaml.safe_load(SMOKE.read_text())
     study["generators"]["denoising"] = {"family": "diffusion", "preset": "tiny"}
     study["samples"] = {"own": {"source": "generator", "generator": "denoising", "size": 24}}
+    study["samples"]["own-gan"] = {"source": "generator", "generator": "biggan", "size": 24}
     study["samples"]["elsewhere"] = {"source": "diffusers", "path": "/data/my-pipeline"}
-    study["audit"] = {"datasets": {"fashion-mnist": {"samples": ["own", "elsewhere"]}}, "spaces": ["pixel", "simclr"]}
+    study["audit"] = {
+        "datasets": {"fashion-mnist": {"samples": ["own", "own-gan", "elsewhere"]}},
+        "spaces": ["pixel", "simclr"],
+    }
     study["replication"]["generators"].append("denoising")
     study["distillation"]["protocol"] = protocol
     return validate(study, "smoke")
@@ -39,7 +43,8 @@ def test_networks_are_listed_with_their_batches_and_the_size_of_their_images() -
     }
     assert batches == {
         "train_generator": 8, "draw_samples": 8, "train_class_generator": 4, "draw_candidates": 4, "train_simclr": 16,
-        "extract_features": 128, "search_samples": 0, "measure_similarity": 0, "choose_groups": 0,
+        "extract_features": 128, "search_samples": 0, "score_by_generator": 256,
+        "measure_similarity": 0, "choose_groups": 0,
         "train_baselines": 8, "select_images": 1024, "train_teacher": 8, "train_student": 8,
         "look_with_teachers": 512, "look_with_students": 512, "compare_maps": 512,
     }  # fmt: skip

@@ -36,6 +36,22 @@ def test_pixels_at_a_stated_resolution_are_a_space_of_their_own(tmp_path: Path) 
             assert {"extract_features", "extract_sample_features"} <= {jobs[i].rule for i in job.needs}
 
 
+def test_only_a_network_that_looks_at_a_large_set_gets_two_threads(tmp_path: Path) -> None:
+    study = replication_study() | {"datasets": yaml.safe_load(SMOKE.read_text())["datasets"]}
+    study["spaces"] = {"coarse": {"kind": "pixel", "resolution": 8}, "perceptual": {"kind": "perceptual"}}
+    study["replication"] |= {"spaces": ["coarse", "perceptual"], "neighbours": 5}
+    config, images = tmp_path / "study.yaml", tmp_path / "results/data/fashion-mnist/images.npy"
+    config.write_text(yaml.safe_dump(study))
+    images.parent.mkdir(parents=True)
+    with images.open("wb") as file:
+        file.truncate(300_000_000)  # a hole: it takes no place
+    jobs = [job for job in plan(config, [], tmp_path, 2) if job.rule.startswith("extract_")]
+    wanted = [job for job in jobs if (job.rule, job.wildcards["space"]) == ("extract_features", "perceptual")]
+    assert len(wanted) == 1
+    assert [job for job in jobs if job.threads > 1] == wanted
+    assert {job.rule for job in jobs} == {"extract_features", "extract_sample_features"}
+
+
 def test_generators_of_the_config_are_audited_on_what_they_were_trained_on(tmp_path: Path) -> None:
     study = {
         "datasets": yaml.safe_load(SMOKE.read_text())["datasets"],
@@ -50,7 +66,7 @@ def test_generators_of_the_config_are_audited_on_what_they_were_trained_on(tmp_p
     jobs = plan(config, ["audit"], tmp_path, 2)
     counts = Counter(job.rule for job in jobs)
     assert counts["train_generator"] == counts["draw_samples"] == counts["search_samples"] == 2
-    assert counts["search_audit_controls"] == counts["score_by_generator"] == 1  # one subset, one diffusion model
+    assert (counts["search_audit_controls"], counts["score_by_generator"]) == (1, 2)  # one subset, two models
     assert "pack_samples" not in counts
     for job in jobs:
         if job.rule == "search_samples":

@@ -55,7 +55,7 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
         space, area = max(areas.items(), key=lambda item: item[1]["auc"])
         yield f"Membership from samples: {_area(area, f' in {space}')}."
     if (area := audit["membership_by_model"]) and area["auc"] is not None:
-        yield f"Membership by the model's own denoising loss: {_area(area)}."
+        yield f"Membership by the model's own {area['asked']}: {_area(area)}."
     if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
         count = first[0]["samples"]

@@ -169,11 +169,15 @@ def _known_pairs(values: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np
 def by_model(
     losses: str | None, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
 ) -> dict[str, Any] | None:
-    """Membership by the generator's own losses, in the file of score_by_generator; None where it was not asked."""
+    """Membership by the generator's own losses, in the file of score_by_generator; None where it was not asked.
+
+    asked: the column of the losses, which says what of the generator they are.
+    """
     if losses is None:
         return None
     scored = read_parquet(losses)
-    return _membership(scored["image"], scored["loss"], members, held_out, groups)
+    [asked] = scored.columns.drop("image")
+    return {"asked": asked, **_membership(scored["image"], scored[asked], members, held_out, groups)}
 
 
 def power(

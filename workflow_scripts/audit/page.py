@@ -26,7 +26,12 @@ TESTED = (
     ("The audit's own power: which planted copies it finds", ""),
     ("Leakage between training and held-out images", ""),
 )
-BY_MODEL = (("Membership: can the model's own denoising loss tell who was in the training set?", "OWASP AISVS C11.3"),)
+BY_MODEL = (
+    (
+        "Membership: can the model's own denoising loss or discriminator tell who was in the training set?",
+        "OWASP AISVS C11.3",
+    ),
+)
 NOT_TESTED = (
     ("Membership with full access to the model (shadow models, all its losses and gradients)", "OWASP AISVS C11.3"),
     ("Attribute inference, and inversion of the model", "EDPB Opinion 28/2024; OWASP AISVS C11.4"),
@@ -124,7 +129,8 @@ POWER_TEXT = (
 MEMBERSHIP_TEXT = (
     "Is a training image nearer to its nearest sample than a held-out image is to its own? AUC 0.5 is chance. Few "
     "samples may copy while each training image can still be told. A model's own denoising loss is lower for images "
-    "that it was trained on. The verdict, which is on samples, does not weigh it."
+    "that it was trained on, and its discriminator calls them real more firmly. The verdict, which is on samples, does "
+    "not weigh that."
 )
 QUALITY_TEXT = (
     "Samples beside the control: one half of the held-out images (training images without them) against the other."
@@ -224,7 +230,7 @@ def _distances(audit: Mapping[str, Any]) -> list[Table]:
 def _membership(audit: Mapping[str, Any]) -> Table:
     areas = {space: part["membership"] for space, part in audit["spaces"].items() if part.get("membership")}
     if audit["membership_by_model"]:
-        areas["the model's own denoising loss"] = audit["membership_by_model"]
+        areas[f"the model's own {audit['membership_by_model']['asked']}"] = audit["membership_by_model"]
     rows = []
     for name, area in areas.items():
         told = [

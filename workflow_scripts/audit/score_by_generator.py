@@ -1,6 +1,6 @@
-"""Ask a diffusion model itself who was in its training set: denoising losses of images. Rule: score_by_generator.
+"""Ask a model itself who was in its training set: losses of images. Rule: score_by_generator.
 
-Where they cannot be measured, the table has none.
+They are denoising losses, or what the discriminator says. Where they cannot be measured, the table has none.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from workflow_scripts.core.devices import device_of_job, in_batches
 from workflow_scripts.core.files import read_column, read_npy, write_parquet
 from workflow_scripts.core.job import run
 from workflow_scripts.core.progress import tracked
-from workflow_scripts.generators.diffusion import Diffusion
 from workflow_scripts.generators.families import load_generator
 from workflow_scripts.generators.model import from_uint8
 from workflow_scripts.generators.pipelines import PipelineLosses, open_pipeline
@@ -31,7 +30,8 @@ def main(snakemake: Any) -> None:
     files, params = snakemake.input, snakemake.params
     members, held_out = split_of(files, size_of(params.split))
     device = device_of_job(snakemake)
-    losses_of = of_pipeline(Path(files.pipeline), device) if files.get("pipeline") else of_generator(files, device)
+    pipeline = files.get("pipeline")
+    losses_of, asked = of_pipeline(Path(pipeline), device) if pipeline else of_generator(files, device)
     images, labels = read_npy(files.images), read_column(files.labels, "label")
     scored = scored_images(members, held_out, params.seed, False)
 
@@ -40,23 +40,23 @@ def main(snakemake: Any) -> None:
         known = torch.from_numpy(labels[part].astype(np.int64)).to(device)
         return losses_of(from_uint8(torch.from_numpy(images[part]).to(device)), known).cpu().numpy()
 
-    parts = [*tracked(in_batches(losses, len(scored), SAMPLED_AT_ONCE), len(scored), "images", "denoising")]
-    table = pd.DataFrame({"image": scored, "loss": np.concatenate(parts)})
+    parts = [*tracked(in_batches(losses, len(scored), SAMPLED_AT_ONCE), len(scored), "images", "asking")]
+    table = pd.DataFrame({"image": scored, asked: np.concatenate(parts)})
     write_parquet(snakemake.output[0], table.dropna())
 
 
-def of_generator(files: Any, device: torch.device) -> Losses:
-    model = load_generator(files.weights, files.network, device)
-    assert isinstance(model, Diffusion)
-    return model.losses
+def of_generator(files: Any, device: torch.device) -> tuple[Losses, str]:
+    """Those of a generator of the config, and what they are."""
+    model = load_generator(files.weights, files.network, device, files.get("discriminator"))
+    return model.losses, model.asked
 
 
-def of_pipeline(folder: Path, device: torch.device) -> Losses:
+def of_pipeline(folder: Path, device: torch.device) -> tuple[Losses, str]:
     """Those of a pipeline; none is known where its scheduler does not say how noise is added."""
     losses = PipelineLosses(open_pipeline(folder, device))
     if losses.known:
-        return lambda images, _: losses.losses(images)
-    return lambda images, _: torch.full((len(images),), torch.nan)
+        return (lambda images, _: losses.losses(images)), losses.asked
+    return (lambda images, _: torch.full((len(images),), torch.nan)), losses.asked
 
 
 run(main, snakemake)

@@ -83,6 +83,18 @@ class Timm(Space):
     )
 
 
+class SSCD(Space):
+    """The descriptors of SSCD (Pizzi et al. 2022), a network that was trained to find copies."""
+
+    kind: Literal["sscd"] = Field(description="how the vectors come about")
+    weights: FilePath = Field(
+        examples=["/data/weights/sscd_disc_mixup.torchvision.pt"],
+        description="file of its weights with a backbone of torchvision: NAME.torchvision.pt, or .safetensors",
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = Field(None, description="of that file, to be checked")
+    resolution: int = Field(288, ge=32, le=1024, description="px that images are scaled to")
+
+
 class Joint(Space):
     """Several spaces side by side, each with the same weight."""
 
@@ -92,7 +104,7 @@ class Joint(Space):
     )
 
 
-AnySpace = Annotated[Pixel | SimCLR | Perceptual | Classifier | Timm | Joint, Field(discriminator="kind")]
+AnySpace = Annotated[Pixel | SimCLR | Perceptual | SSCD | Classifier | Timm | Joint, Field(discriminator="kind")]
 SPACES = TypeAdapter(dict[str, AnySpace]).validate_python(
     {
         "pixel": {"kind": "pixel"},

@@ -20,6 +20,7 @@ from workflow_scripts.features.pretrained import (
     checked_weights,
     load,
     perceptual_encoder,
+    sscd_encoder,
     timm_encoder,
 )
 
@@ -70,6 +71,8 @@ def build_encoder(space: dict[str, Any], device: torch.device) -> nn.Module:
     """The encoder of a configured space, if it is not trained here. Raises InputError if its weights are not right."""
     if space["kind"] == "perceptual":
         return perceptual_encoder(space["weights"], space["resolution"], device)
+    if space["kind"] == "sscd":
+        return sscd_encoder(space["weights"], space["sha256"], space["resolution"], device)
     build = timm_encoder if space["kind"] == "timm" else torchvision_encoder
     return build(space["model"], space["weights"], space["sha256"], space["resolution"], device)
 

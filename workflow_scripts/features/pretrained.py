@@ -1,11 +1,11 @@
-"""Encoders whose weights come with a package or from a file: EfficientNet-Lite0, and any network of timm."""
+"""Encoders whose weights come with a package or from a file: EfficientNet-Lite0, SSCD, and any network of timm."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, normalize
 
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import sha256
@@ -92,6 +92,39 @@ def timm_encoder(
     trained = timm.data.resolve_model_data_config(network)
     side = resolution or trained["input_size"][-1]
     return PretrainedEncoder(network, side, trained["mean"], trained["std"]).to(device)
+
+
+class SSCD(nn.Module):
+    """SSCD's descriptors (Pizzi et al. 2022): a residual network of torchvision, with generalised-mean pooling.
+
+    Images (B, 3, H, W) to features (B, D) of unit length.
+    """
+
+    def __init__(self, dimensions: int, bottlenecks: bool) -> None:
+        from torchvision.models import resnet18, resnet50  # a second or two to import, and only needed here
+
+        super().__init__()
+        self.backbone = (resnet50 if bottlenecks else resnet18)(num_classes=dimensions)
+        self.backbone.avgpool = GeneralisedMean()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return normalize(self.backbone(images))
+
+
+class GeneralisedMean(nn.Module):
+    """The mean of third powers over all positions, and its third root."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
+
+
+def sscd_encoder(weights: str, digest: str | None, resolution: int, device: torch.device) -> PretrainedEncoder:
+    """SSCD with the weights of a local file. Raises InputError if it is not there, or is another network's."""
+    path = Path(weights)
+    state = checked_weights(path, "the weights of SSCD, NAME.torchvision.pt of its authors", digest)
+    network = SSCD(len(state.get("backbone.fc.bias", ())), "backbone.layer1.0.conv3.weight" in state)
+    load(network, state, path, "SSCD with a backbone of torchvision")
+    return PretrainedEncoder(network, resolution, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).to(device)
 
 
 _WHERE = (

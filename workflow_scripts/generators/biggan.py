@@ -230,6 +230,7 @@ class BigGAN(GenerativeModel):
     """BigGAN-deep in training."""
 
     loss_names = ("generator_loss", "discriminator_loss")
+    asked = "discriminator"
     settings: BigGANSettings
 
     def __init__(self, settings: BigGANSettings, shape: ImageShape, device: torch.device) -> None:
@@ -294,6 +295,12 @@ class BigGAN(GenerativeModel):
         with self.autocast():
             pieces = in_batches(lambda rows: to_uint8(ema(z[rows], labels[rows])), count, batch)
             return torch.cat([*tracked(pieces, count, "images", "sampling")])
+
+    @torch.no_grad()
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """How little real the discriminator takes images for (B,): its logits, negative (LOGAN: Hayes et al. 2019)."""
+        with self.autocast():
+            return -self.networks["discriminator"](images, labels).float()
 
     def _standing_statistics(self, labels: Tensor, random: torch.Generator) -> None:
         """Fill the averaged generator's batch-norm statistics over several batches (Brock et al. 2019, appendix F)."""

@@ -46,6 +46,7 @@ class Diffusion(GenerativeModel):
     """A diffusion model in training."""
 
     loss_names = ("denoising_loss",)
+    asked = "denoising loss"
     settings: DiffusionSettings
 
     def __init__(self, settings: DiffusionSettings, shape: ImageShape, device: torch.device) -> None:

@@ -37,11 +37,19 @@ def save_generator(
 
 
 def load_generator(
-    weights: str | os.PathLike[str], network: str | os.PathLike[str], device: torch.device
+    weights: str | os.PathLike[str],
+    network: str | os.PathLike[str],
+    device: torch.device,
+    discriminator: str | os.PathLike[str] | None = None,
 ) -> GenerativeModel:
-    """The trained generator that `save_generator` wrote. Raises InputError if the two files do not fit each other."""
+    """The trained generator that `save_generator` wrote, and its discriminator if that is wanted, to be asked.
+
+    Raises InputError if the files do not fit each other.
+    """
     described = read_json(network)
     preset = next(iter(PRESETS[described["family"]].values()))
     model = build_model(type(preset)(**described["settings"]), ImageShape(**described["shape"]), device)
     load_weights(model.networks["ema"], weights, network)
+    if discriminator is not None:
+        load_weights(model.networks["discriminator"].eval(), discriminator, network)
     return model

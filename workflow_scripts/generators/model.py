@@ -34,6 +34,7 @@ class GenerativeModel(ABC):
 
     batches_per_step: int = 1
     loss_names: ClassVar[tuple[str, ...]]
+    asked: ClassVar[str] = "losses"  # what of the model `losses` are
 
     def __init__(self, settings: Settings, shape: ImageShape, device: torch.device) -> None:
         self.settings = settings
@@ -65,6 +66,13 @@ class GenerativeModel(ABC):
 
         `labels` (count,) int64 are needed by a conditional model. The same seed gives the same images.
         """
+
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What tells who was in the training set: low for such images. NaN where a family has nothing of the kind.
+
+        images (B, C, H, W) in -1..1, labels (B,): of each image by itself, (B,).
+        """
+        return images.new_full((len(images),), torch.nan)
 
     def describe(self) -> dict[str, Any]:
         """What rebuilds the model, beside its weights."""

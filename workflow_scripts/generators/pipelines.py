@@ -54,6 +54,8 @@ def sample_pipeline(pipeline: Any, count: int, steps: int | None, seed: int) -> 
 class PipelineLosses:
     """The denoising losses of a pipeline's U-Net, as `Diffusion` has them of its own."""
 
+    asked = "denoising loss"
+
     def __init__(self, pipeline: Any) -> None:
         self.network, self.scheduler = pipeline.unet, pipeline.scheduler
         self.network.eval()

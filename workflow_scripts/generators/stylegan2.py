@@ -365,6 +365,7 @@ class StyleGAN2(GenerativeModel):
     """
 
     loss_names = ("generator_loss", "discriminator_loss", "sign_of_real_logits", "augmentation_probability")
+    asked = "discriminator"
     settings: StyleGAN2Settings
 
     def __init__(self, settings: StyleGAN2Settings, shape: ImageShape, device: torch.device) -> None:
@@ -502,6 +503,15 @@ class StyleGAN2(GenerativeModel):
             with self.autocast():
                 pieces += in_batches(partial(_rendered, ema, styles, noise), len(styles), len(styles))
         return torch.cat(pieces)
+
+    @torch.no_grad()
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """How little real the discriminator takes images for (B,): its logits, negative (LOGAN: Hayes et al. 2019).
+
+        Each image is a batch of its own, so that the deviation within batches does not depend on the others.
+        """
+        with self.autocast():
+            return -self.discriminator(images, labels, len(images)).float()
 
 
 def _rendered(network: nn.Module, styles: Tensor, noise: Tensor, rows: slice) -> Tensor:

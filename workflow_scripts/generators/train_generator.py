@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from workflow_scripts.core.devices import devices_of_job
 from workflow_scripts.core.files import read_json, read_npy, write_npy, write_rows
@@ -14,6 +15,7 @@ from workflow_scripts.generators.families import save_generator
 from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, settings_for
 from workflow_scripts.generators.runs import TrainingRun, train_run
 from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.weights import save_weights
 
 
 def main(snakemake: Any) -> None:
@@ -59,6 +61,8 @@ def main(snakemake: Any) -> None:
         evaluations=record.evaluations,
         snapshot_images=record.snapshot_images,
     )
+    if path := snakemake.output.get("discriminator"):  # an empty file where a family has none
+        save_weights(path, model.networks.get("discriminator", nn.Module()))
     write_rows(snakemake.output.curve, ["images", *model.loss_names], record.curve)
     write_npy(snakemake.output.snapshots, torch.stack(record.snapshots).numpy())
     shutil.rmtree(snakemake.params.checkpoints)

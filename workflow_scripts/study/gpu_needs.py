@@ -16,11 +16,11 @@ from workflow_scripts.config.spaces import without_joint
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.features.encoders import ClassifierFeatures
 from workflow_scripts.features.presets import simclr_settings
-from workflow_scripts.features.pretrained import PretrainedEncoder
+from workflow_scripts.features.pretrained import SSCD, PretrainedEncoder
 from workflow_scripts.features.simclr import Encoder
 from workflow_scripts.generators.model import ImageShape
 from workflow_scripts.generators.pipelines import SAMPLED_AT_ONCE as DRAWN_AT_ONCE
-from workflow_scripts.generators.presets import SAMPLED_AT_ONCE, DiffusionSettings, settings_for
+from workflow_scripts.generators.presets import SAMPLED_AT_ONCE, settings_for
 from workflow_scripts.study import gpu_work
 from workflow_scripts.study.costs import configured_study
 from workflow_scripts.study.gpu_memory import needed_mb
@@ -108,6 +108,8 @@ def _pretrained(space: dict[str, Any]) -> nn.Module:
         network = timm.create_model(space["model"], pretrained=False, num_classes=0)
         side = timm.data.resolve_model_data_config(network)["input_size"][-1]
         return PretrainedEncoder(network, space["resolution"] or side, anything, anything)
+    if space["kind"] == "sscd":
+        return PretrainedEncoder(SSCD(512, True), space["resolution"], anything, anything)
     from torchvision.models import get_model, get_model_weights
 
     side = get_model_weights(space["model"]).DEFAULT.transforms().crop_size[0]
@@ -131,8 +133,7 @@ def _of_audit(config: dict[str, Any]) -> Iterator[Need]:
                     yield Need(rule, name, gpu_work.pipeline(samples["path"], at_once), shape)
             elif samples["source"] == "generator":
                 settings = settings_for(**config["generators"][samples["generator"]])
-                if isinstance(settings, DiffusionSettings):
-                    yield Need("score_by_generator", samples["generator"], gpu_work.scoring(settings), shape)
+                yield Need("score_by_generator", samples["generator"], gpu_work.scoring(settings), shape)
 
 
 def _of_distillation(distillation: dict[str, Any], shape: ImageShape) -> Iterator[Need]:

@@ -102,12 +102,11 @@ def _sampler_left_out() -> Iterator[None]:
         yield
 
 
-def scoring(settings: DiffusionSettings) -> Work:
+def scoring(settings: Settings) -> Work:
     def prepare(shape: ImageShape) -> Step:
         from workflow_scripts.generators import diffusion  # seconds to import
 
         model = _model(settings, shape)
-        assert isinstance(model, diffusion.Diffusion)
         images, labels, _ = _batch(SAMPLED_AT_ONCE, shape)
 
         def step() -> Tensor:

@@ -15,9 +15,13 @@ Path = str | os.PathLike[str]
 
 def save_network(weights: Path, description: Path, network: nn.Module, **described: Any) -> None:
     """Write the weights, and as JSON `described`: what rebuilds the network, and how it came about."""
-    with atomic_path(weights) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary)
+    save_weights(weights, network)
     write_json(description, described)
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary)
 
 
 def load_weights(network: nn.Module, weights: Path, description: Path) -> None:
