@@ -141,9 +141,12 @@ def test_few_samples_or_a_single_training_image_get_the_weaker_answer(clothes: n
     few = model(audit(fresh(clothes, 10)))["verdict"]
     assert few["verdict"] == UNKNOWN
     assert "10 distinct samples" in few["sentence"]
-    single = model(audit(fresh(clothes, 200), training=clothes[:1]))
+    grey, tint = np.repeat(clothes, 3, axis=-1), np.array([1, 0.8, 0.6])
+    tinted = (grey * tint).astype(np.uint8)
+    single = model(audit(fresh(tinted, 200), grey[TRAINING : TRAINING + HELD_OUT], training=tinted[:1]))
     assert single["training"]["images"] == 1
-    assert "only 1 training image" in single["notes"][0]
+    assert "only 1 training image" in single["notes"][1]
+    assert single["notes"][0].startswith("The held-out images are grey, the training images are in colour")
     assert single["samples"]["distinct"] > 0.95
 
 

@@ -1,4 +1,4 @@
-"""The audit's interval of copies and its test, from planted copies; and that of what samples add for rare classes.
+"""The audit's interval of copies and its test, from planted copies; its power; and what samples add for rare classes.
 
 Samples that are no copies lie as far from the training images as held-out images, or farther, or nearer, or never near.
 """
@@ -6,10 +6,12 @@ Samples that are no copies lie as far from the training images as held-out image
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from tests.coverage.simulate import Simulation
 from workflow_scripts.audit.copies import Copies, copies
 from workflow_scripts.audit.gain import Labelled, rare_gain
+from workflow_scripts.audit.measures import power
 
 # Distances of held-out images are uniform, and those of samples that are no copies are times as large.
 SCALES = {"as held-out images": 1.0, "five times as far": 5.0, "twice as near": 0.5}
@@ -51,6 +53,26 @@ def _found(samples: int, held_out: int, scale: float) -> Callable[[np.random.Gen
     def draw(random: np.random.Generator) -> bool:
         measured = [_measured(random, 0.0, samples, held_out, scale, spaces=SPACES) for _ in range(SPACES)]
         return any(space.p_value * SPACES <= 0.05 and space.certain > 0 for space in measured)
+
+    return draw
+
+
+TRAINED, PLANTED = 2000, 100  # training images, and how many of them are planted
+
+
+def _power(share: float, size: int) -> Callable[[np.random.Generator], bool]:
+    """Of all training images, in groups of `size` whose copies lie alike, such a share would be found."""
+
+    def draw(random: np.random.Generator) -> bool:
+        groups = np.arange(TRAINED) // size
+        distances = random.standard_normal(TRAINED) + 2 * random.standard_normal(TRAINED)[groups]
+        limit = float(np.quantile(distances, share))
+        chosen = np.sort(random.choice(TRAINED, PLANTED, replace=False))
+        nearest = {"query": chosen, "space": "pixel", "kind": "query", "index": chosen, "distance": distances[chosen]}
+        planted = {"query": chosen, "source": chosen, "change": "mirrored", "training": True}
+        nobody = np.empty(0, dtype=np.int64)
+        [row] = power(pd.DataFrame(nearest), pd.DataFrame(planted), nobody, groups, {"pixel": limit})
+        return row["found_low"] <= 100 * share <= row["found_high"]
 
     return draw
 
@@ -104,6 +126,18 @@ SIMULATIONS = [
         )
         for planted in (0.0, 0.001, 0.01, 0.1)
         for samples, held_out in ((1000, 1000), (10_000, 2000))
+    ),
+    *(
+        Simulation(
+            f"audit power {share} {size}",
+            "the share of planted copies that an audit says it finds, among all training images",
+            "interval",
+            _power(share, size),
+            1000,
+            {"found, %": 100 * share, "images in a group": size},
+        )
+        for size in (1, 5)
+        for share in (0.02, 0.3, 0.95)
     ),
     *(
         Simulation(

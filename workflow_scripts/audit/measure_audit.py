@@ -64,7 +64,8 @@ def main(snakemake: Any) -> None:
     )
     manifest, packed = read_json(files.manifest), files.get("packed")
     qualities = quality(shown, real, training, device, groups[compared[0] if len(real) else compared[1]])
-    said = notes(images[members[:200]], samples[:200], read_json(packed) if packed else None)
+    others = {"samples": samples[:200], "held-out images": images[held_out[:200]]}
+    said = notes(images[members[:200]], others, read_json(packed) if packed else None)
     if len(members) < FEWEST_MEMBERS:
         said.append(FEW_MEMBERS.format(count=len(members), images="image" if len(members) == 1 else "images"))
     if look_swapped(qualities):
@@ -151,15 +152,19 @@ def require_two_sets(rows: pd.DataFrame, samples: int, name: str) -> None:
         )
 
 
-def notes(training: np.ndarray, samples: np.ndarray, packed: Any) -> list[str]:
-    """What a reader must know of how the samples were made comparable, a sentence each."""
+def notes(training: np.ndarray, others: dict[str, np.ndarray], packed: Any) -> list[str]:
+    """What a reader must know of how the images were made comparable, a sentence each; others: beside the training."""
     sentences = [*packed["warnings"]] if packed else []
-    if training.shape[-1] == 3:
-        grey = [bool((part.max(axis=-1) == part.min(axis=-1)).all()) for part in (training, samples)]
-        if grey[0] != grey[1]:
-            which = ("samples", "training images") if grey[1] else ("training images", "samples")
+    for name, images in others.items():
+        if training.shape[-1] == 3 and len(images) and is_grey(images) != is_grey(training):
+            which = (name, "training images") if is_grey(images) else ("training images", name)
             sentences.append(f"The {which[0]} are grey, the {which[1]} are in colour: they are not of one kind.")
     return sentences
+
+
+def is_grey(images: np.ndarray) -> bool:
+    """Whether all of images (n, H, W, 3) have equal channels."""
+    return bool((images.max(axis=-1) == images.min(axis=-1)).all())
 
 
 def has_groups(groups: np.ndarray) -> bool:
