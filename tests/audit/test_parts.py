@@ -225,8 +225,9 @@ def test_a_discriminator_is_asked_and_tells_the_images_that_it_was_trained_on(
     assert told is not None
     assert told["asked"] == "discriminator"
     assert told["auc"] > 0.9 if steps else told["auc_low"] < 0.5 < told["auc_high"]
+    discriminator.eval()
     first = model.losses(values[:1], nothing[:1])  # whatever the batch
-    np.testing.assert_allclose(pd.read_parquet(losses)["discriminator"][0], first, rtol=1e-2)
+    np.testing.assert_allclose(pd.read_parquet(losses)["discriminator"][0], first, rtol=1e-2, atol=1e-2)
 
 
 def test_samples_of_a_rare_class_help_to_recognise_it_if_they_are_right() -> None:
