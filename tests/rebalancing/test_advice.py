@@ -104,11 +104,10 @@ def test_the_classes_to_gain_are_measured_or_rare_and_unlike_the_others() -> Non
 
 
 def test_copies_among_the_synthetic_images_are_said() -> None:
-    quality = pd.DataFrame({"synthetic": [30, 10, 0], "copies_percentage": [0.0, 40.0, np.nan]})
+    quality = pd.DataFrame({"all_copies_percentage": [10.0] * 2, "all_copies_low": 3.96, "all_copies_high": 23.05})
     share, low, high = copied_share(quality)
-    assert share == pytest.approx(10)
-    assert (low, high) == pytest.approx((3.96, 23.05), abs=0.01)  # Wilson, 4 of 40
-    assert copied_share(quality[2:]) is None
+    assert (share, low, high) == (10.0, 3.96, 23.05)
+    assert copied_share(quality * np.nan) is None
     gain = replace(measured((3.0, 1.0, 5.0)), synthetic=40, copies=(share, low, high))
     known = advise(SIMILARITY, None, None, gain, COUNTS, NAMES)
     said = "gan.classifier-1 found 40 synthetic images to add, of which 10.0 % (4.0 to 23.1) are copies"

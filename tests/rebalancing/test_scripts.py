@@ -56,7 +56,7 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     np.save(tmp_path / "synthetic.npy", synthetic)
     np.save(tmp_path / "subset.npy", training)
     np.save(tmp_path / "test.npy", test)
-    pd.DataFrame({"label": labels}).to_parquet(tmp_path / "labels.parquet")
+    pd.DataFrame({"label": labels, "group": np.arange(180)}).to_parquet(tmp_path / "labels.parquet")
     pd.DataFrame({"label": np.repeat([0, 1, 2], 40)}).to_parquet(tmp_path / "synthetic.parquet")
     counts = {"classes": CLASSES, "labels": [0, 1, 2], "thirds": ["head", "middle", "tail"]}
     (tmp_path / "counts.json").write_text(json.dumps(counts))
@@ -69,6 +69,7 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     assert quality["synthetic"].tolist() == [40, 40, 40]
     assert quality["copies_percentage"].tolist() == pytest.approx([100, 0, 0], abs=5)
     assert quality.loc["ant", "copies_low"] > 90
+    assert quality["all_copies_percentage"].tolist() == pytest.approx([100 / 3] * 3, abs=2)
     assert quality.loc["cat", "copies_high"] < 10
     assert quality.loc["bee", "frechet"] == pytest.approx(0, abs=1e-6)
     assert quality.loc["cat", "frechet"] > 5 * quality.loc["ant", "frechet"] > 0

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from workflow_scripts.core.intervals import wilson
 from workflow_scripts.data.imbalance import head_middle_tail, lacking_counts
 from workflow_scripts.rebalancing.gain_law import Prediction
 from workflow_scripts.rebalancing.gains import MEASURE, MOST_SEEDS, ORIGINAL, WORTHWHILE
@@ -94,18 +93,15 @@ def measured_gain(
 
 
 def copied_share(quality: pd.DataFrame) -> Estimate | None:
-    """Percentage of copies among all synthetic images, with Wilson's interval, from a table of `measure_synthetic`.
+    """Percentage of copies among all synthetic images of a choice, with its interval, from a table of
+    `measure_synthetic`.
 
-    quality: rows of one choice, columns synthetic (images) and copies_percentage by class; None without images, or
-    where too few test images set no threshold.
+    quality: rows of one choice, each with all_copies_percentage, _low and _high; None without images, or where too few
+    test images set no threshold.
     """
-    counted = quality[quality["copies_percentage"].notna()]
-    images = int(counted["synthetic"].sum())
-    if not images:
-        return None
-    copies = round(float((counted["copies_percentage"] * counted["synthetic"]).sum() / 100))
-    low, high = wilson(copies, images)
-    return 100 * copies / images, 100 * float(low), 100 * float(high)
+    first = quality.iloc[0]
+    percentage, low, high = (float(first[f"all_copies_{end}"]) for end in ("percentage", "low", "high"))
+    return None if np.isnan(percentage) else (percentage, low, high)
 
 
 def advise(
