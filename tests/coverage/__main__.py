@@ -30,8 +30,8 @@ Every interval and p-value that Copycat publishes is simulated with known truth 
 runs. Each row below is a cell: one statement under one set of conditions. A nominal 95 % interval must hold the truth
 in 93 to 97 % of simulated studies, a test at 0.05 must reject a true null hypothesis in at most 6 %, and a statement
 must be wrong in at most 6 %. A cell is "outside" if it misses these bounds by more than the simulation's own error,
-which the column "95 % interval" shows: some 3.5 points with 150 studies, 1 with 1,500. "Careful" marks intervals that
-cover more than 97 %, where few counts leave no choice, or where the product claims no more than it can know. Studies
+which the column "95 % interval" shows: some 3.5 points with 150 studies, 1 with 1,500. An interval may cover more than
+97 % for one of the reasons below, which a rule decides from the cell's conditions; the last column names it. Studies
 that get no answer are counted apart.
 
 """

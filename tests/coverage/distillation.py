@@ -243,13 +243,13 @@ SIMULATIONS = [
                    "adjusted mutual information" if same else "independent labels are called dependent",
                    "interval" if same else "decision", _information(classes, images, same), 400,
                    {"classes": classes, "images": images, "same labels": same},
-                   careful=classes**2 > images)  # less than an image for each cell of the table
+                   reason="counts" if classes**2 > images else "")  # less than an image for each cell of the table
         for classes in (2, 10, 100) for images in (300, 2000, 5000) for same in (0.0, 0.3, 0.8)
     ),
     *(  # each end takes the least favourable way in which an error may spread over the bins
         Simulation(f"distillation calibration {kind} {images} {classes}", "expected calibration error", "interval",
                    _calibration(kind, images, classes), 300, {"error": kind, "images": images, "classes": classes},
-                   careful=True)
+                   reason="spread")
         for kind in CALIBRATION for images in (300, 2000, 5000) for classes in (2, 10, 100)
         if kind != "in one bin" or classes == 10
     ),

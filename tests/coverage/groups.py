@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import special
 
-from tests.coverage.simulate import Answer, Draw, Simulation
+from tests.coverage.simulate import Answer, Draw, Simulation, few
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.metrics.groups import Grouped
 from workflow_scripts.metrics.membership import lira
+from workflow_scripts.rebalancing.copies import copies_by_class
 from workflow_scripts.replication.measures import compare_rates, data_copying, replication
 
 SAMPLES, SHARE = 1000, 0.01
@@ -72,6 +73,24 @@ def _run(images: int, together: int, alike: float) -> Draw:
     return draw
 
 
+def _synthetic(images: int, together: int, alike: float) -> Draw:
+    """Synthetic images of ten classes, of which a tenth are copies well within the threshold; one class, and all."""
+    copied, of_class, classes = 0.1, 40, 10
+    intended = np.repeat(np.arange(classes), of_class)
+    truth = 100 * (copied + (1 - copied) * SHARE)
+
+    def draw(random: np.random.Generator) -> dict[str, Answer]:
+        ours = random.random(len(intended))
+        ours = np.where(random.random(len(ours)) < copied, 0.0005 * ours, ours)
+        by_class, in_all = copies_by_class(ours, intended, classes, held_out(random, images, together, alike))
+        return {
+            "class": _within(truth, by_class[0].low, by_class[0].high),
+            "all": _within(truth, in_all.low, in_all.high),
+        }
+
+    return draw
+
+
 def _audited(planted: float, images: int, together: int, alike: float) -> Draw:
     """Copies that an audit finds, well within the threshold; whether any where there are none."""
 
@@ -86,18 +105,23 @@ def _audited(planted: float, images: int, together: int, alike: float) -> Draw:
     return draw
 
 
+def told_by_lira(effect: float) -> float:
+    """Share of members that LiRA tells by one other run at 1 % false alarms, where they lie nearer by `effect`."""
+    return float(special.ndtr(special.ndtri(SHARE) + effect / (NOISE * np.sqrt(2))))
+
+
 def _lira(effect: float, together: int) -> Draw:
     """LiRA of the first of two runs; what a run makes of an image, it makes of all images of a group."""
     image = np.arange(1200)
     group, half = image // together, image % 400 // 200
     member = np.array([(image < 400) & (half == run) for run in (0, 1)])
     moved = effect / (NOISE * np.sqrt(2))
+    told = 100 * told_by_lira(effect)
 
     def draw(random: np.random.Generator) -> dict[str, Answer]:
         own = random.normal(0, 1, len(image))
         noise = NOISE * np.stack([scattered(random, group, 0.8) for _ in member])
         result = lira(np.exp(own + noise - effect * member), member, group)[0]
-        told = 100 * float(special.ndtr(special.ndtri(0.01) + moved))
         return {
             "test": None if result.p_value is None else result.p_value <= 0.05,
             "auc": _within(float(special.ndtr(moved / np.sqrt(2))), result.auc_low, result.auc_high),
@@ -114,11 +138,13 @@ DESIGNS = [
         (160, 20, 0.8),
     )
 ]  # fmt: skip
-GROUPS = (2, 10, 20)  # images together, of 200 members
+MEMBERS = 200
+GROUPS = (2, 10, 20)  # images together
 
 
 CHANCE = [(design, _tests(*design.values())) for design in DESIGNS]
 COPYING = [(design, _run(*design.values())) for design in DESIGNS]
+SYNTHETIC = [(design, _synthetic(*design.values())) for design in DESIGNS]
 SIMULATIONS = [
     *(
         Simulation(f"groups {name} {' '.join(map(str, design.values()))}", f"{name}, by chance alone", "p-value", draw,
@@ -128,24 +154,34 @@ SIMULATIONS = [
     ),
     *(
         Simulation(f"groups {part} {' '.join(map(str, design.values()))}", claim, "interval", draw, 500, design, part,
-                   careful=design["together"] > 1)
+                   few(SAMPLES * 0.1, design["held-out"] * SHARE / design["together"]))
         for part, claim in (("replicas", "the percentage of replicas of one run, of held-out images in groups"),
                             ("excess", "replicas beyond chance at a fixed threshold, of held-out images in groups"))
         for design, draw in COPYING
+    ),
+    *(
+        Simulation(f"groups synthetic {part} {' '.join(map(str, design.values()))}", claim, "interval", draw, 500,
+                   design, part, few(events, design["held-out"] * SHARE / design["together"]))
+        for part, claim, events in (
+            ("class", "copies among 40 synthetic images of a class, of test images in groups", 4),
+            ("all", "copies among 400 synthetic images of ten classes, of test images in groups", 40),
+        )
+        for design, draw in SYNTHETIC
     ),
     *(
         Simulation(f"groups audit {planted} {' '.join(map(str, design.values()))}",
                    "copies that an audit finds, of held-out images in groups" if planted
                    else "an audit finds copies where there are none, of held-out images in groups",
                    "interval" if planted else "decision", _audited(planted, *design.values()), 500,
-                   {"planted, %": 100 * planted} | design, careful=True)
+                   {"planted, %": 100 * planted} | design, "", few(design["held-out"] * SHARE / design["together"]))
         for planted in (0.0, 0.1) for design in DESIGNS[1:]
     ),
 ]  # fmt: skip
 LIRA = {(effect, together): _lira(effect, together) for effect in (0.0, 0.1) for together in GROUPS}
 SIMULATIONS += [
     Simulation(f"groups LiRA {part} {effect} {together}", claim, kind, draw, 400,
-               {"effect": effect, "together": together}, part, careful=True)
+               {"effect": effect, "together": together}, part,
+               few(MEMBERS * told_by_lira(effect) / together) if part == "told" else "")
     for part, claim, kind in (("test", "LiRA of images that come in groups, where nobody is given away", "p-value"),
                               ("auc", "the area under the curve of LiRA, of images that come in groups", "interval"),
                               ("told", "members told by LiRA at 1 % false alarms, of images in groups", "interval"))

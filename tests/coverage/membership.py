@@ -7,12 +7,13 @@ from scipy import special
 
 from tests.coverage.laws import AXES, Truth, run_shares
 from tests.coverage.replication import centre, scores
-from tests.coverage.simulate import Answer, Draw, Simulation
+from tests.coverage.simulate import Answer, Draw, Simulation, few
 from workflow_scripts.laws.decay import MEMBERS, Points
 from workflow_scripts.laws.outlook import own_outlook
 from workflow_scripts.laws.study import size_fits
 from workflow_scripts.metrics.membership import lira, membership
 from workflow_scripts.replication.membership import membership_over_seeds
+from workflow_scripts.replication.seeds import SCATTERS
 
 STUDY = {16: 0.8, 32: 0.4, 64: 0.1, 128: 0.0}  # share of the members that a run of each size gives away
 CONTROLS = 1000
@@ -31,6 +32,14 @@ LIRA = {
 
 def _within(truth: float, low: float | None, high: float | None) -> Answer:
     return None if low is None or high is None or np.isnan(low) else bool(low <= truth <= high)
+
+
+def _near_floor(claim: str, share: float, cv: float) -> bool:
+    """Whether areas, or shares told, of runs scatter little on the logit scale."""
+    lowest, spread = (0.5, 0.5) if claim == "auc" else (ALARMS, 1 - ALARMS)
+    mean = lowest + spread * share
+    scatter = spread * share * (1 - share) * np.sqrt(np.log1p(cv**2)) / (mean * (1 - mean))
+    return bool(scatter < 3 * SCATTERS[0])
 
 
 def _over_seeds(seeds: int, cv: float, scale: float, shared: bool) -> Draw:
@@ -74,12 +83,24 @@ def _references(sizes: tuple[int, ...], seeds: int) -> np.ndarray:
     return references[references > 0]
 
 
+def _told(effect: float, sizes: tuple[int, ...], seeds: int) -> np.ndarray:
+    """Probability that each such member is told at 1 % false alarms."""
+    moved = effect / (NOISE * np.sqrt(1 + 1 / _references(sizes, seeds)))
+    return special.ndtr(special.ndtri(ALARMS) + moved)
+
+
+def _events(effect: float, sizes: tuple[int, ...], seeds: int) -> tuple[float, float]:
+    """How many members are told, and how many are not."""
+    told = _told(effect, sizes, seeds)
+    return float(told.sum()), float((1 - told).sum())
+
+
 def _lira(effect: float, sizes: tuple[int, ...], seeds: int) -> Draw:
     """LiRA of the largest of the first seed's nested runs; members lie nearer by `effect`, in logarithms."""
     image = np.arange(1000)
     member = np.array([(image // 100 == seed) & (image % 100 < size) for seed in range(seeds) for size in sizes])
     moved = effect / (NOISE * np.sqrt(1 + 1 / _references(sizes, seeds)))
-    auc, told = special.ndtr(moved / np.sqrt(2)).mean(), special.ndtr(special.ndtri(ALARMS) + moved).mean()
+    auc, told = special.ndtr(moved / np.sqrt(2)).mean(), _told(effect, sizes, seeds).mean()
 
     def draw(random: np.random.Generator) -> dict[str, Answer]:
         own, noise = random.normal(0, 1, 1000), random.normal(0, NOISE, member.shape)
@@ -132,25 +153,27 @@ RUNS = {
 }
 SIMULATIONS = [
     *(
-        # A run has few members, and where it tells no more than chance it hardly scatters, which no study knows.
         Simulation(f"membership {claim} over seeds {size} {seeds} {cv} {scale}{' shared' * shared}", OVER_SEEDS[claim],
                    "interval", draw, 250,
                    {"members": size, "given away": share, "seeds": seeds, "CV": cv, "scores": scale,
                     "controls": "shared" if shared else "own"},
-                   f"{claim} {size}", careful=True)
+                   f"{claim} {size}",
+                   (few(seeds * size * (share + (1 - share) * ALARMS)) if claim == "told_at_1" else "")
+                   or ("floor" if _near_floor(claim, share, cv) else ""))
         for claim in OVER_SEEDS for (seeds, cv, scale, shared), draw in OVER_STUDIES.items()
         for size, share in STUDY.items()
     ),
     *(
         Simulation(f"membership LiRA {claim} {effect} {sizes} {seeds}", LIRA[claim], "interval", draw, 400,
-                   {"effect": effect, "sizes": ", ".join(map(str, sizes)), "seeds": seeds}, claim, claim == "told")
+                   {"effect": effect, "sizes": ", ".join(map(str, sizes)), "seeds": seeds}, claim,
+                   few(*_events(effect, sizes, seeds)) or "exact" if claim == "told" else "")
         for claim in LIRA for (effect, sizes, seeds), draw in RUNS.items()
     ),
     *(
         Simulation(f"private {curve} {variation} {design}", "the smallest private size", "interval",
                    _private(curve, variation, *design), 150,
                    {"truth": curve, "CV": variation, "sizes": design[0], "seeds": design[1], "generators": design[2]},
-                   careful=True)
+                   reason="average")
         for curve in ("exponential", "logistic") for variation in (0.2, 0.5, 1.0)
         for design in ((4, 2, 3), (6, 1, 3), (6, 2, 3))
     ),

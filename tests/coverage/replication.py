@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special
 
-from tests.coverage.simulate import Simulation
+from tests.coverage.simulate import Simulation, few
 from workflow_scripts.core.intervals import counts_at_quantile
 from workflow_scripts.metrics.groups import Grouped
 from workflow_scripts.metrics.membership import Membership, membership
 from workflow_scripts.replication.measures import replication
-from workflow_scripts.replication.seeds import Counted, over_seeds
+from workflow_scripts.replication.seeds import SCATTERS, Counted, over_seeds
 
 SAMPLES = 1024
 POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
@@ -98,12 +98,15 @@ def _area(members: int, told: float) -> Callable[[np.random.Generator], bool]:
     return draw
 
 
+def _told_share(told: float) -> float:
+    """Of the members, those that are given away and those that are told by chance."""
+    return told + (1 - told) * 0.01
+
+
 def _told(members: int, controls: int, told: float) -> Callable[[np.random.Generator], bool | None]:
     def draw(random: np.random.Generator) -> bool | None:
         rate = membership(scores(random, members, told), random.random(controls)).told[0]
-        return (
-            None if rate.low is None or rate.high is None else rate.low <= 100 * (told + (1 - told) * 0.01) <= rate.high
-        )
+        return None if rate.low is None or rate.high is None else rate.low <= 100 * _told_share(told) <= rate.high
 
     return draw
 
@@ -150,12 +153,17 @@ def _told_of_groups(**design: int) -> Callable[[np.random.Generator], bool | Non
     return draw
 
 
+def _near_floor(cv: float) -> str:
+    """The reason `floor` where runs scatter little."""
+    return "floor" if np.sqrt(np.log1p(cv**2)) < 3 * SCATTERS[0] else ""
+
+
 def _grid(
     name: str,
     claim: str,
     make: Callable[..., Callable],
     settings: Sequence[dict[str, float]],
-    careful: Callable[[dict[str, float]], bool] = lambda _: False,
+    reason: Callable[[dict[str, float]], str] = lambda _: "",
 ) -> list[Simulation]:
     return [
         Simulation(
@@ -165,7 +173,7 @@ def _grid(
             make(**chosen),
             500,
             chosen,
-            careful=careful(chosen),
+            reason=reason(chosen),
         )
         for chosen in settings
     ]
@@ -187,7 +195,7 @@ SIMULATIONS = [
             for seeds in (1, 2, 3, 5)
             for cv in (0.2, 0.5, 1.0)
         ],
-        lambda _: True,  # the scatter of one size may differ from that of the others, which no study knows
+        lambda chosen: few(SAMPLES * chosen["seeds"] * chosen["rate"]) or _near_floor(chosen["cv"]),
     ),
     *_grid(
         "copies over seeds at a quantile",
@@ -199,7 +207,7 @@ SIMULATIONS = [
             for seeds, cv in ((2, 0.5), (5, 1.0))
             for at in (0.001, 0.01)
         ],
-        lambda _: True,
+        lambda chosen: _near_floor(chosen["cv"]),
     ),
     *_grid(
         "copies of a run",
@@ -222,11 +230,14 @@ SIMULATIONS = [
             {"members": members, "controls": controls, "told": told}
             for members in (8, 64, 500) for controls in (200, 2000) for told in (0.1, 0.5, 0.9)
         ],
-        lambda _: True,
+        lambda chosen: (
+            few(chosen["members"] * _told_share(chosen["told"]), chosen["members"] * (1 - _told_share(chosen["told"])))
+            or "exact"
+        ),
     ),
     *(
         Simulation(f"{name} {' '.join(map(str, design.values()))}", claim, kind, make(**design), 1000, design,
-                   careful=True)
+                   reason=few(design["members"] * 0.01 / design["together"]) if name == "told of groups" else "")
         for name, claim, kind, make in MEMBERSHIP
         for design in (
             {"members": members, "controls": controls, "together": together, "samples": samples}

@@ -23,10 +23,36 @@ FALSE_ALARMS = 0.01  # of quick runs, which try many claims on few studies each
 LARGEST_ERROR = 0.06  # of a test at 0.05, and of a decision that claims to be wrong in at most 5 % of studies
 CHUNK = 8  # draws that a process makes at a time
 
+FEW = 5.0  # events in a study, below which counts are too coarse for any interval to cover just 95 %
+
 Answer = bool | None
-Verdict = Literal["holds", "careful", "outside", "no answer"]
-MARKS: dict[Verdict, str] = {"holds": "", "careful": "careful", "outside": "**outside**", "no answer": ""}
+# Why an interval may cover more than 97 %, by the word that marks it.
+REASONS = {
+    "counts": f"the truth is a bound, or a study expects fewer than {FEW:g} of the events (or of the others) on which "
+    "the interval rests. Counts are whole numbers: an interval that keeps 95 % at all rates exceeds it at some.",
+    "floor": "runs are taken to differ by a standard deviation of 0.2 at least, on the logit scale, and these differ "
+    "by less than three times that. With 0.05 at least, five seeds would cover but 91 % where sizes that give away "
+    "nothing stand beside others.",
+    "exact": "members are few. Their share has Clopper and Pearson's interval, which covers at least 95 % at any rate, "
+    "with a margin for the threshold.",
+    "spread": "how an error spreads over the bins is not known. Each end takes the least favourable way.",
+    "moments": "runs scatter less than half of what lies between neighbouring moments, on the logarithmic scale of "
+    "steps. The moments then bound the law, and the bounds always hold.",
+    "chance": "part of what is counted may be chance, and nobody knows how much of it the samples show. The interval "
+    "holds for any part.",
+    "average": "laws are averaged, and so is the scatter that they leave, since few sizes cannot tell which law holds. "
+    "The average covers whichever does, and more where one that spreads wider does not.",
+    "careful": "the interval could be narrower. Eight onsets of one seed hardly show how much runs scatter, and "
+    "moments that lie apart make too small a scatter look likely, so the prior leans to a large one; a second seed "
+    "makes up for it.",
+}
+MARKS = {"holds": "", "outside": "**outside**", "no answer": ""} | {word: word for word in REASONS}
 Draw = Callable[[np.random.Generator], Any]  # an answer or a list of them; by `part` where several claims share it
+
+
+def few(*expected: float) -> str:
+    """The reason `counts` where a study expects fewer than FEW of any of these; otherwise none."""
+    return "counts" if min(expected) < FEW else ""
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,8 @@ class Simulation:
     the interval covered the truth (`interval`), the test rejected (`p-value`) or the statement was wrong (`decision`),
     or None where the product gives no answer; or a list of such answers, of studies that are computed at once.
     repeats: draws of a full run. settings: the conditions, for the table. part: of simulations that have the same
-    `draw`, so that one fit serves several claims, which of its results belongs to this one. careful: the interval may
-    cover more than 97 %, because so few or no counts leave no choice, or since it makes no use of what it cannot know.
+    `draw`, so that one fit serves several claims, which of its results belongs to this one. reason: of REASONS, why the
+    interval may cover more than 97 %; empty if it may not.
     """
 
     name: str
@@ -50,7 +76,7 @@ class Simulation:
     repeats: int = 1000
     settings: Mapping[str, object] = field(default_factory=dict)
     part: str = ""
-    careful: bool = False
+    reason: str = ""
 
 
 @dataclass
@@ -82,23 +108,25 @@ class Result:
         """Whether the share is within its bounds, or outside by no more than the simulation's own error."""
         low, high = self.interval
         if self.simulation.kind == "interval":
-            return high >= COVERAGE[0] and (low <= COVERAGE[1] or self.simulation.careful)
+            return high >= COVERAGE[0] and (low <= COVERAGE[1] or bool(self.simulation.reason))
         return low <= LARGEST_ERROR
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> str:
+        """`holds`, `outside`, `no answer`, or of what covers more than 97 % the reason."""
         if not self.answered:
             return "no answer"
         if not self.holds:
             return "outside"
-        return "careful" if self.simulation.kind == "interval" and self.interval[0] > COVERAGE[1] else "holds"
+        wide = self.simulation.kind == "interval" and self.interval[0] > COVERAGE[1]
+        return self.simulation.reason if wide else "holds"
 
     def refuted(self, claims: int) -> bool:
         """Whether so few studies already refute the claim, though `claims` of them were tried at once (Bonferroni)."""
         level = FALSE_ALARMS / claims
         if self.simulation.kind == "interval":
             too_low = binom.cdf(self.true, self.answered, COVERAGE[0])
-            too_high = 1.0 if self.simulation.careful else binom.sf(self.true - 1, self.answered, COVERAGE[1])
+            too_high = 1.0 if self.simulation.reason else binom.sf(self.true - 1, self.answered, COVERAGE[1])
             return bool(min(too_low, too_high) < level)
         return bool(binom.sf(self.true - 1, self.answered, LARGEST_ERROR) < level)
 
@@ -187,21 +215,25 @@ def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
     verdicts = Counter(result.verdict for result in every)
     studies = sum(result.answered + result.refused for result in every)
     answered = len(every) - verdicts["no answer"]
+    wider = ", ".join(f"{verdicts[word]} {word}" for word in REASONS if verdicts[word]) or "none"
     sentences = (
-        f"**{verdicts['holds'] + verdicts['careful']} of the {answered} cells that get an answer hold**, "
-        f"{verdicts['careful']} of them carefully; outside: {verdicts['outside']}. In {verdicts['no answer']} more, "
-        f"no study gets an answer. {len(every)} of {simulations} cells have been run, on {studies:,} studies."
+        f"**{answered - verdicts['outside']} of the {answered} cells that get an answer hold**; of them "
+        f"cover more than 97 %: {wider}. Outside: {verdicts['outside']}. In {verdicts['no answer']} more, no study "
+        f"gets an answer. {len(every)} of {simulations} cells have been run, on {studies:,} studies."
     )
+    columns = ["holds", *(word for word in REASONS if verdicts[word]), "outside", "no answer"]
     lines = [
         *textwrap.wrap(sentences, 119),
         "",
-        "| | cells | hold | careful | outside | no answer |",
-        "|---|---|---|---|---|---|",
+        f"| | cells | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 2) + "|",
     ]
     for room, own in results.items():
         counts = Counter(result.verdict for result in own)
-        cells = [counts[verdict] for verdict in ("holds", "careful", "outside", "no answer")]
-        lines.append("| " + " | ".join([room, *map(str, [len(own), *cells])]) + " |")
+        lines.append("| " + " | ".join([room, *map(str, [len(own), *map(counts.__getitem__, columns)])]) + " |")
+    for word, sentence in REASONS.items():
+        if verdicts[word]:
+            lines += ["", *textwrap.wrap(f"{word}: {sentence}", 119)]
     if verdicts["outside"]:
         lines += ["", "Outside are:", ""]
     for result in every:

@@ -38,6 +38,12 @@ def _study(exponent: float, scatter: float, middle: float, seeds: int) -> Draw:
     return draw
 
 
+def _apart(middle: float) -> float:
+    """How far the moments about it lie apart, in ln step."""
+    after = int(np.searchsorted(STEPS, middle))
+    return float(np.log(STEPS[after] / STEPS[after - 1]))
+
+
 CLAIMS = {"exponent": "the exponent of the onset", "onset": "the onset of another run"}
 DESIGNS = {
     design: _study(*design)
@@ -53,7 +59,7 @@ SIMULATIONS = [
     Simulation(
         f"{claim} {design}", sentence, "interval", draw, 400,
         dict(zip(("exponent", "scatter", "middle", "seeds"), design, strict=True)), claim,
-        careful=True,  # moments lie apart, and where runs scatter less than that, they do not show how much
+        "moments" if design[1] < _apart(design[2]) / 2 else "careful" if design[3] == 1 else "",
     )
     for claim, sentence in CLAIMS.items()
     for design, draw in DESIGNS.items()

@@ -55,12 +55,12 @@ def test_without_answers_nothing_is_claimed() -> None:
 
 def test_the_summary_counts_what_holds_and_names_what_does_not() -> None:
     claim = _mean(1.96)
-    careful = replace(claim, careful=True)
+    careful = replace(claim, reason="counts")
     results = [Result(claim, 950, 50), Result(careful, 1000), Result(claim, 800, 200), Result(claim, refused=1000)]
     lines = summary({"room": results}, 5).splitlines()
     assert " ".join(lines[:2]) == (
-        "**2 of the 3 cells that get an answer hold**, 1 of them carefully; outside: 1. In 1 more, no study gets an "
-        "answer. 4 of 5 cells have been run, on 4,000 studies."
+        "**2 of the 3 cells that get an answer hold**; of them cover more than 97 %: 1 counts. Outside: 1. In 1 more, "
+        "no study gets an answer. 4 of 5 cells have been run, on 4,000 studies."
     )
     assert "| room | 4 | 1 | 1 | 1 | 1 |" in lines
     assert lines[-1] == "- the mean (half-width 1.96): 0.800 (0.774 to 0.824) of the 1000 answers in 1000 studies"
