@@ -32,4 +32,6 @@ def test_test_images_of_one_person_widen_every_interval() -> None:
 
 
 def test_too_few_test_images_set_no_threshold() -> None:
-    assert copies_by_class(DISTANCES, INTENDED, CLASSES, Grouped(np.ones(99)))[1] == rate(np.empty(0))
+    few, of_few_people = Grouped(np.ones(99)), Grouped(np.linspace(0, 1, 190), np.arange(190) // 10)
+    for chance in (few, of_few_people):
+        assert copies_by_class(DISTANCES, INTENDED, CLASSES, chance)[1] == rate(np.empty(0))

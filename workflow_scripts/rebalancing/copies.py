@@ -9,6 +9,7 @@ from workflow_scripts.metrics.groups import Grouped
 from workflow_scripts.replication.measures import Rate, rate, replication
 
 SHARE = 0.01  # of the test images would count as copies at the threshold
+FEWEST_GROUPS = 20  # of test images: of 8 the interval of all synthetic images covers 86 %
 
 
 def copies_by_class(
@@ -18,11 +19,11 @@ def copies_by_class(
 
     distances (m,): to the nearest training image; intended (m,): class of each, 0..classes-1; chance: the distances of
     the test images, with their groups. The intervals carry the threshold's own error, as those of `replication` do.
-    Fewer than 1 / SHARE test images set no threshold: then all are of nothing.
+    Fewer than 1 / SHARE test images, or FEWEST_GROUPS groups of them, set no threshold: then all are of nothing.
     """
 
     def copied(chosen: np.ndarray) -> Rate:
-        if len(chance) < 1 / SHARE:
+        if len(chance) < 1 / SHARE or chance.count < FEWEST_GROUPS:
             return rate(np.empty(0))
         nowhere = np.zeros(np.count_nonzero(chosen), dtype=int)
         counted = replication(distances[chosen], nowhere, chance, np.empty(0), {"calibrated": SHARE})
