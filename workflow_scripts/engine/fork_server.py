@@ -5,18 +5,17 @@ with a connection of its own, on which the pid of the fork and at last its exit 
 jobs go on, as those that a shell has started do.
 """
 
-import builtins
 import contextlib
 import ctypes
 import gc
 import json
 import os
 import random
+import runpy
 import selectors
 import signal
 import socket
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +86,7 @@ def run(script: str, folder: str, environment: dict[str, str]) -> None:
     ctypes.CDLL(None).prctl(SET_NAME, Path(script).name.split(".")[1].encode())
     sys.argv = [script]
     sys.path.insert(0, str(Path(script).parent))
-    main = types.ModuleType("__main__")
-    main.__dict__.update(__file__=script, __builtins__=builtins)
-    sys.modules["__main__"] = main
-    exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
+    runpy.run_path(script, run_name="__main__")
 
 
 if __name__ == "__main__":
