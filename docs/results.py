@@ -78,7 +78,7 @@ def collect(results: Path) -> dict[str, str]:
         "answer.maps": _answer(results / "attention_maps"),
         "answer.choice": _answer(results / "choice"),
         "similarity.value": f"{measured['value']:.3f} ({measured['low']:.3f} to {measured['high']:.3f})",
-        "table.copies": _copies(pd.read_csv(results / "replication/table.csv")),
+        "table.copies": _copies(pd.read_csv(results / "replication/over_seeds.csv")),
         "table.gains": _gains(pd.read_csv(results / "rebalancing/improvements.csv")),
     }
 
@@ -104,7 +104,7 @@ def _answer(folder: Path, name: str = "*.md") -> str:
 
 
 def _copies(table: pd.DataFrame) -> str:
-    """Copies by size and generator, at the study's first space and threshold."""
+    """Copies over seeds by size and generator, at the study's first space and threshold."""
     table = table[(table["space"] == table["space"].iloc[0]) & (table["threshold"] == table["threshold"].iloc[0])]
     generators = [name for name in NAMES if name in set(table["generator"])]
     lines = [
@@ -113,10 +113,8 @@ def _copies(table: pd.DataFrame) -> str:
         "|" + "---|" * (1 + len(generators)),
     ]
     for size, part in table.groupby("size"):
-        runs = part.groupby("generator")[["percentage", "low", "high"]].mean()
-        cells = [
-            f"{p:.1f} % ({low:.1f} to {high:.1f})" for p, low, high in runs.loc[generators].itertuples(index=False)
-        ]
+        seeds = part.set_index("generator")[["percentage", "low", "high"]].loc[generators]
+        cells = [f"{mean:.1f} % ({low:.1f} to {high:.1f})" for mean, low, high in seeds.itertuples(index=False)]
         lines.append(f"| {size} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
