@@ -30,12 +30,12 @@ def test_flat_dark_and_bright_regions_side_by_side_are_exact(side, edge, grain, 
     noise = rng.integers(0, grain, (3, side, side))
     images = np.stack([split, split.T, 255 - split, *(split + noise), np.full((side, side), 255)])
     ours, peer = compare(images.astype(np.uint8)[..., None])
-    np.testing.assert_allclose(ours, peer, atol=1e-5)
+    np.testing.assert_allclose(ours, peer, atol=2e-5)
 
 
 def test_images_need_not_be_square():
     ours, peer = compare(np.random.default_rng(0).integers(0, 256, (4, 13, 30, 1), dtype=np.uint8))
-    np.testing.assert_allclose(ours, peer, atol=1e-5)
+    np.testing.assert_allclose(ours, peer, atol=2e-5)
 
 
 def test_ssim_is_symmetric_and_one_for_equal_images():
