@@ -396,10 +396,8 @@ def own_generator(wildcards):
         return {"pipeline": ancient(local(config["samples"][wildcards.samples]["path"]))}
     entry = config["samples"][wildcards.samples]
     folder = f"results/generators/{RUN}".format(dataset=wildcards.dataset, **entry)
-    files = {"weights": f"{folder}/weights.safetensors", "network": f"{folder}/network.json"}
-    if config["generators"][entry["generator"]]["family"] == "diffusion":
-        return files
-    return files | {"discriminator": f"{folder}/discriminator.safetensors"}
+    names = {"weights": "weights.safetensors", "network": "network.json", "discriminator": "discriminator.safetensors"}
+    return {part: f"{folder}/{name}" for part, name in names.items()}
 
 
 def generator_losses(wildcards):

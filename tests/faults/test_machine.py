@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -164,10 +165,12 @@ def test_two_runs_in_one_folder_and_two_that_share_their_data(tmp_path: Path) ->
         )
         for folder, config in zip(folders, configs, strict=True)
     ]  # fmt: skip
-    while not list((folders[0] / ".snakemake/locks").glob("*.lock")):
+    while not any(lock.stat().st_size for lock in (folders[0] / ".snakemake/locks").glob("*.output.lock")):
         assert runs[0].poll() is None, "the run ended before it locked its folder"
         time.sleep(0.05)
+    runs[0].send_signal(signal.SIGSTOP)  # it could end before the second looks
     refused = run_snakemake(folders[0], "--", target, config=configs[0])
+    runs[0].send_signal(signal.SIGCONT)
     assert refused.returncode != 0
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
     assert "--unlock" in refused.stdout + refused.stderr

@@ -12,6 +12,7 @@ from workflow_scripts.generators.model import ImageShape, from_uint8
 from workflow_scripts.generators.presets import DiffusionSettings
 from workflow_scripts.generators.training import train
 from workflow_scripts.training.checkpoints import Checkpoints
+from workflow_scripts.training.weights import save_weights
 
 CPU = torch.device("cpu")
 TINY = DiffusionSettings(
@@ -104,6 +105,9 @@ def test_resumed_training_gives_the_same_bytes_and_a_saved_model_the_same_sample
     save_generator(*files, "diffusion", whole)
     wanted = labels if classes else None
     assert torch.equal(load_generator(*files, CPU).sample(6, wanted, 1), whole.sample(6, wanted, 1))
+    none = tmp_path / "discriminator.safetensors"  # as it is written of a family without one
+    save_weights(none, torch.nn.Module())
+    assert torch.equal(load_generator(*files, CPU, none).sample(6, wanted, 1), whole.sample(6, wanted, 1))
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_copies_among_the_synthetic_images_are_said() -> None:
     none = advise(SIMILARITY, None, None, replace(gain, synthetic=0, copies=None), COUNTS, NAMES)
     assert "found no synthetic images to add." in " ".join(none.lines)
     uncounted = advise(SIMILARITY, None, None, replace(gain, copies=None), COUNTS, NAMES)
-    assert "takes 100 test images" in " ".join(uncounted.lines)
+    assert "takes 100 test images of 20 groups" in " ".join(uncounted.lines)
     assert "quality.csv" in " ".join(advise(SIMILARITY, None, None, None, COUNTS, NAMES).lines)
 
 

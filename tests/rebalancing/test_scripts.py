@@ -75,3 +75,9 @@ def test_copies_and_quality_of_each_class_of_synthetic_images_are_measured(tmp_p
     assert quality.loc["cat", "frechet"] > 5 * quality.loc["ant", "frechet"] > 0
     assert quality.loc["bee", "precision"] == quality.loc["bee", "coverage"] == 1
     assert quality.loc["cat", "precision"] == 0
+    assert quality["threshold_rms"].gt(0).all()
+
+    pd.DataFrame({"label": labels, "group": np.arange(180) % 19}).to_parquet(tmp_path / "labels.parquet")
+    run_script("rebalancing/measure_synthetic", files, output, {"choices": ["random"]}, seed="0")
+    uncounted = pd.read_csv(tmp_path / "quality.csv")
+    assert uncounted[["threshold_rms", "copies_percentage", "all_copies_percentage"]].isna().all(axis=None)

@@ -42,14 +42,15 @@ def load_generator(
     device: torch.device,
     discriminator: str | os.PathLike[str] | None = None,
 ) -> GenerativeModel:
-    """The trained generator that `save_generator` wrote, and its discriminator if that is wanted, to be asked.
+    """The trained generator that `save_generator` wrote, to be asked too if a file of its discriminator is given.
 
+    That file is empty where the family has no discriminator, and is not read then.
     Raises InputError if the files do not fit each other.
     """
     described = read_json(network)
     preset = next(iter(PRESETS[described["family"]].values()))
     model = build_model(type(preset)(**described["settings"]), ImageShape(**described["shape"]), device)
     load_weights(model.networks["ema"], weights, network)
-    if discriminator is not None:
+    if discriminator is not None and "discriminator" in model.networks:
         load_weights(model.networks["discriminator"].eval(), discriminator, network)
     return model

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from workflow_scripts.data.imbalance import head_middle_tail, lacking_counts
+from workflow_scripts.rebalancing.copies import FEWEST_GROUPS, SHARE
 from workflow_scripts.rebalancing.gain_law import Prediction
 from workflow_scripts.rebalancing.gains import MEASURE, MOST_SEEDS, ORIGINAL, WORTHWHILE
 
@@ -246,7 +247,7 @@ def _copied(measured: MeasuredGain | None) -> str:
         return ", so look for copies (quality.csv beside the synthetic images)"
     said = f"; {measured.arm} found {measured.synthetic or 'no'} synthetic images to add"
     if measured.synthetic and measured.copies is None:
-        said += "; to count the copies among them takes 100 test images"
+        said += f"; to count the copies among them takes {round(1 / SHARE)} test images of {FEWEST_GROUPS} groups"
     if measured.copies is not None:
         share, low, high = measured.copies
         said += f", of which {share:.1f} % ({low:.1f} to {high:.1f}) are copies of training images"

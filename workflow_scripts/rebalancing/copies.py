@@ -12,6 +12,11 @@ SHARE = 0.01  # of the test images would count as copies at the threshold
 FEWEST_GROUPS = 20  # of test images: of 8 the interval of all synthetic images covers 86 %
 
 
+def threshold_is_known(chance: Grouped) -> bool:
+    """Whether the test images are enough to set the distance of copies: 1 / SHARE of them, of FEWEST_GROUPS groups."""
+    return len(chance) >= 1 / SHARE and chance.count >= FEWEST_GROUPS
+
+
 def copies_by_class(
     distances: np.ndarray, intended: np.ndarray, classes: int, chance: Grouped
 ) -> tuple[Sequence[Rate], Rate]:
@@ -19,11 +24,11 @@ def copies_by_class(
 
     distances (m,): to the nearest training image; intended (m,): class of each, 0..classes-1; chance: the distances of
     the test images, with their groups. The intervals carry the threshold's own error, as those of `replication` do.
-    Fewer than 1 / SHARE test images, or FEWEST_GROUPS groups of them, set no threshold: then all are of nothing.
+    Where `threshold_is_known` is false, all are of nothing.
     """
 
     def copied(chosen: np.ndarray) -> Rate:
-        if len(chance) < 1 / SHARE or chance.count < FEWEST_GROUPS:
+        if not threshold_is_known(chance):
             return rate(np.empty(0))
         nowhere = np.zeros(np.count_nonzero(chosen), dtype=int)
         counted = replication(distances[chosen], nowhere, chance, np.empty(0), {"calibrated": SHARE})

@@ -11,7 +11,7 @@ from workflow_scripts.core.job import run
 from workflow_scripts.metrics.groups import Grouped
 from workflow_scripts.metrics.neighbours import nearest_neighbours
 from workflow_scripts.metrics.quality import compare
-from workflow_scripts.rebalancing.copies import SHARE, copies_by_class
+from workflow_scripts.rebalancing.copies import SHARE, copies_by_class, threshold_is_known
 from workflow_scripts.replication.measures import calibrated_threshold
 
 COPIES = ("copies_percentage", "copies_low", "copies_high")
@@ -25,7 +25,7 @@ def main(snakemake: Any) -> None:
     images, labels, groups = read_npy(files.images), *(read_column(files.labels, key) for key in ("label", "group"))
     training, test = images[read_npy(files.subset)], read_npy(files.test)
     chance = Grouped(nearest_neighbours(images[test], training, 1, device=device).distances[:, 0], groups[test])
-    threshold = calibrated_threshold(chance, SHARE).rms if len(chance) >= 1 / SHARE else None
+    threshold = calibrated_threshold(chance, SHARE).rms if threshold_is_known(chance) else None
     rows = []
     for choice, path, label_path in zip(snakemake.params.choices, files.synthetic, files.synthetic_labels, strict=True):
         synthetic, intended = read_npy(path), read_column(label_path, "label")
