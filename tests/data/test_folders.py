@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.folders import are_buckets, image_folder, splits_in
+from workflow_scripts.data.folder_names import are_buckets, splits_in
+from workflow_scripts.data.folders import image_folder
 from workflow_scripts.data.formats import SUFFIXES
 from workflow_scripts.data.source import printable
 

@@ -14,17 +14,9 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.folders import (
-    SPLIT,
-    USUAL,
-    Listing,
-    are_buckets,
-    arrange,
-    inner_path,
-    is_junk,
-    labels_of,
-    list_names,
-)
+from workflow_scripts.data.folder_contents import Listing, inner_path, is_junk, list_names
+from workflow_scripts.data.folder_names import SPLIT, are_buckets
+from workflow_scripts.data.folders import USUAL, arrange, labels_of
 from workflow_scripts.data.formats import SUFFIXES, open_image
 from workflow_scripts.data.source import Source, printable, require
 

@@ -1,11 +1,10 @@
-"""Folders of images: which files belong to the set, and which of their folders are classes, splits or neither."""
+"""Folders of images: which of their files belong to the set, and the class of each."""
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,61 +13,18 @@ import numpy as np
 from PIL import Image
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.data.formats import SUFFIXES, advice_for, begins_like_an_image, open_image
+from workflow_scripts.data.folder_contents import DANGLING, Listing, list_images, suffix_of
+from workflow_scripts.data.folder_names import are_buckets, drawn_beside, splits_in, without_wrappers
+from workflow_scripts.data.formats import advice_for, open_image
 from workflow_scripts.data.source import Source, printable, require
 
-# train, val2017, test_set, training-images, imagesTr, fold_1, ..
-SPLIT = re.compile(
-    r"(?:train|training|val|valid|validation|validate|dev|test|testing|eval)(?:[ _-]?(?:set|images|imgs|data))?"
-    r"(?:[ _-]?[0-9]+)?|images[ _-]?(?:tr|ts|train|test|val)|fold[ _-]?[0-9]+",
-    re.IGNORECASE,
-)
-# What systems and programs leave behind, beside all names that begin with a dot.
-JUNK = {
-    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
-    "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info", "__pycache__", "found.000",
-    "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@synoresource", "$recycle", "temporary items",
-    "network trash folder", "thevolumesettingsfolder", "recycler", "recycled", "recycle.bin", "lost.dir", "_vti_cnf",
-    "_vti_pvt", "_gsdata_", "~snapshot", "picasa.ini", "desktop db", "desktop df", "pspbrwse.jbf", "sync.ffs_db",
-    "indexervolumeguid", "wpsettings.dat",
-}  # fmt: skip
-# Folders that stand side by side and hold images and what was drawn on them, which are no classes either.
-PICTURES = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
-DRAWN = {
-    "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "ground_truth",
-    "groundtruth", "gt", "segmentationclass", "segmentationobject",
-}  # fmt: skip
 # Beside images these are annotations and notes; a folder of nothing else is no class.
 DOCUMENTS = {
     "", ".csv", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".parquet", ".pdf",
     ".pkl", ".py", ".rst", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 USUAL = ".png, .jpg, .tif, .webp or another suffix that Pillow reads"
-_CLASS = re.compile(r"n[0-9]{8}$|(class|cls|label|categor|cat|type|kind|genre|species|grade)", re.I)  # ImageNet's, ..
-FEWEST_CASES, MOST_OF_A_CASE = 10, 64  # numbered folders, and their images, that look like patients or scenes
-DANGLING = "link to nothing"
 LABELS_FILE = "dataset.json"  # StyleGAN's: {"labels": [[name, class], ...]}
-
-
-@dataclass
-class Listing:
-    """Paths, relative to the set's root and divided by slashes, of what a folder holds.
-
-    barren: of each folder without a single image in it or below it, the suffixes there with their numbers of files.
-    """
-
-    images: list[str] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
-    junk: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    dangling: list[str] = field(default_factory=list)
-    barren: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def left_out(self) -> dict[str, list[str]]:
-        kinds = {
-            "other files": self.other, "junk": self.junk, "links": self.links, "links to nothing": self.dangling,
-        }  # fmt: skip
-        return {kind: sorted(map(printable, names)) for kind, names in kinds.items() if names}
 
 
 @dataclass(frozen=True)
@@ -80,15 +36,6 @@ class Arrangement:
     classes: list[str]
     superclasses: dict[str, list[str]]
     notes: tuple[str, ...] = ()
-
-
-def inner_path(name: str) -> str:
-    """An archive member's path without what leads nowhere: `./`, `../` and a slash at its beginning."""
-    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
-
-
-def is_junk(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in JUNK
 
 
 def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), follow_links: bool = False) -> Source:
@@ -116,75 +63,6 @@ def image_folder(root: Path, tree: str = "auto", splits: Sequence[str] = (), fol
         printable(root.name), len(paths), arranged.classes, read, lambda i: printable(paths[i]),
         superclasses=arranged.superclasses, left_out=listing.left_out(), notes=arranged.notes,
     )  # fmt: skip
-
-
-def list_images(root: Path, follow_links: bool = False) -> Listing:
-    """All images below a folder, and what else is there. Raises InputError for a folder that cannot be listed."""
-    listing = Listing()
-    inside = os.path.realpath(root) + os.sep
-    seen: set[tuple[int, int]] = set()
-
-    def walk(folder: str, prefix: str) -> bool:
-        """Whether an image is in the folder or below it."""
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
-            return True
-        seen.add((status.st_dev, status.st_ino))
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as cause:
-            raise InputError(f"{printable(folder)}: cannot be listed ({cause}); correct its rights") from cause
-        holds, others = False, Counter[str]()
-        for entry in entries:
-            path = prefix + entry.name
-            if is_junk(entry.name):
-                listing.junk.append(path)
-            elif _is_dir(entry, follow_links):
-                holds |= walk(entry.path, path + "/")
-                others += listing.barren.get(path, Counter())
-            elif entry.is_symlink() and not os.path.exists(entry.path):
-                listing.dangling.append(path)
-                others[DANGLING] += 1
-            elif entry.is_symlink() and not follow_links and not _is_file_inside(entry, inside):
-                listing.links.append(path)
-                others["link"] += 1
-            elif _is_image(entry):
-                listing.images.append(path)
-                holds = True
-            else:
-                listing.other.append(path)
-                others[_suffix(entry.name)] += 1
-        if not holds:
-            listing.barren[prefix.rstrip("/")] = others
-        return holds
-
-    walk(os.fspath(root), "")
-    listing.images.sort(key=lambda path: path.split("/"))
-    return listing
-
-
-def list_names(names: Iterable[str]) -> Listing:
-    """The same for the names of an archive's members."""
-    listing = Listing()
-    for name in sorted(names, key=lambda name: name.split("/")):
-        if any(map(is_junk, name.split("/"))):
-            listing.junk.append(name)
-        elif _suffix(name) in SUFFIXES:
-            listing.images.append(name)
-        else:
-            listing.other.append(name)
-    holding = {folder for name in listing.images for folder in _folders_of(name)}
-    for name in listing.other:
-        for folder in _folders_of(name):
-            if folder not in holding:
-                listing.barren.setdefault(folder, Counter())[_suffix(name)] += 1
-    return listing
-
-
-def _folders_of(name: str) -> list[str]:
-    """All folders that a file lies in: `a` and `a/b` of a/b/1.png."""
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def arrange(
@@ -246,46 +124,6 @@ def arrange(
     return Arrangement(kept, codes, classes.tolist(), supers, notes)
 
 
-def splits_in(paths: Iterable[str]) -> tuple[int, list[str]]:
-    """The first depth at which folders are train, val, test, .., from 0 at the top, and their names; else (0, []).
-
-    They are splits if all folders at that depth are, or at least two of them.
-    """
-    parts = [path.split("/")[:-1] for path in paths]
-    for depth in range(max(map(len, parts), default=0)):
-        names = {folders[depth] for folders in parts if len(folders) > depth}
-        matching = sorted(filter(SPLIT.fullmatch, names))
-        if matching and (len(matching) >= 2 or names == set(matching)):
-            return depth, sorted(names) if depth == 0 else matching
-    return 0, []
-
-
-def drawn_beside(names: Iterable[str]) -> list[str]:
-    """The folders of masks and labels, where all folders are those of images and of such; else none."""
-    kinds = {name: name.lower() for name in names}
-    drawn = sorted(name for name, kind in kinds.items() if kind in DRAWN)
-    return drawn if drawn and 0 < sum(kind in PICTURES for kind in kinds.values()) == len(kinds) - len(drawn) else []
-
-
-def are_buckets(names: Sequence[str]) -> bool:
-    """Whether folders look like parts of one set, not classes: 00000, 01000, .. or 00, 01, .. ff."""
-    widths = {len(name) for name in names}
-    if len(widths) > 1 or len(names) < 2:
-        return False
-    if min(widths) >= 4:
-        return all(name.isdecimal() for name in names)
-    return len(names) >= 100 and all(set(name.lower()) <= set("0123456789abcdef") for name in names)
-
-
-def are_cases(folders: Sequence[tuple[str, ...]]) -> bool:
-    """Whether the folders of images look like cases (patients, scenes): numbered, and with few images each."""
-    counts = Counter(folders)
-    names = [parts[-1] if parts else "" for parts in counts]
-    numbered = sum(len(name) > 1 and name[-1].isdecimal() and not _CLASS.match(name) for name in names)  # 0-9: classes
-    usual = sorted(counts.values())[len(counts) // 2] if counts else 0
-    return len(counts) >= FEWEST_CASES and numbered == len(counts) and usual <= MOST_OF_A_CASE
-
-
 def _choose_splits(
     root: str, paths: list[str], splits: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, ...]], tuple[str, ...]]:
@@ -307,13 +145,6 @@ def _choose_splits(
     left = len(paths) - len(chosen)
     notes = (f"{left} images outside the splits {', '.join(splits)} are not read",) if left else ()
     return [paths[i] for i in chosen], [parts[i][:depth] + parts[i][depth + 1 :] for i in chosen], notes
-
-
-def without_wrappers(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The folders of each image without those that hold all the others, such as an archive's own."""
-    while len({parts[:1] for parts in folders}) == 1 and min(map(len, folders)) > 1:
-        folders = [parts[1:] for parts in folders]
-    return folders
 
 
 def _arrange_by_labels(root: str, paths: list[str], labels: dict[str, Any]) -> Arrangement:
@@ -415,36 +246,8 @@ def _instead(listing: Listing) -> str:
             f", but {len(listing.links)} links out of it, such as {printable(listing.links[0])} (set `follow_links: "
             "true` to read them)"
         )
-    kinds = Counter(_suffix(name) or "without a suffix" for name in listing.other).most_common(5)
+    kinds = Counter(suffix_of(name) or "without a suffix" for name in listing.other).most_common(5)
     if not kinds:
         return ""
     advice = next((f" ({way})" for name in listing.other if (way := advice_for(name))), "")
     return f", but {', '.join(f'{count} {kind}' for kind, count in kinds)}{advice}"
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    """By its suffix, or without one by its first bytes; a pipe, which would be waited for, is none."""
-    suffix = _suffix(entry.name)
-    return (suffix in SUFFIXES or not suffix) and _is_file(entry) and (suffix != "" or begins_like_an_image(entry.path))
-
-
-def _is_file_inside(entry: os.DirEntry[str], inside: str) -> bool:
-    return _is_file(entry) and os.path.realpath(entry.path).startswith(inside)
-
-
-def _is_dir(entry: os.DirEntry[str], follow_links: bool) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=follow_links)
-    except OSError:  # a link that leads to itself
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False

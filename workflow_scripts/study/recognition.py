@@ -13,20 +13,17 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.archives import members_of
 from workflow_scripts.data.arrays import extremes, load_array, single
 from workflow_scripts.data.decoding import is_unit
-from workflow_scripts.data.folders import (
+from workflow_scripts.data.folder_contents import Listing, list_images, list_names
+from workflow_scripts.data.folder_names import (
     DRAWN,
     PICTURES,
-    Listing,
     are_buckets,
     are_cases,
-    are_classes,
     drawn_beside,
-    labels_of,
-    list_images,
-    list_names,
     splits_in,
     without_wrappers,
 )
+from workflow_scripts.data.folders import are_classes, labels_of
 from workflow_scripts.data.formats import advice_for
 from workflow_scripts.data.layouts import EXPECTED, flat_advice, order_of
 from workflow_scripts.data.tables import class_names, fields_of
