@@ -84,6 +84,7 @@ def test_npz_and_npy_files(tmp_path: Path) -> None:
     ("images", "labels", "message"),
     [
         (np.full((3, 4, 4), -1.0), None, r"its float64 values go from -1 to -1.*`range: \[-1, -1\]`"),
+        (np.full((3, 4, 8, 8), -0.5, np.float32), None, "decode the latents"),
         (np.full((3, 4, 4), np.nan), None, "not finite"),
         (np.zeros((3, 4, 4), complex), None, "expected images"),
         (np.zeros((3, 4, 4, 2), np.uint8), None, "expected images"),

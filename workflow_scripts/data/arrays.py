@@ -95,6 +95,11 @@ def array_set(name: str, images: np.ndarray, labels: np.ndarray | None, limits: 
     Raises InputError for what is no image set.
     """
     images, notes = stacked(name, images, () if labels is None else single(labels).shape[:1])
+    if images.shape[3] == 4 and images.dtype.kind == "f" and extremes(images)[0] < 0:
+        raise InputError(
+            f"{name}: its four channels are floats, some below 0, as an autoencoder's latents are; expected images: "
+            "decode the latents, and save what they become"
+        )
     low, high, note = _limits(name, images, limits)
     notes += note
     classes, codes = ([], np.full(len(images), -1)) if labels is None else _classes(name, len(images), labels)
