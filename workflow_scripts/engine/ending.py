@@ -120,8 +120,10 @@ def cause_in(log: str) -> tuple[str, str]:
     if lines and not STAMPED.match(lines[-1]):  # of another program: the image's build, Snakemake's report
         return lines[-1].strip(), f"see the log for the lines before, correct that, and {GO_ON}"
     return (
-        "the job was killed and left no message; most often the machine ran out of memory (`dmesg` shows that).",
-        f"if it was memory, run fewer jobs at once (--cores 1) or use a larger machine; {GO_ON}",
+        "the job left no message: it was killed, most often because the machine ran out of memory (`dmesg` shows "
+        "that), or could not start, and then a traceback stands above.",
+        f"if it was memory, run fewer jobs at once (--cores 1) or use a larger machine; if a module was not found, make "
+        f"install; {GO_ON}",
     )
 
 
