@@ -122,8 +122,8 @@ def cause_in(log: str) -> tuple[str, str]:
     return (
         "the job left no message: it was killed, most often because the machine ran out of memory (`dmesg` shows "
         "that), or could not start, and then a traceback stands above.",
-        f"if it was memory, run fewer jobs at once (--cores 1) or use a larger machine; if a module was not found, make "
-        f"install; {GO_ON}",
+        "if it was memory, run fewer jobs at once (--cores 1) or use a larger machine; if a module was not found, run "
+        f"make install; {GO_ON}",
     )
 
 
