@@ -123,6 +123,10 @@ def test_masks_beside_the_image_of_a_sample_are_left_out(tmp_path: Path) -> None
     source = webdataset_set(write_tar(tmp_path / "a.tar", members))
     assert [light for _, light, _ in shown(source)] == [1, 2, 3]
     assert source.left_out == {"further images of a sample": ["1.seg.png"]}
+    both = {"1.png": png(9), "1.JPG": png(1), "1.cls": b"0", "2.jpg": png(2), "3.png": png(3)}  # a mask, or a copy
+    source = webdataset_set(write_tar(tmp_path / "b.tar", both))
+    assert [light for _, light, _ in shown(source)] == [1, 2, 3]
+    assert source.left_out == {"further images of a sample": ["1.png"]}
 
 
 def test_the_fields_of_a_column_are_read(tmp_path: Path) -> None:

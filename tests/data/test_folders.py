@@ -100,11 +100,11 @@ def test_junk_is_left_out_and_counted(tmp_path: Path) -> None:
         "Temporary Items/2.png",
     ):
         save_image(tmp_path / name)
-    for name in ("ant/Thumbs.db", ".DS_Store", "ant/desktop.ini"):
+    for name in ("ant/Thumbs.db", ".DS_Store", "ant/desktop.ini", "ant/1.png:Zone.Identifier"):
         (tmp_path / name).write_bytes(b"")
     source = image_folder(tmp_path)
     assert (source.count, source.classes, list(source.left_out)) == (1, ["ant"], ["junk"])
-    assert len(source.left_out["junk"]) == 8
+    assert len(source.left_out["junk"]) == 9
 
 
 def test_splits_are_never_classes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.groups import groups_of
+from workflow_scripts.data.subsets import draw_order
 from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.new import new_config
@@ -356,6 +357,90 @@ def test_what_cannot_be_made_is_refused_with_a_reason(pictures: Path, tmp_path: 
     with pytest.raises(InputError, match="not replaced"):
         new_config(str(pictures), "mine", folder, CPU)
     assert (folder / "mine.yaml").read_bytes() == before
+
+
+def test_patients_in_names_are_kept_together_and_what_is_left_to_train_on_counts_them(tmp_path: Path) -> None:
+    """Whatever groups are held out, each class keeps as many images as the proposal asks for, and 500 are no more."""
+    for patient in range(60):
+        for view in range(1 + patient % 5):
+            save(tmp_path / f"scans/{'ill' if patient % 3 else 'well'}/{patient:05}_{view}.png", 8, 10 * patient + view)
+    seen = inspect(tmp_path / "scans", 1)
+    assert (seen.count, len(seen.groups), max(seen.groups)) == (180, 60, 5)
+    assert seen.together == pytest.approx((1 + 4 + 9 + 16 + 25) / (1 + 2 + 3 + 4 + 5))
+    assert "groups: 60, by what the names begin with, as of patients or scenes; each is kept together" in seen.lines()
+    proposal = propose(seen, "mine", CPU)
+    assert "is what the names begin with, and never on both sides" in proposal.text
+    config = proposal.config
+    dataset = config["datasets"]["mine"]
+    origins = [str(path.relative_to(tmp_path / "scans")) for path in sorted((tmp_path / "scans").rglob("*.png"))]
+    groups = groups_of(origins, None, dataset["group_pattern"])
+    labels = np.array([origin.startswith("well") for origin in origins], dtype=int)
+    imbalance = config["rebalancing"]["imbalance"]
+    asked = imbalance.get("counts") or dict.fromkeys(("ill", "well"), imbalance.get("largest"))
+    for seed in range(200):
+        order, _ = draw_order(labels, dataset["held_out"], seed, dataset["subsets"], groups)
+        assert len(order) >= config["distillation"]["training"] >= 100
+        assert all((labels[order] == i).sum() >= asked[name] for i, name in enumerate(("ill", "well")))
+    with pytest.raises(InputError, match=r"24 readable images in 12 groups, .* leave 15 to train on"):
+        propose(replace(seen, count=24, looked_at=24, classes={}, groups=(2,) * 12), "mine", CPU)
+
+
+def test_a_bright_pixel_does_not_set_the_range_of_a_set(tmp_path: Path) -> None:
+    """A defective pixel, or a mark, of 65,535 among 12 bits: the range is that of the others."""
+    scans = np.random.default_rng(0).integers(0, 3900, (30, 40, 40), dtype=np.uint16)
+    scans[:, 5, 5] = 65_535
+    (tmp_path / "scans").mkdir()
+    for i, pixels in enumerate(scans):
+        Image.fromarray(pixels).save(tmp_path / f"scans/{i}.png")
+    seen = inspect(tmp_path / "scans", 1)
+    assert "values: wider than bytes, from 0 to 65535; but for 0.1 % at most 4,095" in seen.lines()
+    text = propose(seen, "mine", CPU).text
+    assert "range: [0, 4095] # 12 bits: but for at most 0.1 % of the values, which become white" in text
+    np.savez(tmp_path / "scans.npz", images=scans)
+    assert settings_for(tmp_path / "scans.npz")["range"] == [0, 4095]
+    scans[:, :2] = 65_535  # a twentieth of the pixels is no defect
+    np.savez(tmp_path / "scans.npz", images=scans)
+    assert settings_for(tmp_path / "scans.npz")["range"] == [0, 65_535]
+
+
+def test_stacks_and_photographs_of_telephones_are_told_from_images(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 8), light) for light in range(30)]
+    (tmp_path / "stacks").mkdir()
+    for name in "ab":
+        pages[0].save(tmp_path / f"stacks/{name}.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match=r"2 readable images, .*; 2 of the files hold several pages"):
+        propose(inspect(tmp_path / "stacks", 1), "mine", CPU)
+    with pytest.raises(InputError, match="give the folder that it lies in, or save the pages of a stack"):
+        settings_for(tmp_path / "stacks/a.tif")
+    (tmp_path / "stacks/c.HEIC").write_bytes(b"")
+    [note] = inspect(tmp_path / "stacks", 1).notes
+    assert note == "1 files ending in .heic are not read: convert them to JPEG or PNG"
+
+
+def test_classes_that_differ_in_large_letters_or_in_the_code_of_an_accent_are_told(tmp_path: Path) -> None:
+    for name in ("Cat", "cat", "caf\u00e9", "cafe\u0301", "dog"):
+        save(tmp_path / f"pets/{name}/1.png", 8, 0)
+    notes = inspect(tmp_path / "pets", 1).notes
+    assert notes == (
+        "classes of nearly the same name count as several: 'Cat', 'cat'; 'cafe\u0301', 'caf\u00e9'; "
+        "if they are one, rename them",
+    )
+
+
+def test_labels_are_those_of_the_same_part_whatever_their_order(tmp_path: Path) -> None:
+    """Keras' names, with as many test images as training images."""
+    images = np.zeros((5, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=images, x_test=images, y_test=np.arange(5), y_train=np.arange(5))
+    keys = settings_for(tmp_path / "a.npz")
+    assert (keys["images_key"], keys["labels_key"]) == (["x_train", "x_test"], ["y_train", "y_test"])
+    images = np.zeros((30, 8, 8), np.uint8)
+    ages, numbers, sexes = np.linspace(20, 80, 30), np.arange(30), np.arange(30) % 2
+    np.savez(tmp_path / "b.npz", numbers=numbers, ages=ages, sexes=sexes, images=images, labels=numbers % 3)
+    assert settings_for(tmp_path / "b.npz")["labels_key"] == "labels"
+    np.savez(tmp_path / "b.npz", numbers=numbers, ages=ages, images=images, sexes=sexes)
+    assert settings_for(tmp_path / "b.npz")["labels_key"] == "sexes"
+    np.savez(tmp_path / "b.npz", numbers=numbers, target=ages, images=images)
+    assert inspect(tmp_path / "b.npz", 1).classes == {}
 
 
 @pytest.mark.slow

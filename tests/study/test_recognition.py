@@ -61,3 +61,43 @@ def test_the_column_of_images_is_no_other_of_bytes(tmp_path: Path) -> None:
     parquet.write_table(arrow.table({"sample": cells}), tmp_path / "a.parquet")
     settings = settings_for(tmp_path / "a.parquet")
     assert (settings["images_key"], settings["labels_key"]) == ("sample.image", "sample.label")
+
+
+BY_NAME = {"group_pattern": "([^/ ._-]+)[^/]*$"}
+BY_TWO_WORDS = {"group_pattern": "([^/ ._-]+[ ._-]+[^/ ._-]+)[^/]*$"}
+
+
+def test_patients_in_the_names_of_files_are_groups(tmp_path: Path) -> None:
+    """As in ChestX-ray14, whose parts are folders, too; with a word before the number; and in folders of classes."""
+    views = [(patient, view) for patient in range(30) for view in range(1 + patient % 3)]
+    assert folder(tmp_path / "chest", *(f"{p:08}_{v:03}.png" for p, v in views)) == BY_NAME
+    parts = folder(tmp_path / "parts", *(f"images_{p % 2:03}/images/{p:08}_{v:03}.png" for p, v in views))
+    assert parts == {"tree": "flat"} | BY_NAME
+    assert folder(tmp_path / "cases", *(f"case-{p:02}-view{v}.png" for p, v in views)) == BY_TWO_WORDS
+    many = [(patient, view) for patient in range(24) for view in range(2)]
+    assert folder(tmp_path / "ill", *(f"{'ab'[p % 2]}/person{p}_{v}.png" for p, v in many)) == BY_NAME
+    named = folder(tmp_path / "held", *(f"{part}/{p:04}_{v}.png" for part in ("images", "masks") for p, v in many))
+    assert named == {"splits": ["images"]} | BY_NAME
+
+
+def test_numbers_that_are_given_anew_in_each_folder_are_groups_of_that_folder(tmp_path: Path) -> None:
+    """Tracks of traffic signs (GTSRB): 00003/00000_00029.ppm is another sign than 00004/00000_00029.ppm."""
+    names = [f"sign{c}/{track:05}_{i:05}.png" for c in range(3) for track in range(11) for i in range(4)]
+    assert folder(tmp_path, *names) == {"group_pattern": "([^/]+/[^/ ._-]+)[^/]*$"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{0:04}.png",
+        "IMG_{0:04}.png",
+        "{1}_{0}.png",
+        "rose{1}_{0}.png",
+        "label{2}_{0}.png",
+        "k{1}/k{1}_{0}.png",
+        "{0}-a.png",
+    ],
+)
+def test_names_that_count_images_or_say_their_class_are_no_groups(tmp_path: Path, name: str) -> None:
+    names = [name.format(i, i % 3, i % 12) for i in range(48)]
+    assert "group_pattern" not in folder(tmp_path, *names)

@@ -20,6 +20,8 @@ from workflow_scripts.data.folders import USUAL, arrange, labels_of
 from workflow_scripts.data.formats import SUFFIXES, open_image
 from workflow_scripts.data.source import Source, printable, require
 
+LIKELY = (".jpg", ".jpeg", ".webp", ".png")  # the image of a sample, before further ones
+
 
 def zip_set(path: Path, tree: str = "auto", splits: list[str] | None = None) -> Source:
     """The images of a zip file: with the labels of StyleGAN's dataset.json if it has one, else by their folders."""
@@ -86,12 +88,17 @@ def webdataset_set(path: Path, labels_key: str | None = None) -> Source:
                 compressed = handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
             hint = "; it is compressed: unpack it, and give the folder" if compressed else ""
             raise InputError(f"{shard}: not a readable tar file ({cause}){hint}") from cause
-    plain = {(shard, _sample(name)[0]) for shard, name, *_ in samples if _sample(name)[1].count(".") == 1}
+    plain: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    for shard, name, *_ in samples:
+        stem, suffix = _sample(name)
+        if suffix.count(".") == 1:
+            plain[shard, stem].append(suffix)
+    shown = {sample: min(suffixes, key=_likely) for sample, suffixes in plain.items()}
     pictures = samples
     samples = []
     for picture in pictures:
         stem, suffix = _sample(picture[1])
-        if suffix.count(".") > 1 and (picture[0], stem) in plain:  # x.seg.png beside x.jpg
+        if suffix != shown.get((picture[0], stem), suffix):  # x.seg.png, or the mask x.png, beside x.jpg
             left_out["further images of a sample"].append(printable(picture[1]))
         else:
             samples.append(picture)
@@ -157,6 +164,11 @@ def _sample(name: str) -> tuple[str, str]:
     folder, _, file = name.rpartition("/")
     stem, dot, suffix = file.partition(".")
     return f"{folder}/{stem}", (dot + suffix).lower()
+
+
+def _likely(suffix: str) -> int:
+    """The place of a suffix among those of one sample: photographs before drawings, which may be their masks."""
+    return LIKELY.index(suffix) if suffix in LIKELY else len(LIKELY)
 
 
 def _label(text: bytes | None, key: str | None, name: str) -> str | int | None:

@@ -49,7 +49,9 @@ def inner_path(name: str) -> str:
 
 
 def is_junk(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in JUNK
+    """Whether a system or a program leaves such a file behind, as Windows marks where a download came from."""
+    low = name.lower()
+    return name.startswith((".", "~$")) or low in JUNK or low.endswith("zone.identifier")
 
 
 def list_images(root: Path, follow_links: bool = False) -> Listing:

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.folder_contents import DANGLING, Listing, list_images, suffix_of
 from workflow_scripts.data.folder_names import are_buckets, drawn_beside, splits_in, without_wrappers
-from workflow_scripts.data.formats import advice_for, open_image
+from workflow_scripts.data.formats import PICTURES_NOT_READ, advice_for, open_image
 from workflow_scripts.data.source import Source, printable, require
 
 # Beside images these are annotations and notes; a folder of nothing else is no class.
@@ -74,9 +74,9 @@ def arrange(
 ) -> Arrangement:
     """Sort a listing's images into classes: by `labels`, name by path, if they are given, else by their folders."""
     kept, folders, notes = _choose_splits(root, listing.images, splits)
-    notes += _link_notes(listing)
+    notes += _link_notes(listing) + _unread_notes(listing)
     if labels:
-        return _arrange_by_labels(root, kept, labels)
+        return replace(_arrange_by_labels(root, kept, labels), notes=notes)
     tree = tree if labels is None else "flat"
     if tree == "auto":
         tops = {parts[0] for parts in folders if parts}
@@ -235,6 +235,15 @@ def _link_notes(listing: Listing) -> tuple[str, ...]:
     if listing.dangling:
         notes += (f"{len(listing.dangling)} links, such as {printable(listing.dangling[0])}, lead to nothing",)
     return notes
+
+
+def _unread_notes(listing: Listing) -> tuple[str, ...]:
+    """A note of each kind of pictures that are no images for Pillow, with the way to what it reads."""
+    kinds = Counter(map(suffix_of, listing.other))
+    return tuple(
+        f"{kinds[suffix]} files ending in {suffix} are not read: {advice_for(f'x{suffix}')}"
+        for suffix in sorted(PICTURES_NOT_READ & set(kinds))
+    )
 
 
 def _instead(listing: Listing) -> str:

@@ -57,6 +57,7 @@ _ADVICE = {
     ".7z": "unpack it, and give the folder", ".rar": "unpack it, and give the folder",
     ".zip": "unpack it, and give the folder",
 }  # fmt: skip
+PICTURES_NOT_READ = {".arw", ".cr2", ".dcm", ".dng", ".heic", ".heif", ".nef", ".svg"}  # of them, pictures
 
 # Data sets in files of their own, by how the names of these begin.
 _KNOWN = {

@@ -1,7 +1,8 @@
 """What every source of images is: a number of images that are read one by one, from several threads."""
 
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def reason(cause: Exception) -> str:
     """Why a decoder gave up, in its own words; of a file within an archive it knows an address in memory only."""
     words = printable(" ".join(str(cause).split()))
     return re.sub(r" <_io\.\w+ object at 0x[0-9a-f]+>", "", words) or type(cause).__name__
+
+
+def twin_notes(classes: Sequence[str]) -> tuple[str, ...]:
+    """A note of classes whose names differ only in large letters, the code of an accent, or spaces at the ends."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
+    twins = [", ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    if not twins:
+        return ()
+    return (f"classes of nearly the same name count as several: {'; '.join(twins)}; if they are one, rename them",)
 
 
 def with_held_out(source: Source, held_out: Source) -> Source:

@@ -12,7 +12,7 @@ from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.archives import files_of, webdataset_set, zip_set
 from workflow_scripts.data.arrays import array_set, load_array, npz_set, read_idx, shipped_set
 from workflow_scripts.data.folders import image_folder
-from workflow_scripts.data.source import Source, printable, with_held_out
+from workflow_scripts.data.source import Source, printable, twin_notes, with_held_out
 from workflow_scripts.data.sprites import sprite_set
 from workflow_scripts.data.tables import parquet_set
 from workflow_scripts.data.torchvision_sets import torchvision_set
@@ -52,6 +52,7 @@ OPENERS: dict[str, Callable[[dict[str, Any]], Source]] = {
 def open_source(dataset: dict[str, Any]) -> Source:
     """The source that a validated `datasets` entry describes, with its held-out images if it has some of its own."""
     source = OPENERS[dataset["source"]](dataset)
+    source = replace(source, notes=(*source.notes, *twin_notes(source.classes)))
     if not (path := dataset.get("held_out_path")):
         return source
     held_out = OPENERS[dataset["source"]]({**dataset, "path": path, "splits": []})

@@ -16,6 +16,8 @@ from workflow_scripts.data.source import Source
 LOOKED_AT = 256  # images, at even places, that decide on the background
 SHOWS = 24  # levels, 0..255, between what is visible and its background
 SIDE = 64  # px, to which images are scaled down for it
+BITS = 32  # of the widest values
+OUTLIERS = 0.001  # share of values that may lie above those that show something
 
 
 def background_of(source: Source, wanted: str, threads: int = 1) -> str:
@@ -64,6 +66,12 @@ def range_of(source: Source, wanted: str | Sequence[float], threads: int = 1) ->
 
 def extremes_of(image: Image.Image) -> tuple[float, float] | None:
     """The smallest and largest finite value of an image, of its colours only."""
+    values = values_of(image)
+    return (float(values.min()), float(values.max())) if values.size else None
+
+
+def values_of(image: Image.Image) -> np.ndarray:
+    """The finite values of an image, of its colours only."""
     values = wide_colours(image)
     if values is None:
         if image.mode in ("P", "1") or is_transparent(image):
@@ -72,8 +80,21 @@ def extremes_of(image: Image.Image) -> tuple[float, float] | None:
             image = image.convert("RGB")
         values = np.asarray(image)
     values = values[..., :3] if values.ndim == 3 else values
-    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    return (float(values.min()), float(values.max())) if values.size else None
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values
+
+
+def bits_of(values: np.ndarray) -> np.ndarray:
+    """How many values need each number of bits, (BITS + 1,): 0 and less none, 1 one, 2 and 3 two, and so on."""
+    bits = np.where(values > 0, np.frexp(values)[1], 0).clip(0, BITS)
+    return np.bincount(bits.ravel(), minlength=BITS + 1)
+
+
+def bits_in_use(counts: np.ndarray) -> int:
+    """The bits that whole values use, by `bits_of` of all: but for outliers, as of a defective pixel or a mark."""
+    largest = int(np.flatnonzero(counts).max(initial=0))
+    few = counts.sum() - counts.cumsum() <= OUTLIERS * counts.sum()
+    usual = max(8, int(np.argmax(few)))
+    return usual if usual <= largest - 2 else largest
 
 
 def packed_images(source: Source, places: np.ndarray, shape: Shape) -> np.ndarray:

@@ -15,10 +15,11 @@ from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.core.progress import progress
 from workflow_scripts.data.decoding import Shape, fit_image, has_more_frames, is_deep, is_grey, is_transparent
 from workflow_scripts.data.formats import orientation
+from workflow_scripts.data.groups import groups_of
 from workflow_scripts.data.packing import BLOCK, listing_of
 from workflow_scripts.data.source import Source, reason
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.data.survey import background_of, extremes_of
+from workflow_scripts.data.survey import OUTLIERS, background_of, bits_in_use, bits_of, values_of
 from workflow_scripts.study.recognition import INNERMOST, settings_for, unread_labels
 
 MOST = 20_000  # images that are looked at; of more, a sample at even places
@@ -33,9 +34,10 @@ class Inspection:
     settings: how it is read, the keys of `datasets`. count: images; looked_at: of them, those that were opened.
     classes: images by class. sides: int (n, 2), width and height of the readable ones, turned as their EXIF says. grey,
     coloured: images whose files are grey, and that show a colour. limits: smallest and largest value by kind, `wide` or
-    `bytes`. transparent: images that may have transparent parts. frames: images of which only the first frame or page
-    is read. broken: reason by file. repeated: images that are equal to another one. left_out: names by kind of what is
-    no image. seconds_an_image: what it took to open one, by all threads at once.
+    `bytes`. bits: how many of the wide values need each number of bits, as `bits_of` counts. groups: images of each
+    group, empty if each image is its own. transparent: images that may have transparent parts. frames: images of which
+    only the first frame or page is read. broken: reason by file. repeated: images that are equal to another one.
+    left_out: names by kind of what is no image. seconds_an_image: what it took to open one, by all threads at once.
     """
 
     root: Path
@@ -51,10 +53,17 @@ class Inspection:
     background: str
     seconds_an_image: float
     frames: int = 0
+    bits: np.ndarray = field(default_factory=lambda: bits_of(np.empty(0)))
+    groups: tuple[int, ...] = ()
     left_out: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)
     repeated: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def together(self) -> float:
+        """How many images are in the group of an image, on average over images."""
+        return float(np.square(self.groups).sum() / sum(self.groups)) if self.groups else 1.0
 
     @property
     def usable(self) -> int:
@@ -77,7 +86,9 @@ class Inspection:
             lines.append(f"animations or several pages: {self.frames:,}; only the first frame of each is read")
         for kind, (darkest, brightest) in self.limits.items():
             if kind == "wide":
-                lines.append(f"values: wider than bytes, from {darkest:g} to {brightest:g}")
+                few = 2 ** bits_in_use(self.bits) - 1
+                mostly = f"; but for {100 * OUTLIERS:g} % at most {few:,}" if 0 < few < brightest else ""
+                lines.append(f"values: wider than bytes, from {darkest:g} to {brightest:g}{mostly}")
             elif brightest - darkest < 128:
                 lines.append(f"values: only from {darkest:g} to {brightest:g} of 0 to 255")
         if len(self.limits) > 1:
@@ -92,8 +103,9 @@ class Inspection:
                 lines.append(f"classes without a readable image: {', '.join(empty)}")
         else:
             lines.append("classes: none")
-        if self.settings.get("group_pattern") == INNERMOST:
-            lines.append("groups: the innermost folders look like patients or other cases; each is kept together")
+        if pattern := self.settings.get("group_pattern"):
+            what = "the innermost folders" if pattern == INNERMOST else "what the names begin with"
+            lines.append(f"groups: {len(self.groups):,}, by {what}, as of patients or scenes; each is kept together")
         if self.broken:
             lines.append(f"broken: {len(self.broken):,}, such as {_first(self.broken)}")
         if self.repeated:
@@ -126,6 +138,8 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
     broken: dict[str, str] = {}
     repeated: dict[str, str] = {}
     first: dict[bytes, str] = {}
+    bits = bits_of(np.empty(0))
+    origins: list[str] = []
 
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool, progress(len(places), "images", label="looking at") as bar:
@@ -136,7 +150,9 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
                 if isinstance(seen, str):
                     broken[name] = seen.replace(str(path / name), "the file")
                     continue
+                origins.append(name)
                 sides.append(seen.size)
+                bits += seen.bits
                 labels[seen.label] += 1
                 tally.update({key: getattr(seen, key) for key in ("grey", "coloured", "transparent", "frames")})
                 kind = "wide" if seen.wide else "bytes"
@@ -147,6 +163,8 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
             bar.advance(len(part))
     seconds = (time.monotonic() - started) / max(len(places), 1)
     share = source.count / len(places)
+    pattern = settings.get("group_pattern")
+    groups = np.bincount(groups_of(origins, None, pattern)) if pattern else np.empty(0)
     return Inspection(
         root=path,
         settings=settings,
@@ -159,6 +177,8 @@ def inspect(path: Path, threads: int = os.cpu_count() or 1) -> Inspection:
         limits=limits,
         transparent=tally["transparent"],
         frames=tally["frames"],
+        bits=bits,
+        groups=tuple(np.rint(groups * share).astype(int).tolist()),
         background=background_of(source, "auto", threads) if tally["transparent"] else "black",
         seconds_an_image=seconds,
         left_out=source.left_out,
@@ -178,6 +198,7 @@ class _Seen:
     frames: bool
     wide: bool
     limits: tuple[float, float]
+    bits: np.ndarray
     digest: bytes
 
 
@@ -190,7 +211,8 @@ def _look(source: Source, i: int) -> _Seen | str:
                 is_grey(image), is_transparent(image), is_deep(image), has_more_frames(image),
             )  # fmt: skip
             size = image.size
-            limits = (extremes_of(image) or (0.0, 0.0)) if wide else None
+            values = values_of(image) if wide else np.empty(0)
+            limits = ((float(values.min()), float(values.max())) if values.size else (0.0, 0.0)) if wide else None
             spread = None if limits is None else (limits[0], max(limits[1], limits[0] + 1e-6))
             pixels = fit_image(image, Shape(SIDE, 3, "pad", GREY if transparent else 0, spread))
             if image.format == "TIFF":
@@ -205,7 +227,7 @@ def _look(source: Source, i: int) -> _Seen | str:
     if limits is None:  # what is seen through transparent parts is not the image's
         limits = (0.0, 255.0) if transparent else (float(pixels.min()), float(pixels.max()))
     digest = hashlib.blake2b(pixels.data, digest_size=16, key=repr((size, limits)).encode()).digest()
-    return _Seen(label, size, grey, coloured, transparent, frames, wide, limits, digest)
+    return _Seen(label, size, grey, coloured, transparent, frames, wide, limits, bits_of(values), digest)
 
 
 def _sizes(sides: np.ndarray) -> str:

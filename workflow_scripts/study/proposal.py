@@ -17,7 +17,9 @@ from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.gpus import machine_devices
 from workflow_scripts.data.decoding import is_unit
+from workflow_scripts.data.survey import OUTLIERS, bits_in_use
 from workflow_scripts.study.inspection import Inspection
+from workflow_scripts.study.recognition import INNERMOST
 
 FEWEST = 24  # images of which a study can be made: three training sets, and half as many images held out
 FEWEST_OF_A_CLASS = 12  # images, for the studies that train classifiers
@@ -86,14 +88,23 @@ def propose(seen: Inspection, name: str, machine: Machine) -> Proposal:
     """The config of a study of the images, under the data set's name. Raises InputError for too few images."""
     if seen.usable < FEWEST:
         first = next((f" ({name}: {reason})" for name, reason in seen.broken.items()), "")
-        raise InputError(f"{seen.root}: {seen.usable} readable images{first}, expected at least {FEWEST} for a study")
+        pages = f"; {seen.frames} of the files hold several pages or frames: save them as files of their own"
+        raise InputError(
+            f"{seen.root}: {seen.usable} readable images{first}, expected at least {FEWEST} for a study"
+            f"{pages if seen.frames else ''}"
+        )
     split = _split(seen, machine)
-    available = seen.usable - split.held_out
+    available = seen.usable - split.held_out - max(seen.groups, default=1) + 1  # rest of the group held out last
     fitting = ([size for size in SIZES[preset] if size <= available] for preset in (machine.preset, "tiny"))
-    sizes = next(sizes for sizes in fitting if len(sizes) >= FEWEST_SIZES)
+    sizes = next((sizes for sizes in fitting if len(sizes) >= FEWEST_SIZES), None)
+    if sizes is None:
+        raise InputError(
+            f"{seen.root}: {seen.usable} readable images in {len(seen.groups)} groups, by `group_pattern`, which leave "
+            f"{available} to train on beside the groups held out, expected at least {SIZES['tiny'][FEWEST_SIZES - 1]}"
+        )
     many = len(split.classes) >= 2
     parts = [_head(seen, machine), _dataset(seen, name, split, machine), _generators(machine, many)]
-    parts.append(_replication(name, sizes, split.held_out))
+    parts.append(_replication(name, sizes, split.held_out / seen.together))
     left_out = {}
     if many:
         parts += [_rebalancing(seen, name, split, machine), _distillation(name, available, machine)]
@@ -118,19 +129,23 @@ class _Split:
 def _split(seen: Inspection, machine: Machine) -> _Split:
     """Equal numbers of each class if that leaves enough to calibrate by, else in proportion to the classes."""
     most, counts = HELD_OUT[machine.preset], seen.classes
+    uneven = math.sqrt(seen.together)  # times what chance does to images of their own, where groups are held out
     held_out = min(most, max(seen.usable // 4, min(seen.usable // 3, ENOUGH_HELD_OUT)))
     if len(counts) < 2:  # all that is trained on are the sizes of the replication study: twice these are plenty
         spare = min(seen.usable // 2, seen.usable - 2 * max(SIZES[machine.preset]))
         return _Split(min(most, max(held_out, spare)), "random", {})
     smallest = min(counts.values())
     equal = min(held_out, len(counts) * (smallest // 3))
-    if smallest >= FEWEST_OF_A_CLASS and equal >= min(ENOUGH_HELD_OUT, held_out // 2):
-        each = -(-equal // len(counts))
-        return _Split(equal, "balanced", {name: count - each for name, count in counts.items()})
+    each = -(-equal // len(counts))
+    spread = 3 * math.sqrt(each) * uneven if seen.groups else 0  # groups differ in size
+    even = {name: int(count - each - spread) for name, count in counts.items()}
+    enough = smallest >= FEWEST_OF_A_CLASS and min(even.values()) >= FEWEST_OF_A_CLASS // 2
+    if enough and equal >= min(ENOUGH_HELD_OUT, held_out // 2):
+        return _Split(equal, "balanced", even)
     share = held_out / seen.usable
     left = {}
     for name, count in counts.items():
-        spread = 3 * math.sqrt(count * share * (1 - share))  # of what chance holds out of a class
+        spread = 3 * math.sqrt(count * share * (1 - share)) * uneven  # of what chance holds out of a class
         if count * share - spread / 3 >= FEWEST_TESTED and count * (1 - share) - spread >= FEWEST_OF_A_CLASS / 2:
             left[name] = int(count * (1 - share) - spread)
     return _Split(held_out, "random", left if len(left) >= 2 else {})
@@ -191,7 +206,10 @@ def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> st
 def _why(key: str, value: Any) -> str:
     return {
         "group_pattern": " # a patient, or another case, is a folder, and never on both sides of a split; if these "
-        "folders are classes, remove this line and `tree`",
+        "folders are classes, remove this line and `tree`"
+        if value == INNERMOST
+        else " # a patient, or another case, is what the names begin with, and never on both sides of a split; if each "
+        "image stands alone, remove this line",
         "splits": " # put together; or name those to be read, or give one of them as held_out_path",
         "tree": " # the outermost folders are the classes"
         if value == "tops"
@@ -219,9 +237,10 @@ def _range(seen: Inspection) -> list[str]:
     if high > 0 and is_unit(low, high):
         return []  # floats, as they are to be
     if low >= 0 and 1 < high <= 65_535 and high.is_integer():
-        top = 2 ** math.ceil(math.log2(high + 1)) - 1
-        bits = f"{int(math.log2(top + 1))} bits"
-        return [] if top == 65_535 else [f"    range: [0, {top}] # {bits}: the largest value is {high:g}"]
+        bits = bits_in_use(seen.bits)
+        top = 2**bits - 1
+        beyond = f"but for at most {100 * OUTLIERS:g} % of the values, which become white; " if high > top else ""
+        return [] if top == 65_535 else [f"    range: [0, {top}] # {bits} bits: {beyond}the largest value is {high:g}"]
     return [f"    range: [{low:g}, {high:g}] # the smallest and largest value"]
 
 
@@ -245,7 +264,7 @@ generators:
     return text
 
 
-def _replication(name: str, sizes: list[int], held_out: int) -> str:
+def _replication(name: str, sizes: list[int], held_out: float) -> str:
     calibrated = next((share for share, fewest in CALIBRATED.items() if held_out >= fewest), None)
     spaces = "[pixel] # perceptual needs a calibrated threshold, and more held-out images for that"
     leading = ""

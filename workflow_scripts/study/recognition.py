@@ -1,6 +1,7 @@
 """How a folder, an archive or a table of images is read: which keys of `datasets` suit what it holds."""
 
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from workflow_scripts.data.decoding import is_unit
 from workflow_scripts.data.folder_contents import Listing, list_images, list_names
 from workflow_scripts.data.folder_names import (
     DRAWN,
+    FEWEST_CASES,
     PICTURES,
     are_buckets,
     are_cases,
@@ -24,12 +26,17 @@ from workflow_scripts.data.folder_names import (
     without_wrappers,
 )
 from workflow_scripts.data.folders import are_classes, labels_of
-from workflow_scripts.data.formats import advice_for
+from workflow_scripts.data.formats import SUFFIXES, advice_for
 from workflow_scripts.data.layouts import EXPECTED, flat_advice, order_of
+from workflow_scripts.data.survey import bits_in_use, bits_of
 from workflow_scripts.data.tables import class_names, fields_of
 
 INNERMOST = "([^/]+)/[^/]*$"  # of a path: the folder that the file is in
-LABELS = {"label", "labels", "target", "targets", "y"}  # last words of keys of arrays
+# What a file's name begins with, one word or two: 00012 of 00012_003.png, case-07 of case-07-side.png.
+BEGINNINGS = ("[^/ ._-]+", "[^/ ._-]+[ ._-]+[^/ ._-]+")
+FEWEST_TOGETHER, LARGEST_GROUP = 0.5, 0.2  # shares of the images: in groups of several, and in the largest group
+ONE_IMAGE = "give the folder that it lies in, or save the pages of a stack as files of their own"
+LABELS = {"label", "labels", "target", "targets", "y", "class", "classes"}  # words in keys of arrays
 LABEL_COLUMNS = {"label", "labels", "class", "fine_label", "target", "category", "digit"}
 
 
@@ -45,7 +52,8 @@ def settings_for(path: Path) -> dict[str, Any]:
         return {"source": "imagefolder", **where, **_labels_or_tree(listing, lambda name: (path / name).read_bytes())}
     kind = kinds.get(path.suffix.lower(), "")
     if path.exists() and not kind:
-        way = f"; {known}" if (known := advice_for(path.name)) else ""
+        known = advice_for(path.name) or (ONE_IMAGE if path.suffix.lower() in SUFFIXES else "")
+        way = f"; {known}" if known else ""
         raise InputError(f"{path}: is a file, expected a folder of images, or a file ending in {', '.join(kinds)}{way}")
     if kind == "npy":
         return {"source": kind, "images": str(path)} | (_array_range(load_array(path)) if path.exists() else {})
@@ -57,17 +65,17 @@ def settings_for(path: Path) -> dict[str, Any]:
 
 def _tree(paths: Iterable[str]) -> dict[str, Any]:
     """The keys `splits` and `tree` of image files in folders, where they need other values than their defaults."""
-    paths = list(paths)
+    paths = kept = list(paths)
     depth, splits = splits_in(paths)
     folders = [path.split("/")[:-1] for path in paths]
     tops = {parts[0] for parts in folders if parts}
     if not splits and (drawn := drawn_beside(tops)) and all(folders):
         splits = sorted(tops - set(drawn))
-        folders = [parts for parts in folders if parts[0] in splits]
+        kept, folders = _within(splits, paths)
     chosen: dict[str, Any] = {"splits": splits} if splits else {}
     if splits and depth == 0 and (labelled := _labelled(folders)):
         chosen["splits"] = splits = labelled
-        folders = [parts for parts in folders if parts[0] in splits]
+        kept, folders = _within(splits, paths)
     rest = without_wrappers([tuple(parts[:depth] + parts[depth + 1 :] if splits else parts) for parts in folders])
     if are_cases(rest):
         tops = {parts[0] for parts in rest}
@@ -78,7 +86,39 @@ def _tree(paths: Iterable[str]) -> dict[str, Any]:
     buckets = are_buckets(last) and not _are_numbered_classes(paths, rest)
     if len({len(parts) for parts in rest}) > 1 or max(map(len, rest), default=0) > 2 or buckets or pictures:
         chosen["tree"] = "flat"
+    if pattern := _groups_in(kept, [()] * len(rest) if "tree" in chosen else rest):
+        chosen["group_pattern"] = pattern
     return chosen
+
+
+def _within(splits: list[str], paths: list[str]) -> tuple[list[str], list[list[str]]]:
+    """The paths that lie in the outermost folders `splits`, and the folders of each."""
+    kept = [path for path in paths if path.split("/")[0] in splits]
+    return kept, [path.split("/")[:-1] for path in kept]
+
+
+def _groups_in(paths: list[str], classes: list[tuple[str, ...]]) -> str:
+    """The pattern by which names begin with the number of a patient or another case, several images each; else none.
+
+    It finds no classes: many groups are in each folder of `classes`, and none holds a large part of the images. Where
+    names come again in several folders, numbers are taken to be given anew in each, and the folder tells them apart.
+    """
+    anew = len({path.rpartition("/")[2] for path in paths}) < len(paths)
+    for beginning in BEGINNINGS:
+        pattern = f"({'[^/]+/' if anew else ''}{beginning})[^/]*$"
+        found = [re.search(pattern, path) for path in paths]
+        groups = [tuple(match[1].split("/")) for match in found if match]
+        counts = Counter(groups)
+        together = sum(count for count in counts.values() if count > 1)
+        if (
+            len(groups) == len(paths)
+            and are_cases(groups)
+            and together >= FEWEST_TOGETHER * len(paths)
+            and max(counts.values()) <= LARGEST_GROUP * len(paths)
+            and len(set(zip(classes, groups, strict=True))) >= FEWEST_CASES * len(set(classes))
+        ):
+            return pattern
+    return ""
 
 
 def _are_numbered_classes(paths: list[str], folders: list[tuple[str, ...]]) -> bool:
@@ -130,7 +170,8 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     except Exception:  # the reader says what is wrong with it
         return {}
     shapes = {key: array.shape for key, array in arrays.items()}
-    others = [key for key, array in arrays.items() if array.ndim == 1 or (array.ndim == 2 and _names_classes(array))]
+    others = [key for key, array in arrays.items() if _names_classes(array, named=bool(LABELS & _words(key)))]
+    others.sort(key=lambda key: not LABELS & _words(key))
     counts = {key: len(single(arrays[key])) for key in others}
     axes = {key: order for key, shape in shapes.items() if (order := order_of(shape, counts.values()))}
     # Masks have the shape of images, too; they are taken only if nothing else is there.
@@ -146,8 +187,7 @@ def _npz_keys(path: Path) -> dict[str, Any]:
     labels = []
     for key in images:
         fitting = [other for other in others if counts[other] == sizes[key][0] and other not in labels]
-        stem = key.rsplit("_", 1)[0]
-        labels += [other for other in fitting if other.startswith(stem)][:1] or fitting[:1]
+        labels += [other for other in fitting if _words(key) & _words(other)][:1] or fitting[:1]  # x_train, y_train
     keys: dict[str, Any] = {"images_key": images if len(images) > 1 else images[0]}
     if len(labels) == len(images):
         keys["labels_key"] = labels if len(labels) > 1 else labels[0]
@@ -176,9 +216,23 @@ def unread_labels(path: Path, settings: dict[str, Any], count: int) -> tuple[str
     return (f"{', '.join(several)}: not read as labels, since they do not name one class for each image",)
 
 
-def _names_classes(labels: np.ndarray) -> bool:
-    """Whether a matrix has one column or row, or a single 1 in each row."""
-    return 1 in labels.shape or (labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all()))
+def _names_classes(labels: np.ndarray, named: bool) -> bool:
+    """Whether an array may hold one class for each image: whole numbers or text, or a matrix with a single 1 in a row.
+
+    One that is not named like labels has a class for at least two images each: numbers of images, or ages, have not.
+    """
+    if labels.ndim == 2 and 1 not in labels.shape:
+        return labels.dtype.kind in "buif" and bool((np.sort(labels)[:, -2:] == [0, 1]).all())
+    if labels.ndim not in (1, 2) or labels.dtype.kind not in "buifUS":
+        return False
+    values = labels.ravel()
+    whole = labels.dtype.kind != "f" or bool((values == np.rint(values)).all())
+    return whole and (named or len(np.unique(values)) <= len(values) / 2)
+
+
+def _words(key: str) -> set[str]:
+    """The parts of an array's name."""
+    return set(key.lower().split("_"))
 
 
 def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
@@ -192,7 +246,11 @@ def _array_range(*arrays: np.ndarray) -> dict[str, Any]:
         return {}
     if arrays[0].dtype.kind == "f":
         return {"range": [-1.0, 1.0] if -1 <= low < 0 and high <= 1 else [low, high]}
-    return {"range": [0, 2 ** int(high).bit_length() - 1] if low >= 0 else [low, high]}
+    if low < 0:
+        return {"range": [low, high]}
+    parts = [part for array in arrays for part in np.array_split(array, -(-len(array) // 512))]
+    bits = bits_in_use(np.sum([bits_of(part) for part in parts], axis=0))
+    return {"range": [0, 2**bits - 1]}
 
 
 def _parquet_keys(path: Path) -> dict[str, Any]:
