@@ -26,9 +26,10 @@ demo: $(INSTALLED) ## run the default study: results/report.html, and the headli
 	@cat results/summary.md
 	@echo && echo "The whole story: $(CURDIR)/results/report.html"
 
-# Passed in the environment as they were given, since a path may hold spaces, quotes and dollar signs. Shells have a variable GROUPS of their own.
+# Passed in the environment as they are given, since a path may hold spaces, quotes and dollar signs. Shells have a
+# variable GROUPS of their own.
 PASSED := DATA NAME CONFIG FOLDER TRAIN SAMPLES HELD_OUT
-$(foreach name,$(PASSED),$(eval override $(name) := $$(value $(name))))
+$(foreach name,$(PASSED) GROUPS,$(eval override $(name) := $$(value $(name))))
 export $(PASSED)
 export AUDIT_GROUPS = $(GROUPS)
 new: $(INSTALLED) ## write config/NAME.yaml for your images, and say what each answer costs: make new DATA=folder NAME=mine

@@ -48,6 +48,7 @@ WRONG: Wrong = [
     ({"datasets.drawn.seed": -1}, "datasets.drawn.seed", "-1 given"),
     ({"datasets.photos.path": ""}, "datasets.photos.path", '"" given, expected a path'),
     ({"datasets.photos.path": "   "}, "datasets.photos.path", "expected a path"),
+    ({"datasets.photos.path": "a/{set}/b"}, "datasets.photos.path", "rename that folder, or give a link to it"),
     ({"datasets.photos.path": "a\x00b"}, "datasets.photos.path", '"a\\u0000b" given, expected a path'),
     ({"datasets.photos.tree": "deep"}, "datasets.photos.tree", "one of auto, flat, classes, supers"),
     ({"datasets.photos.superclasses": {"a": []}}, "datasets.photos.superclasses.a", "a list of at least 1"),

@@ -443,6 +443,12 @@ def test_labels_are_those_of_the_same_part_whatever_their_order(tmp_path: Path) 
     assert inspect(tmp_path / "b.npz", 1).classes == {}
 
 
+def test_make_passes_a_path_as_it_is_given() -> None:
+    command = ["make", "--no-print-directory", "new", "DATA=/nowhere/50 $HOME $(x) 'a", "NAME=mine"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "make new: /nowhere/50 $HOME $(x) 'a: no such file or folder" in done.stderr
+
+
 @pytest.mark.slow
 def test_make_new_tells_what_each_answer_costs_and_its_commands_answer(pictures: Path, tmp_path: Path) -> None:
     for name in (

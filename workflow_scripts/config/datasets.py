@@ -265,6 +265,8 @@ def check(name: str, dataset: Sound) -> Iterator[str]:
         yield from _held_out_path(where, dataset)
     yield from _range(where, dataset)
     yield from _groups(where, dataset)
+    for key in (*SOURCES[dataset["source"]].files, "groups"):
+        yield from _wildcards(f"{where}.{key}", key, dataset)
     if "splits" in dataset:
         yield from repeated(f"{where}.splits", dataset["splits"])
     yield from _labels(where, dataset)
@@ -299,6 +301,15 @@ def _groups(where: str, dataset: Sound) -> Iterator[str]:
         re.compile(dataset["group_pattern"] or "")
     except re.error as cause:
         yield f"{where}.group_pattern: {quoted(dataset['group_pattern'])} is no regular expression ({cause})"
+
+
+@where_sound
+def _wildcards(where: str, key: str, dataset: Sound) -> Iterator[str]:
+    if re.search(r"\{\s*\w", given := dataset[key] or ""):
+        yield (
+            f"{where}: {quoted(given)} holds a brace before a letter, which Snakemake takes for a wildcard; rename that "
+            "folder, or give a link to it"
+        )
 
 
 @where_sound

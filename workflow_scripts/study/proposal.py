@@ -189,6 +189,7 @@ def _dataset(seen: Inspection, name: str, split: _Split, machine: Machine) -> st
             for key, value in seen.settings.items()
         ),
         f"    resolution: {resolution} # px, a power of two; the shorter side of half the images has at least {side}"
+        + (f"; smaller ones are enlarged to {resolution}" if side < resolution else "")
         + ("" if machine.gpu else f"; a CPU takes four times as long for {2 * resolution}"),
         f"    color: {_colour(seen)}",
         "    fit: pad # borders, as most images are long" if long else "    fit: crop # the central square",
