@@ -307,8 +307,8 @@ def _groups(where: str, dataset: Sound) -> Iterator[str]:
 def _wildcards(where: str, key: str, dataset: Sound) -> Iterator[str]:
     if re.search(r"\{\s*\w", given := dataset[key] or ""):
         yield (
-            f"{where}: {quoted(given)} holds a brace before a letter, which Snakemake takes for a wildcard; rename that "
-            "folder, or give a link to it"
+            f"{where}: {quoted(given)} holds a brace before a letter, which Snakemake takes for a wildcard; rename "
+            "that folder, or give a link to it"
         )
 
 
