@@ -91,7 +91,7 @@ def test_description_says_how_alike(corrected, words):
     lines = describe(["a", "b", "c"], varied, choose_subset(logits, labels_of()))
     assert words in lines[0]
     text = " ".join(lines)
-    assert "a, b and c predict best together" in text
+    assert "a, b and c are the fewest that predict as well as any together" in text
     assert "only students can say" in lines[-1]
     assert "nan" not in text
 

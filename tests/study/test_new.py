@@ -414,7 +414,7 @@ def test_stacks_and_photographs_of_telephones_are_told_from_images(tmp_path: Pat
         settings_for(tmp_path / "stacks/a.tif")
     (tmp_path / "stacks/c.HEIC").write_bytes(b"")
     [note] = inspect(tmp_path / "stacks", 1).notes
-    assert note == "1 files ending in .heic are not read: convert them to JPEG or PNG"
+    assert note == "files ending in .heic (1) are not read: convert them to JPEG or PNG"
 
 
 def test_classes_that_differ_in_large_letters_or_in_the_code_of_an_accent_are_told(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def _unread_notes(listing: Listing) -> tuple[str, ...]:
     """A note of each kind of pictures that are no images for Pillow, with the way to what it reads."""
     kinds = Counter(map(suffix_of, listing.other))
     return tuple(
-        f"{kinds[suffix]} files ending in {suffix} are not read: {advice_for(f'x{suffix}')}"
+        f"files ending in {suffix} ({kinds[suffix]}) are not read: {advice_for(f'x{suffix}')}"
         for suffix in sorted(PICTURES_NOT_READ & set(kinds))
     )
 

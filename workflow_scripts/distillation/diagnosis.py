@@ -150,8 +150,8 @@ def describe(names: Sequence[str], varied: Diversity, choice: Choice) -> list[st
     else:
         gain = choice.gain
         lines.append(
-            f"{chosen} predict best together: {reached}, {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
-            f"{100 * gain.high:+.1f}) against {names[choice.single]} alone."
+            f"{chosen} are the fewest that predict as well as any together: {reached}, {100 * gain.value:+.1f} points "
+            f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}) against {names[choice.single]} alone."
         )
     if len(choice.members) < len(names):
         lines.append(f"The mean of all {len(names)} teachers labels {_percent(choice.everyone.value)} right.")

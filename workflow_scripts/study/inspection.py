@@ -98,7 +98,8 @@ class Inspection:
         if self.classes:
             named = sorted(self.classes.items(), key=lambda item: item[1])
             few, many = named[0], named[-1]
-            lines.append(f"classes: {len(named)}, from {few[1]:,} images ({few[0]}) to {many[1]:,} ({many[0]})")
+            smallest = f"{few[1]:,} image{'s' * (few[1] != 1)} ({few[0]})"
+            lines.append(f"classes: {len(named)}, from {smallest} to {many[1]:,} ({many[0]})")
             if empty := [name for name, count in named if not count]:
                 lines.append(f"classes without a readable image: {', '.join(empty)}")
         else:
