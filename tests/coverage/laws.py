@@ -168,6 +168,27 @@ def _one_shot(variation: float, seeds: int) -> Draw:
     return draw
 
 
+def _levels(variation: float, count: int) -> Draw:
+    """The mean level of so many pairs, and the level of another one, by laws in dimension of one seed."""
+
+    def draw(random: np.random.Generator) -> dict[str, bool | None]:
+        sizes = np.geomspace(64, 2048, 8)
+        pairs = {}
+        for i in range(count):
+            truth = DimensionTruth(random.normal(1.5, 0.5), random.uniform(1.5, 3.0))
+            points = measure(random, truth, sizes, variation)
+            pairs[f"g{i}", "data"] = replace(points, dimension=GROWTH.dimension(sizes))
+        levels = compare_levels(fit_pairs(pairs, DIMENSION_AXIS))
+        if levels is None:
+            return {"mean": None, "another": None}
+        return {
+            "mean": _within(1.5, *levels.mean_interval),
+            "another": _within(random.normal(1.5, 0.5), *levels.another),
+        }
+
+    return draw
+
+
 def _one_size(random: np.random.Generator, share: float, variation: float, seeds: int) -> Points:
     """Runs at one size; the samples that are no copies never come near a training image, the worst case."""
     width = float(np.sqrt(np.log1p(variation**2)))
@@ -241,6 +262,7 @@ STUDIES = {
     for variation in VARIATIONS
     for design in DESIGNS
 }
+LEVELS = {(variation, count): _levels(variation, count) for variation in (0.5, 1.0) for count in (3, 6)}
 SIMULATIONS = [
     *(
         Simulation(
@@ -260,6 +282,14 @@ SIMULATIONS = [
         )
         for variation in VARIATIONS
         for seeds in (1, 3)
+    ),
+    *(
+        Simulation(
+            f"level {part} {variation} {count}", f"the {claim}", "interval", draw, 200,
+            {"CV": variation, "pairs": count}, part,
+        )
+        for part, claim in (("mean", "mean level of pairs"), ("another", "level of another pair"))
+        for (variation, count), draw in LEVELS.items()
     ),
     *(
         Simulation(

@@ -47,6 +47,16 @@ def compared(random: np.random.Generator, seeds: int, arms: int, best: float, de
     return over_baselines(table, names, BASELINES).iloc[0]
 
 
+def best_is_covered(seeds: int, arms: int, best: float, deviations: tuple[float, ...]):
+    """All baselines are alike, so the best arm is so many points better than the best of them."""
+
+    def draw(random: np.random.Generator) -> bool:
+        row = compared(random, seeds, arms, best, deviations)
+        return bool(row["low"] <= best <= row["high"])
+
+    return draw
+
+
 def falsely_best(seeds: int, arms: int, deviations: tuple[float, ...]):
     return lambda random: bool(compared(random, seeds, arms, 0.0, deviations)["low"] > 0)
 
@@ -175,6 +185,15 @@ SIMULATIONS = [
                    "decision", falsely_best(seeds, arms, deviations), 500,
                    settings={"seeds": seeds, "arms": arms, "scatter": ", ".join(map(str, deviations))})
         for seeds in (2, 3, 5) for arms, deviations in ((2, (1.0,)), (9, (1.0,)), (9, UNLIKE))
+    ),
+    *(
+        Simulation(f"best-interval-{seeds}-{arms}-{best:g}-{len(deviations)}",
+                   "gain of the best arm over the best simpler method", "interval",
+                   best_is_covered(seeds, arms, best, deviations), 1000,
+                   {"seeds": seeds, "arms": arms, "gain": best, "scatter": ", ".join(map(str, deviations))},
+                   reason="choice")
+        for seeds in (3, 5) for best in (0.0, 5.0)
+        for arms, deviations in ((1, (1.0,)), (2, (1.0,)), (9, (1.0,)), (9, UNLIKE))
     ),
     *(
         Simulation(f"given-up-{seeds}-{arms}", "'do not train a generator', where one brings a point", "decision",

@@ -8,11 +8,14 @@ import numpy as np
 from scipy import optimize, special
 
 from tests.coverage.simulate import Simulation, few
+from tests.replication.test_verdicts import run
 from workflow_scripts.core.intervals import counts_at_quantile
 from workflow_scripts.metrics.groups import Grouped
 from workflow_scripts.metrics.membership import Membership, membership
 from workflow_scripts.replication.measures import replication
 from workflow_scripts.replication.seeds import SCATTERS, Counted, over_seeds
+from workflow_scripts.replication.summary import copies_over_seeds
+from workflow_scripts.replication.verdicts import COPIES, DISAGREES, verdicts
 
 SAMPLES = 1024
 POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
@@ -153,6 +156,20 @@ def _told_of_groups(**design: int) -> Callable[[np.random.Generator], bool | Non
     return draw
 
 
+def _verdict(seeds: int, size: int) -> Callable[[np.random.Generator], bool]:
+    """Whether any measure is said to show copying, of runs of which nothing is copied and nobody is given away."""
+
+    def draw(random: np.random.Generator) -> bool:
+        runs = [
+            {"generator": "gan", "dataset": "set", "size": size, "seed": seed, "space": "pixel"}
+            for seed in range(seeds)
+        ]
+        measured = [run(random, size=size)[0] for _ in runs]
+        return verdicts(runs, measured, copies_over_seeds(runs, measured))[0].verdict in (COPIES, DISAGREES)
+
+    return draw
+
+
 def _near_floor(cv: float) -> str:
     """The reason `floor` where runs scatter little."""
     return "floor" if np.sqrt(np.log1p(cv**2)) < 3 * SCATTERS[0] else ""
@@ -219,6 +236,11 @@ SIMULATIONS = [
             for held_out in (100, 500, 2000)
             for at in (0.001, 0.05 if held_out < 500 else 0.01)
         ],
+    ),
+    *(
+        Simulation(f"verdict {seeds} {size}", "a verdict of copying, or that the evidence disagrees, where nothing is "
+                   "copied", "decision", _verdict(seeds, size), 500, {"seeds": seeds, "training images": size})
+        for seeds in (1, 3) for size in (8, 40)
     ),
     *_grid(
         "area", "the area under the curve of membership", _area,

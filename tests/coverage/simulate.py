@@ -42,6 +42,8 @@ REASONS = {
     "holds for any part.",
     "average": "laws are averaged, and so is the scatter that they leave, since few sizes cannot tell which law holds. "
     "The average covers whichever does, and more where one that spreads wider does not.",
+    "choice": "the same runs choose the best arm and the best simpler method. Each end is corrected for as many as "
+    "there are to choose from, and covers more where one stands out, or where all are alike.",
     "careful": "the interval could be narrower. Eight onsets of one seed hardly show how much runs scatter, and "
     "moments that lie apart make too small a scatter look likely, so the prior leans to a large one; a second seed "
     "makes up for it.",
@@ -248,16 +250,19 @@ def summary(results: Mapping[str, Sequence[Result]], simulations: int) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """A Markdown table for each claim: the settings, the share with its interval, and how many got no answer."""
+    """A Markdown table for each claim and kind: the settings, the share with its interval, and how many got no answer.
+
+    Above it stands the share of all its cells together, of which each has but few studies.
+    """
     parts = []
-    for claim in dict.fromkeys(result.simulation.claim for result in results):
-        chosen = [result for result in results if result.simulation.claim == claim]
-        kind = chosen[0].simulation.kind
+    for claim, kind in dict.fromkeys((result.simulation.claim, result.simulation.kind) for result in results):
+        chosen = [result for result in results if (result.simulation.claim, result.simulation.kind) == (claim, kind)]
         share = {"interval": "coverage", "p-value": "type I error", "decision": "wrong"}[kind]
         keys = list(dict.fromkeys(key for result in chosen for key in result.simulation.settings))
         lines = [
             f"**{claim[0].upper()}{claim[1:]}** ({kind})",
             "",
+            *_together(chosen, share),
             "| " + " | ".join([*keys, share, "95 % interval", "no answer", "studies", ""]) + " |",
             "|" + "---|" * (len(keys) + 5),
         ]
@@ -270,3 +275,12 @@ def table(results: Sequence[Result]) -> str:
             lines.append("| " + " | ".join([*settings, *numbers, refused, str(studies), MARKS[result.verdict]]) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _together(results: Sequence[Result], share: str) -> list[str]:
+    """The share of all answers of several cells, in a line; none for a single cell, or without answers."""
+    true, answered = sum(result.true for result in results), sum(result.answered for result in results)
+    if len(results) == 1 or not answered:
+        return []
+    low, high = wilson(true, answered)
+    return [f"All together: {share} {true / answered:.3f} ({low:.3f} to {high:.3f}), of {answered:,} answers.", ""]

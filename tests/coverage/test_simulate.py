@@ -66,6 +66,19 @@ def test_the_summary_counts_what_holds_and_names_what_does_not() -> None:
     assert lines[-1] == "- the mean (half-width 1.96): 0.800 (0.774 to 0.824) of the 1000 answers in 1000 studies"
 
 
+def test_a_claim_of_two_kinds_has_two_tables_and_each_says_what_its_cells_give_together() -> None:
+    covered = _mean(1.96)
+    rejected = replace(covered, name="test", kind="p-value")
+    text = table([Result(covered, 95, 5), Result(rejected, 4, 96), Result(replace(covered, name="more"), 185, 15)])
+    first, second = text.split("**The mean** (p-value)")
+    assert "| half-width | coverage |" in first
+    assert "| 1.96 | 0.950 |" in first
+    assert "All together: coverage 0.933 (0.899 to 0.956), of 300 answers." in first
+    assert "| half-width | type I error |" in second
+    assert "| 1.96 | 0.040 |" in second
+    assert "together" not in second
+
+
 def test_a_run_that_must_end_soon_still_gives_every_result() -> None:
     results = list(simulate([_mean(1.96), _mean(1.3)], 1, seconds=0.0))
     assert len(results) == 2

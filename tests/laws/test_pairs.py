@@ -34,5 +34,13 @@ def test_levels_that_differ_are_told_apart_and_scatter() -> None:
     assert levels.sd == pytest.approx(np.std([-3.0, -2.0, -1.0, -2.5], ddof=1), rel=0.5)
 
 
+def test_few_pairs_tell_the_scatter_badly_and_their_intervals_say_so() -> None:
+    levels = compare_levels(fits([-3.0, -2.0, -1.0]))
+    assert levels is not None
+    reach, error = levels.another[1] - levels.mean, levels.mean_interval[1] - levels.mean
+    assert reach == pytest.approx(4.303 * levels.sd, rel=1e-3)  # Student's t of two degrees of freedom
+    assert 4.3 * 0.4 < error < 4.4 * 1.2  # levels that scatter by 1, of three pairs
+
+
 def test_one_law_has_nothing_to_compare_with() -> None:
     assert compare_levels(fits([-2.0])) is None

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tests.laws.test_decay import points
-from workflow_scripts.laws.trend import trend
+from workflow_scripts.laws.trend import _most_extreme, trend
 
 
 def test_seventy_to_none_is_a_decay() -> None:
@@ -30,6 +30,28 @@ def test_three_runs_cannot_show_it_but_three_generators_can() -> None:
     assert np.isnan(trend([three]).p_value)
     assert "too few" in trend([three]).sentence()
     assert trend([three] * 3).falls
+
+
+def test_seventy_to_none_with_one_seed_is_a_decay_and_ties_ask_for_more_than_there_is() -> None:
+    sizes = np.array([8, 16, 32, 64])
+    assert trend([points([70, 21, 4, 0], sizes)]).falls
+    tied = trend([points([70, 21, 0, 0], sizes)])  # of 24 arrangements two are as extreme
+    assert np.isnan(tied.p_value)
+    assert tied.sentence().endswith("too few to show whether copying falls: add sizes, or a seed at each")
+
+
+@pytest.mark.parametrize(
+    ("percentage", "sizes"),
+    [([70, 21, 4, 0], [1, 2, 3, 4]), ([70, 21, 0, 0], [1, 2, 3, 4]), ([9, 5, 5, 0, 5], [1, 1, 2, 2, 3])],
+)
+def test_the_most_extreme_arrangement_is_as_likely_as_counted(percentage: list[float], sizes: list[int]) -> None:
+    arranged = np.array(list(permutations(percentage))) @ np.array(sizes)
+    assert _most_extreme(np.array(sizes), np.array(percentage)) == pytest.approx(np.mean(arranged == arranged.min()))
+
+
+def test_four_sizes_and_one_seed_get_an_answer_in_whatever_order() -> None:
+    sizes = np.array([8, 16, 32, 64])
+    assert not any(np.isnan(trend([points(list(order), sizes)]).p_value) for order in permutations([70, 21, 4, 0]))
 
 
 def test_no_trend_is_no_decay() -> None:

@@ -118,6 +118,11 @@ def test_few_images_are_refused_with_what_would_be_enough():
 def test_the_answer_tells_sizes_that_are_copied_in_one_sentence():
     [line] = answer(study(copied=0.1)[0]).splitlines()
     assert line.startswith("- gan copies set with 8, 16 and 32 training images: ")
+    judged = study(copied=0.1)[0]
+    for item in judged:  # no percentage of two runs without what another would copy
+        assert f"{item.percentage:.1f} % ({item.low:.1f} to {item.high:.1f})" in line
+    assert "(95 % intervals over seeds)" in line
+    assert "(no interval over seeds), by chance 1.0 %" in answer(study(seeds=1, copied=0.1)[0])
 
 
 def test_the_answer_has_a_sentence_for_each_other_size():

@@ -35,8 +35,8 @@ class OtherPairs:
     @property
     def interval(self) -> Interval:
         """Percentages at the axis' centre, between which 95 of 100 pairs are expected."""
-        reach = 1.96 * self.levels.sd
-        return float(np.exp(self.levels.mean - reach)), min(100.0, float(np.exp(self.levels.mean + reach)))
+        low, high = self.levels.another
+        return float(np.exp(low)), min(100.0, float(np.exp(high)))
 
 
 @dataclass(frozen=True)

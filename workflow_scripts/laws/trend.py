@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln
 
 from workflow_scripts.laws.decay import Points
 
@@ -34,7 +35,8 @@ class Trend:
         """What the test says. process: what may fall."""
         measured = f"{self.runs} run{'s' * (self.runs != 1)} at {self.sizes} size{'s' * (self.sizes != 1)}"
         if np.isnan(self.p_value):
-            return f"{measured}: too few to show whether {process} falls: measure 4 sizes, or 3 with 2 seeds"
+            needed = "measure 4 sizes, or 3 with 2 seeds" if self.runs < 4 else "add sizes, or a seed at each"
+            return f"{measured}: too few to show whether {process} falls: {needed}"
         shown = f"permutation test, p = {self.p_value:.2g}" if self.p_value >= 0.001 else "permutation test, p < 0.001"
         if self.falls:
             return f"{process} falls as the training set grows ({measured}; {shown})"
@@ -55,9 +57,7 @@ def trend(pairs: Sequence[Points]) -> Trend:
         observed += scale * correlations[-1]
         random = np.random.default_rng([len(size), number])
         drawn += scale * (random.permuted(np.tile(excess, (PERMUTATIONS, 1)), axis=1) @ size)
-        # The most extreme arrangement has the measurements in the order of the sizes.
-        best = float(np.sort(size) @ -np.sort(-excess))
-        smallest *= float(np.mean(random.permuted(np.tile(excess, (999, 1)), axis=1) @ size <= best + 1e-9)) or 1e-3
+        smallest *= _most_extreme(size, excess)
     runs = sum(len(points.size) for points in pairs)
     sizes = len(np.unique(np.concatenate([points.size for points in pairs]))) if pairs else 0
     if not correlations:
@@ -65,6 +65,18 @@ def trend(pairs: Sequence[Points]) -> Trend:
     p_value = (1 + int((drawn <= observed + 1e-9).sum())) / (PERMUTATIONS + 1)
     possible = smallest <= SIGNIFICANT
     return Trend(float(np.mean(correlations)), p_value if possible else np.nan, runs, sizes)
+
+
+def _most_extreme(size: np.ndarray, excess: np.ndarray) -> float:
+    """Probability of the arrangement in which excess (m,) falls most with size (m,): of all that are as extreme.
+
+    They have the larger excess at the smaller size; what is tied may change places.
+    """
+    places = [np.unique(values, return_inverse=True)[1] for values in (np.sort(size), -np.sort(-excess))]
+    table = np.zeros([place.max() + 1 for place in places])
+    np.add.at(table, tuple(places), 1)
+    ties = [gammaln(table.sum(axis=axis) + 1).sum() for axis in (0, 1)]
+    return float(np.exp(sum(ties) - gammaln(table + 1).sum() - gammaln(len(size) + 1)))
 
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray | None:

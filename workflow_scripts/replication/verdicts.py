@@ -205,16 +205,23 @@ def answer(judged: Sequence[Verdict]) -> str:
         judged, lambda item: (item.generator, item.dataset, item.verdict)
     ).items():
         if kind == COPIES and len(items) > 1:
-            sizes = listed(item.size for item in items)
-            shares = listed(f"{item.percentage:.1f}" for item in items)
+            sizes, shares = listed(item.size for item in items), listed(map(_share, items))
             lead = items[0].evidence[0]
+            over = f"{'no interval' if items[0].low is None else '95 % intervals'} over seeds"
             lines.append(
-                f"{generator} copies {dataset} with {sizes} training images: {shares} % of samples lie within "
-                f"{lead.measure.removeprefix('replicas at ')} in {lead.space}, by chance {lead.controls[0]:.1f} %."
+                f"{generator} copies {dataset} with {sizes} training images: {shares} of samples lie within "
+                f"{lead.measure.removeprefix('replicas at ')} in {lead.space} ({over}), by chance "
+                f"{lead.controls[0]:.1f} %."
             )
         else:
             lines += [f"{generator} on {item.size:,} images of {dataset}: {item.sentence}" for item in items]
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _share(item: Verdict) -> str:
+    """A percentage of copies with its interval, where there is one."""
+    ends = "" if item.low is None else f" ({item.low:.1f} to {item.high:.1f})"
+    return f"{item.percentage:.1f} %{ends}"
 
 
 def _leaning(evidence: Sequence[Evidence]) -> str:
