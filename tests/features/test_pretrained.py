@@ -12,9 +12,12 @@ from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.arrays import read_idx
 from workflow_scripts.features import pretrained
 from workflow_scripts.features.lite0 import Lite0
 from workflow_scripts.features.pretrained import perceptual_encoder, sscd_encoder, timm_encoder
+from workflow_scripts.metrics.neighbours import nearest_neighbours
+from workflow_scripts.replication.measures import calibrated_threshold
 from workflow_scripts.training.weights import read_weights
 
 CPU = torch.device("cpu")
@@ -40,6 +43,27 @@ def test_moved_copies_are_nearest_to_their_originals() -> None:
     moved = np.concatenate([tiles[:, :, ::-1], np.roll(tiles, 8, axis=2), (tiles * 0.7).astype(np.uint8)])
     nearest = torch.cdist(features(moved), features(tiles)).argmin(1)
     assert (nearest.reshape(3, -1) == torch.arange(len(tiles))).float().mean() >= 0.95
+
+
+@pytest.mark.slow
+def test_at_the_threshold_of_chance_features_find_many_mirrored_copies_and_few_that_are_shifted_far() -> None:
+    """What docs/faq.md says, on fewer images."""
+    every = read_idx(Path("resources/fashion-mnist-test/t10k-images-idx3-ubyte.gz"), 3)[..., None]
+    images = every[np.random.default_rng(0).permutation(len(every))[:1000]]
+    training, held_out, copied = images[:500], images[500:], images[:100]
+    pad = np.pad(copied, ((0, 0), (0, 0), (3, 0), (0, 0)), mode="edge")
+    queries = np.concatenate([held_out, copied[:, :, ::-1], pad[:, :, :-3]])
+    found = {}
+    for space in (lambda rows: rows, features):
+        searched, asked = (np.asarray(space(rows)) for rows in (training, queries))
+        distance = nearest_neighbours(asked, searched, 1).distances[:, 0]
+        limit = calibrated_threshold(distance[:500], 0.01).rms
+        found[space] = [float((part <= limit).mean()) for part in (distance[500:600], distance[600:])]
+    (mirrored, shifted), (seen_mirrored, seen_shifted) = found.values()
+    assert mirrored < 0.3
+    assert shifted < 0.1
+    assert 0.4 < seen_mirrored < 0.9
+    assert seen_shifted < 0.4
 
 
 def test_fused_normalisation_gives_the_same_features() -> None:

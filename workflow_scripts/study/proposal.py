@@ -270,7 +270,7 @@ def _replication(name: str, sizes: list[int], held_out: float) -> str:
     spaces = "[pixel] # perceptual needs a calibrated threshold, and more held-out images for that"
     leading = ""
     if calibrated:
-        spaces = "[pixel, perceptual] # perceptual finds copies that were shifted, mirrored or lit differently, too"
+        spaces = "[pixel, perceptual] # perceptual finds some of the copies that were mirrored or shifted a little, too"
         leading = f"    - calibrated: {calibrated} # as near as this share of the held-out images comes by chance\n"
     return f"""\
 replication: # will a generator copy my images?  snakemake one_shot
