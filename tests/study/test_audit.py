@@ -10,6 +10,7 @@ from PIL import Image
 
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
+from workflow_scripts.data.pipeline_folder import pipeline_side
 from workflow_scripts.study.audit import write_config
 
 
@@ -57,6 +58,45 @@ def test_samples_of_a_pipeline_are_drawn_from_its_folder(paths: dict[str, str], 
     path, _ = write_config({**paths, "SAMPLES": str(folder)}, tmp_path)
     drawn = validate(yaml.safe_load(path.read_text()))["samples"]["samples"]
     assert (drawn["source"], drawn["path"], drawn["count"]) == ("diffusers", str(folder), 1000)
+
+
+def test_all_are_compared_at_the_resolution_of_the_smallest_and_in_colour_if_any_has_it(
+    paths: dict[str, str], tmp_path: Path
+) -> None:
+    """Copies that are enlarged are blurred, and lie beyond the threshold of sharp held-out images."""
+    np.savez(tmp_path / "small.npz", arr_0=np.zeros((5, 12, 12, 3), dtype=np.uint8))
+    path, _ = write_config({**paths, "SAMPLES": str(tmp_path / "small.npz")}, tmp_path)
+    assert validate(yaml.safe_load(path.read_text()))["datasets"]["mine"]["resolution"] == 12
+    assert "# compared at 12 px: the images of SAMPLES have no more, those of TRAIN have" in path.read_text()
+    for part in ("training", "held out"):
+        for file in (tmp_path / part).iterdir():
+            Image.open(file).convert("L").save(file)
+    for name, tint, color in (("tinted", 60, "rgb"), ("nearly-grey", 2, "grey")):
+        samples = np.full((5, 32, 32, 3), 100, dtype=np.uint8)
+        samples[..., 0] += tint
+        np.savez(tmp_path / f"{name}.npz", arr_0=samples)
+        path, _ = write_config({**paths, "SAMPLES": str(tmp_path / f"{name}.npz"), "NAME": name}, tmp_path)
+        assert validate(yaml.safe_load(path.read_text()))["datasets"][name]["color"] == color
+
+
+def test_a_pipeline_is_compared_at_its_own_resolution(paths: dict[str, str], tmp_path: Path) -> None:
+    assert pipeline_side(tmp_path) is None
+    (tmp_path / "unet").mkdir()
+    for size, side in ((16, 16.0), ([24, 12], 12.0), (None, None), ("?", None)):
+        (tmp_path / "unet/config.json").write_text(json.dumps({"sample_size": size}))
+        assert pipeline_side(tmp_path) == side
+
+
+def test_an_image_more_in_the_training_folder_is_no_other_setting(paths: dict[str, str], tmp_path: Path) -> None:
+    paths = {**paths, "AUDIT_GROUPS": ""}
+    write_config(paths, tmp_path)
+    Image.new("RGB", (20, 24), "red").save(Path(paths["TRAIN"]) / "t3.png")
+    path, _ = write_config(paths, tmp_path)
+    assert "# 4 images in" in path.read_text()
+    path.write_text(path.read_text().replace("resolution: 20", "resolution: 16"))
+    with pytest.raises(InputError, match="there already, with other settings"):
+        write_config(paths, tmp_path)
+    assert "resolution: 16" in path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from workflow_scripts.core.errors import InputError
 
 INDEX = "model_index.json"
@@ -36,3 +38,12 @@ def require_pipeline(path: Path) -> None:
             f"{path / 'unet'}: holds no weights as safetensors, and others could run any code; save the pipeline again "
             "with `save_pretrained(folder, safe_serialization=True)`"
         )
+
+
+def pipeline_side(path: Path) -> float | None:
+    """The side of its images, px, as the network's config has it; None where it has none."""
+    try:
+        size = json.loads((path / "unet/config.json").read_text(encoding="utf-8")).get("sample_size")
+        return float(np.min(size)) if size else None
+    except (OSError, ValueError, TypeError, AttributeError):  # the one who opens the pipeline says what is wrong
+        return None

@@ -14,20 +14,24 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.config.datasets import SOURCES
 from workflow_scripts.config.samples import OF_DATASETS, packed_like
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.core.files import read_json, write_text
+from workflow_scripts.data.decoding import is_grey
 from workflow_scripts.data.groups import groups_of
-from workflow_scripts.data.pipeline_folder import INDEX, require_pipeline
+from workflow_scripts.data.pipeline_folder import INDEX, pipeline_side, require_pipeline
 from workflow_scripts.data.source import printable
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.study.inspection import Inspection, inspect
+from workflow_scripts.study.inspection import inspect
 from workflow_scripts.study.proposal import config_file, this_machine
 from workflow_scripts.study.recognition import settings_for
 
 USAGE = 'make audit TRAIN="/folder of training images" SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv] [NAME=mine]'
 LARGEST = 64  # px at which images are compared
+LOOKED_AT = 256  # images of samples, and of held-out images, that tell their size and colour
+TINT = 2.0  # levels between the channels of an image, on average, up to which it counts as grey
 
 
 def audit_config(train: str, samples: str, held_out: str, groups: str, name: str) -> str:
@@ -41,7 +45,15 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
                 "images apart"
             )
     seen = inspect(paths["TRAIN"], this_machine().cores)
-    dataset = seen.settings | {"resolution": _resolution(seen), "color": "rgb" if seen.coloured else "grey"}
+    if not len(seen.sides):
+        raise InputError(f"{seen.root}: holds no image that can be read")
+    sides, coloured = {"TRAIN": float(np.median(seen.sides.min(axis=1)))}, bool(seen.coloured)
+    for key in [*paths][1:]:
+        side, tinted = _side_and_colour(paths[key])
+        sides[key], coloured = side or sides["TRAIN"], coloured or tinted
+    smallest = min(sides, key=lambda key: sides[key])
+    resolution = int(np.clip(sides[smallest], 8, LARGEST))
+    dataset = seen.settings | {"resolution": resolution, "color": "rgb" if coloured else "grey"}
     if "HELD_OUT" in paths:
         if dataset["source"] != settings_for(paths["HELD_OUT"])["source"] or "path" not in dataset:
             raise InputError(
@@ -67,7 +79,10 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     if "HELD_OUT" in paths or groups.strip():
         source = open_source(validated["datasets"][name])
         groups_of([*map(source.origin, range(source.count))], dataset.get("groups"), dataset.get("group_pattern"))
-    return "\n".join([HEAD, *(f"# {line}" for line in seen.lines()), "", *_yaml(config)]) + "\n"
+    told = seen.lines()
+    if resolution < min(sides["TRAIN"], LARGEST):
+        told.append(f"compared at {resolution} px: the images of {smallest} have no more, those of TRAIN have")
+    return "\n".join([HEAD, *(f"# {line}" for line in told), "", *_yaml(config)]) + "\n"
 
 
 HEAD = "# An audit of samples, written by `make audit`. Every key is described in docs/config.md."
@@ -87,11 +102,29 @@ def _path(key: str, value: str) -> Path:
     return path
 
 
-def _resolution(seen: Inspection) -> int:
-    """The shorter side of half of the training images, up to what distances between pixels need."""
-    if not len(seen.sides):
-        raise InputError(f"{seen.root}: holds no image that can be read")
-    return int(np.clip(np.median(seen.sides.min(axis=1)), 8, LARGEST))
+def _side_and_colour(path: Path) -> tuple[float | None, bool]:
+    """The shorter side of half of the images, px, None where it is not known; and whether any shows a colour.
+
+    All sets are compared at the resolution of the smallest: images that are enlarged are blurred, and near to nothing.
+    """
+    if (path / INDEX).exists():
+        return pipeline_side(path), False
+    settings = settings_for(path)
+    model = SOURCES[settings["source"]].model_validate({**settings, "resolution": LARGEST})
+    source = open_source(model.model_dump(mode="json"))
+    sides, coloured = [], False
+    for i in np.unique(np.linspace(0, source.count - 1, min(source.count, LOOKED_AT)).astype(int)):
+        try:
+            image, _ = source.read(int(i))
+            with image:
+                sides.append(min(image.size))
+                if not coloured and not is_grey(image):
+                    coloured = bool(np.ptp(np.asarray(image.convert("RGB"), dtype=float), axis=-1).mean() > TINT)
+        except MemoryError:
+            raise
+        except Exception:  # packing names what cannot be read
+            continue
+    return (float(np.median(sides)) if sides else None), coloured
 
 
 def _yaml(config: dict[str, Any], indent: str = "") -> list[str]:
@@ -117,13 +150,18 @@ def write_config(environment: dict[str, str], folder: Path) -> tuple[Path, str]:
     if path.exists() and not train and not samples:
         return path, name
     text = audit_config(train, samples, held_out, groups, name)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and _settings(path.read_text(encoding="utf-8")) != _settings(text):
         raise InputError(
             f"{path}: there already, with other settings, and is not replaced. Give another NAME, remove the file, or "
             f"run it as it is: make audit NAME={name}"
         )
     write_text(path, text)
     return path, name
+
+
+def _settings(text: str) -> list[str]:
+    """The lines of a config that are no comments: these say what the images were like at the time."""
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def main() -> int:
