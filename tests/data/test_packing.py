@@ -18,9 +18,9 @@ from workflow_scripts.data.arrays import array_set
 from workflow_scripts.data.decoding import Shape, fit_image
 from workflow_scripts.data.folders import image_folder
 from workflow_scripts.data.image_set import open_image_set
-from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_of
+from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_beside, warnings_of
 from workflow_scripts.data.source import Source
-from workflow_scripts.data.survey import background_of, range_of
+from workflow_scripts.data.survey import background_of, contrasts_of, range_of
 
 GREY = Shape(8, 1, "crop")
 
@@ -141,6 +141,23 @@ def test_transparent_images_are_laid_on_what_shows_them(tmp_path: Path) -> None:
     white = Shape(8, 1, "crop", 255)
     assert pack(image_folder(tmp_path / "dark"), white, tmp_path / "out/images.npy").one_colour == []
     assert np.load(tmp_path / "out/images.npy")[0, [0, 4], [0, 4], 0].tolist() == [255, 0]
+
+
+def test_samples_are_told_that_are_transparent_or_smaller_where_training_images_are_not(tmp_path: Path) -> None:
+    pixels = np.full((8, 8, 4), 255, np.uint8)
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "opaque.png")
+    opaque = pack(image_folder(tmp_path), GREY, tmp_path / "out/images.npy")
+    assert warnings_beside({"transparent": False}, opaque, GREY, "black", False) == []
+    pixels[:2, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "opaque.png")
+    seen_through = bool(contrasts_of(image_folder(tmp_path)))
+    [said] = warnings_beside({"transparent": False}, opaque, GREY, "black", seen_through)
+    assert "which show on black; the training images have none" in said
+    assert warnings_beside({"transparent": True}, opaque, GREY, "black", seen_through) == []
+    larger = Shape(9, 1, "crop")
+    enlarged = pack(image_folder(tmp_path), larger, tmp_path / "out/images.npy")
+    [said] = warnings_beside({"transparent": True}, enlarged, larger, "black", seen_through)
+    assert said.startswith("1 of 1 samples have fewer than 9 px a side")
 
 
 def test_a_part_of_the_range_is_noticed_and_can_be_scaled(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from workflow_scripts.core.job import logger, run
 from workflow_scripts.data.decoding import BACKGROUNDS, Shape
 from workflow_scripts.data.groups import groups_of
 from workflow_scripts.data.listing import NOT_OF_PIXELS
-from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_of
+from workflow_scripts.data.packing import BadImages, pack, problems_text, warnings_beside, warnings_of
 from workflow_scripts.data.sources import open_source
-from workflow_scripts.data.survey import background_of, range_of
+from workflow_scripts.data.survey import background_before, contrasts_of, range_of
 
 LISTED = 100  # groups of exact duplicates, and names of a kind, that the manifest lists
 
@@ -24,9 +24,11 @@ def main(snakemake: Any) -> None:
     fetched = {key: path for key, path in snakemake.input.items() if key in dataset}  # of URLs: their local copies
     source = open_source(dataset | fetched)
     wanted = dataset["background"]
-    if wanted == "auto" and (audited := snakemake.input.get("audited")):
-        wanted = read_json(audited)["background"]  # samples: as the images that they are compared with
-    background = background_of(source, wanted, snakemake.threads)
+    audited = read_json(path) if (path := snakemake.input.get("audited")) else None  # samples: what they are beside
+    if wanted == "auto" and audited:
+        wanted = audited["background"]
+    contrasts = contrasts_of(source, snakemake.threads)
+    background = background_before(contrasts) if wanted == "auto" else wanted
     shape = Shape(
         dataset["resolution"],
         1 if dataset["color"] == "grey" else 3,
@@ -50,6 +52,8 @@ def main(snakemake: Any) -> None:
             f"{', '.join(classes)}, those listed {', '.join(listed)}"
         )
     warnings = [*source.notes, *warnings_of(packed, shape)]
+    if audited:
+        warnings += warnings_beside(audited, packed, shape, background, bool(contrasts))
     if empty := [name for i, name in enumerate(classes) if i not in packed.labels]:
         warnings.append(f"classes without a readable image: {', '.join(empty[:10])}")
     write_text(problems, problems_text(source, packed.skipped, packed))
@@ -72,6 +76,7 @@ def main(snakemake: Any) -> None:
             "resolution": shape.resolution,
             "channels": shape.channels,
             "background": background,
+            "transparent": bool(contrasts),
             "sha256": sha256(snakemake.output.images),
             "classes": classes,
             "superclasses": superclasses,

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,7 +30,8 @@ class Packed:
     labels: int32 (N,); grey: whether image i was grey in its file; duplicates: groups of indices of equal images.
     skipped: {file, reason} of unreadable ones; one_colour, elongated, frames: origins of images of one colour, of those
     whose shorter side is 1 px, and of those of whose frames or pages only the first is read; wide: of those with values
-    wider than bytes. levels: (256,), how many pixels have each value, of one image in eight in large sets.
+    wider than bytes; enlarged: of those of fewer pixels a side than they get. levels: (256,), how many pixels have each
+    value, of one image in eight in large sets.
     """
 
     labels: np.ndarray
@@ -43,6 +44,7 @@ class Packed:
     elongated: list[str] = field(default_factory=list)
     frames: list[str] = field(default_factory=list)
     wide: list[str] = field(default_factory=list)
+    enlarged: list[str] = field(default_factory=list)
     levels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def repeated(self) -> int:
@@ -57,6 +59,7 @@ class _Decoded:
     elongated: bool
     frames: bool
     wide: bool
+    enlarged: bool
 
 
 def pack(
@@ -171,6 +174,27 @@ def warnings_of(packed: Packed, shape: Shape) -> list[str]:
     return sentences
 
 
+def warnings_beside(
+    audited: Mapping[str, Any], packed: Packed, shape: Shape, background: str, transparent: bool
+) -> list[str]:
+    """What sets samples apart from the training images that they are compared with, but for what they show.
+
+    audited: the manifest of the latter; background, transparent: what is behind the samples, and whether that is seen.
+    """
+    sentences = []
+    if transparent and not audited["transparent"]:
+        sentences.append(
+            f"The samples have transparent parts, which show on {background}; the training images have none: set "
+            "`background` of the samples to what is behind the objects there."
+        )
+    if len(packed.enlarged) > len(packed.labels) / 2:
+        sentences.append(
+            f"{len(packed.enlarged):,} of {len(packed.labels):,} samples have fewer than {shape.resolution} px a side "
+            "and were enlarged: lower `resolution` of the data set, since blurred copies lie farther off."
+        )
+    return sentences
+
+
 def _note_levels(result: Packed, pixels: np.ndarray, count: int) -> None:
     """Note the images of one colour, and count the levels: in large sets, of one image in eight."""
     if not len(pixels):
@@ -204,7 +228,8 @@ def _read_block(
             with image:
                 grey, frames, wide = is_grey(image), has_more_frames(image), is_deep(image)
                 thin = shape.fit == "pad" and min(padded_size(*image.size, shape.resolution)) == 1
-                return _Decoded(fit_image(image, by_type), label, grey, thin and max(image.size) > 1, frames, wide)
+                thin, small = thin and max(image.size) > 1, min(image.size) < shape.resolution
+                return _Decoded(fit_image(image, by_type), label, grey, thin, frames, wide, small)
         except MemoryError:
             raise
         except Exception as cause:  # a decoder raises whatever it trips over
@@ -218,6 +243,7 @@ def _read_block(
             result.skipped.append({"file": source.origin(i), "reason": image})
     result.frames += [source.origin(i) for i, image in good if image.frames]
     result.wide += [source.origin(i) for i, image in good if image.wide]
+    result.enlarged += [source.origin(i) for i, image in good if image.enlarged]
     result.elongated += [source.origin(i) for i, image in good if image.elongated]
     pixels = np.stack([image.pixels for _, image in good]) if good else np.empty((0, *wanted), np.uint8)
     codes = np.array([image.label for _, image in good], dtype=np.int64)

@@ -27,14 +27,23 @@ def background_of(source: Source, wanted: str, threads: int = 1) -> str:
     """
     if wanted != "auto":
         return wanted
-    if source.block is not None:
-        return "black"
-    places = np.unique(np.linspace(0, source.count - 1, min(source.count, LOOKED_AT)).astype(int))
-    contrasts = [contrast for contrast in _read_each(source, places, contrast_of, threads) if contrast is not None]
+    return background_before(contrasts_of(source, threads))
+
+
+def background_before(contrasts: list[list[float]]) -> str:
+    """The name of the background before which most of the images of `contrasts_of` show."""
     if not contrasts:
         return "black"
     hidden = (np.array(contrasts) < SHOWS).sum(axis=0)
     return list(BACKGROUNDS)[int(hidden.argmin())]
+
+
+def contrasts_of(source: Source, threads: int = 1) -> list[list[float]]:
+    """Those of the images that have transparent parts, of as many as are looked at."""
+    if source.block is not None:
+        return []
+    places = np.unique(np.linspace(0, source.count - 1, min(source.count, LOOKED_AT)).astype(int))
+    return [contrast for contrast in _read_each(source, places, contrast_of, threads) if contrast is not None]
 
 
 def contrast_of(image: Image.Image) -> list[float] | None:
