@@ -14,7 +14,7 @@ import torch
 
 from workflow_scripts.audit.alignment import align
 from workflow_scripts.audit.halves import nearest_halves
-from workflow_scripts.metrics.duplicates import SEEN, count_near_duplicates
+from workflow_scripts.metrics.duplicates import ERROR, SEEN, count_near_duplicates
 from workflow_scripts.metrics.neighbours import Neighbours, nearest_neighbours
 
 COLUMNS = ["space", "kind", "query", "index", "distance", "second", "mean", "duplicates"]
@@ -31,11 +31,13 @@ def search(
     scored: np.ndarray,
     numbers: np.ndarray,
     device: torch.device,
+    shards: int = 1,
 ) -> pd.DataFrame:
     """Search queries among the training images, and the nearest query of each image of `scored`.
 
     images (N, ...), queries (m, ...): vectors in each space; pixels: both as uint8 images (n, H, W, C); members (n,):
-    the numbers of the training images, rising; scored (p,); numbers (m,): of the queries.
+    the numbers of the training images, rising; scored (p,); numbers (m,): of the queries. shards: how many searches
+    share the error of near-duplicates, of which a hundred would find some by chance.
     """
     parts, proposed = [], []
     if not len(numbers):
@@ -44,7 +46,7 @@ def search(
         training = rows_of(vectors, members)
         near = _nearest(queries[space], training, MEAN_OF, device)
         proposed.append(near.indices)
-        parts.append(_rows(space, "query", numbers, near, members))
+        parts.append(_rows(space, "query", numbers, near, members, ERROR / shards))
         copied = np.unique(near.indices[:, 0])
         own = nearest_neighbours(training[copied], training, min(2, len(members)), device=device)
         parts.append(_rows(space, "own", members[copied], _without_self(own, copied), members))
@@ -113,7 +115,9 @@ def _without_self(near: Neighbours, rows: np.ndarray) -> Neighbours:
     return Neighbours(*(np.take_along_axis(part, other, axis=1) for part in (near.distances, near.indices)))
 
 
-def _rows(space: str, kind: str, queries: np.ndarray, near: Neighbours, references: np.ndarray) -> pd.DataFrame:
+def _rows(
+    space: str, kind: str, queries: np.ndarray, near: Neighbours, references: np.ndarray, error: float = ERROR
+) -> pd.DataFrame:
     distances = near.distances
     return pd.DataFrame(
         {
@@ -124,6 +128,6 @@ def _rows(space: str, kind: str, queries: np.ndarray, near: Neighbours, referenc
             "distance": distances[:, 0],
             "second": distances[:, 1] if distances.shape[1] > 1 else np.nan,
             "mean": distances.mean(axis=1) if kind == "query" else np.nan,
-            "duplicates": count_near_duplicates(distances[:, :SEEN]) if kind == "query" else 0,
+            "duplicates": count_near_duplicates(distances[:, :SEEN], error) if kind == "query" else 0,
         }
     )

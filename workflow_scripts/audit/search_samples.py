@@ -28,7 +28,7 @@ def main(snakemake: Any) -> None:
     }
     scored = scored_images(members, held_out, params.seed, params.all_members)
     pixels = read_npy(files.images), samples[part]
-    rows = search(images, queries, pixels, members, scored, numbers, device_of_job(snakemake))
+    rows = search(images, queries, pixels, members, scored, numbers, device_of_job(snakemake), params.shards)
     write_parquet(snakemake.output[0], rows)
 
 

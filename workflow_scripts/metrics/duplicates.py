@@ -67,12 +67,13 @@ def pairs_of(neighbours: Neighbours) -> Pairs:
     )
 
 
-def count_near_duplicates(distances: np.ndarray) -> np.ndarray:
+def count_near_duplicates(distances: np.ndarray, error: float = ERROR) -> np.ndarray:
     """How many of its nearest references are near-duplicates of each query, int64 (m,).
 
     distances: (m, k), rising, to the k nearest references. Images that are equal always are. Others are if a gap
-    follows them: the next distance is three times as large, and no chance at the error ERROR over all queries; or
+    follows them: the next distance is three times as large, and no chance at the error over all queries; or
     twice, and hardly chance, where the distance is no larger than one at which a near-duplicate was found in that way.
+    error: of these queries, ERROR of all; of a part of them, a part of it.
     """
     count, k = distances.shape
     equal = np.count_nonzero(distances == 0, axis=1)
@@ -85,7 +86,7 @@ def count_near_duplicates(distances: np.ndarray) -> np.ndarray:
     p_values = np.where(outer > 0, gap_p_values(distances, tried) / shares, 1.0)
     apart = np.where(inner <= APART * outer, p_values, 1.0)
     least = np.sort(apart.min(axis=1))
-    passing = np.flatnonzero(least <= ERROR * np.arange(1, count + 1) / count)
+    passing = np.flatnonzero(least <= error * np.arange(1, count + 1) / count)
     gaps = apart <= (least[passing[-1]] if len(passing) else -1.0)
     if (found := gaps.any(axis=1)).any():
         gaps |= (inner <= distances[found, 0].max()) & (inner <= ALIKE * outer) & (p_values <= ALIKE_ERROR)
