@@ -48,6 +48,11 @@ def test_a_good_generator_has_none_and_its_upper_end_is_stated(clothes: np.ndarr
     assert verdict["verdict"] == NONE, verdict["sentence"]
     assert 0 < verdict["high"] < 5
     assert f"at most {verdict['high']:.1f} %" in verdict["sentence"]
+    assert "in any one space" in verdict["sentence"]
+    lone = {row["space"] for row in verdict["evidence"] if row["measure"] == "lone neighbours"}
+    assert lone == {"pixel"}  # of moved images no second neighbour is known
+    control = model(answer)["membership_without_samples"]
+    assert control["auc_low"] < 0.5 < control["auc_high"]
     assert answer["passes"]
     area = model(answer)["spaces"]["pixel"]["membership"]
     assert abs(area["auc"] - 0.5) < 0.06
@@ -63,7 +68,16 @@ def test_half_a_memoriser_is_found_with_its_share_and_its_images(half: dict[str,
     assert area["auc"] > 0.7
     worst = model(half)["copied"]["first"][0]
     assert worst["image"] < TRAINING
-    assert worst["samples"] >= 3
+    assert worst["samples"] >= 3 > worst["held_out"]
+
+
+def test_held_out_images_of_another_kind_are_named_as_such(clothes: np.ndarray, audit: Audit) -> None:
+    """A generator that learned nothing by heart, whose training images are brighter than the held-out ones."""
+    brighter = np.clip(clothes * 1.4 + 20, 0, 255).astype(np.uint8)
+    answer = audit(fresh(brighter), training=brighter[:TRAINING], held_out=clothes[TRAINING : TRAINING + HELD_OUT])
+    assert model(answer)["membership_without_samples"]["auc_low"] > 0.6
+    assert any("not of one kind: without any sample" in sentence for sentence in model(answer)["notes"])
+    assert "without samples (control)" in (answer["folder"] / "report.html").read_text()
 
 
 @pytest.mark.slow

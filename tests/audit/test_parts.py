@@ -1,5 +1,7 @@
 """The parts of an audit by themselves."""
 
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from workflow_scripts.audit.alignment import align
 from workflow_scripts.audit.copies import copies
 from workflow_scripts.audit.gain import rare_gain
 from workflow_scripts.audit.halves import nearest_halves
-from workflow_scripts.audit.measures import by_model
+from workflow_scripts.audit.kinds import note, told_apart
+from workflow_scripts.audit.measures import by_model, most_copied
 from workflow_scripts.audit.planting import CHANGES, plant
-from workflow_scripts.audit.search import MOST_MEMBERS, scored_images
+from workflow_scripts.audit.search import MOST_MEMBERS, scored_images, search
 from workflow_scripts.audit.variety import distinct_share, look_swapped, quality
 from workflow_scripts.audit.verdict import COPIES, NONE, judge
 from workflow_scripts.core.files import write_npy, write_parquet
@@ -143,6 +146,94 @@ def test_swapped_sets_are_suspected_and_few_training_images_are_not() -> None:
     assert not look_swapped(quality(samples, held_out, few, torch.device("cpu")))
     generated = (random.normal(size=(300, 8)) + 1.5).astype(np.float32)
     assert look_swapped(quality(samples, held_out, generated, torch.device("cpu")))
+
+
+def test_sets_of_one_kind_are_told_apart_as_often_as_a_test_errs_and_others_are_told() -> None:
+    """More features than rows, and fewer; held-out images that come in groups of ten."""
+    random, apart = np.random.default_rng(1), []
+    for width in (4, 300):
+        told = []
+        for _ in range(100):
+            training, held_out = random.normal(size=(60, width)), random.normal(size=(80, width))
+            told.append(told_apart(training, held_out, (np.arange(60), np.arange(80))).auc_low > 0.5)
+        assert np.mean(told) < 0.08
+        moved = told_apart(training, held_out + 4 / np.sqrt(width), (np.arange(60), np.arange(80)))
+        apart.append(moved.auc_low)
+    assert min(apart) > 0.5
+    groups = np.repeat(np.arange(20), 10)
+    told = []
+    for _ in range(100):
+        parts = [(random.normal(size=(20, 6))[groups] + 0.3 * random.normal(size=(200, 6))) for _ in range(2)]
+        told.append(told_apart(*parts, (groups, 20 + groups)).auc_low > 0.5)
+    assert np.mean(told) < 0.1
+
+
+def test_a_note_says_that_training_and_held_out_images_are_of_two_kinds() -> None:
+    random = np.random.default_rng(0)
+    training, held_out = random.normal(size=(100, 5)), random.normal(size=(100, 5)) + 1
+    own = np.arange(100)
+    assert "told apart (AUC 0." in note(asdict(told_apart(training, held_out, (own, own))), "pixel")
+    assert note(asdict(told_apart(training, training[:0], (own, own[:0]))), "pixel") == ""
+
+
+def test_both_ways_to_solve_a_classifier_give_the_same() -> None:
+    random = np.random.default_rng(0)
+    training, held_out = random.normal(size=(40, 12)), random.normal(size=(40, 12)) + 0.5
+    narrow = told_apart(training, held_out, (np.arange(40), np.arange(40)))
+    padded = (np.pad(part, ((0, 0), (0, 60))) for part in (training, held_out))
+    wide = told_apart(*padded, (np.arange(40), np.arange(40)))  # a sixth of the mean variance, so of the penalty
+    assert wide.auc is not None
+    assert narrow.auc is not None
+    assert abs(narrow.auc - wide.auc) < 0.02
+
+
+def test_scores_below_0_are_no_reason_to_tell_more() -> None:
+    """Of a discriminator: the threshold that lies below all controls lies below members like them, too."""
+    scores = np.random.default_rng(0).normal(-50, 1, 300)
+    table = pd.DataFrame({"image": np.arange(300), "discriminator": scores})
+    counts = []
+    for moved in (0.0, 100.0):  # all below 0, and all above it
+        path = table.assign(discriminator=scores + moved)
+        controls = np.sort(path["discriminator"].to_numpy()[200:])
+        told = _told_of(path)
+        counts.append(told["counts"][0])
+        assert told["counts"][0] <= (path["discriminator"].to_numpy()[:200] <= controls[0]).sum()
+    assert counts[0] <= counts[1] + 1
+
+
+def _told_of(table: pd.DataFrame) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_parquet(Path(folder) / "losses.parquet", table)
+        measured = by_model(str(Path(folder) / "losses.parquet"), np.arange(200), np.arange(200, 300), np.arange(300))
+    assert measured is not None
+    return dict(measured["told"][0])
+
+
+def test_the_image_that_is_copied_most_stands_beside_held_out_images_that_come_as_near() -> None:
+    def rows(index: list[int], distance: list[float]) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"space": "pixel", "kind": "query", "query": np.arange(len(index)), "index": index, "distance": distance}
+        )
+
+    table = most_copied(
+        rows([3, 3, 5, 3], [0.1, 0.2, 0.1, 0.9]), rows([5, 5, 3], [0.1, 0.3, 0.9]), {"pixel": 0.4},
+        np.array([f"{i}.png" for i in range(6)]), np.zeros(6, int), np.arange(6),
+    )  # fmt: skip
+    assert table[["origin", "samples", "held_out"]].values.tolist() == [["3.png", 2, 0], ["5.png", 1, 2]]
+
+
+def test_searches_of_parts_of_the_samples_share_the_error_of_near_duplicates() -> None:
+    """Of a hundred parts each with an error of 2 %, most audits would find some by chance."""
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(400, 6)).astype(np.float32)
+    queries = np.concatenate([vectors[:1] + 0.004, random.normal(size=(19, 6)).astype(np.float32)])
+    pixels = random.integers(0, 256, (400, 2, 2, 1), dtype=np.uint8), np.zeros((20, 2, 2, 1), dtype=np.uint8)
+    nobody, numbers, cpu = np.empty(0, dtype=np.int64), np.arange(20), torch.device("cpu")
+    found = {}
+    for shards in (1, 10**6):
+        rows = search({"f": vectors}, {"f": queries}, pixels, np.arange(400), nobody, numbers, cpu, shards)
+        found[shards] = rows.loc[rows["duplicates"] > 0, "query"].tolist()
+    assert found == {1: [0], 10**6: []}
 
 
 def measured_in_a_space(certain: float, z: float) -> dict[str, Any]:

@@ -58,8 +58,9 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
         yield f"Membership by the model's own {area['asked']}: {_area(area)}."
     if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
-        count = first[0]["samples"]
-        yield f"Copied most: training image {where}, by {count:,} sample{'' if count == 1 else 's'}."
+        count, chance = first[0]["samples"], first[0]["held_out"]
+        near = f"{count:,} sample{'' if count == 1 else 's'} within a threshold of it"
+        yield f"Copied most: training image {where}, with {near} (held-out images: {chance:,})."
     if release := audit["release"]:
         what = f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
         yield f"{what} {_gained(release['gain'])}"

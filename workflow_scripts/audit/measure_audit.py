@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.audit import measures
+from workflow_scripts.audit import kinds, measures
 from workflow_scripts.audit.drawing import curves, draw_distances
 from workflow_scripts.audit.gain import MOST as MOST_TRAINED
 from workflow_scripts.audit.gain import rare_gain
@@ -57,8 +57,9 @@ def main(snakemake: Any) -> None:
     limits = {space: part["copies"][0]["threshold"] for space, part in measured.items() if part["copies"]}
     if not limits:  # without held-out images: the fixed distances
         limits = {space: part["fixed"][0]["threshold"]["rms"] for space, part in measured.items() if part["fixed"]}
-    copied = measures.most_copied(rows, limits, labels["origin"].to_numpy(), classes, groups)
     named = labels["origin"].to_numpy()
+    control = controls[(controls["kind"] == "query") & controls["query"].isin(clean)]
+    copied = measures.most_copied(rows, control, limits, named, classes, groups)
     leaked = leaked.assign(
         held_out_origin=named[leaked["held_out"]], training_origin=named[leaked["training"].to_numpy(dtype=np.int64)]
     )
@@ -70,6 +71,9 @@ def main(snakemake: Any) -> None:
         said.append(FEW_MEMBERS.format(count=len(members), images="image" if len(members) == 1 else "images"))
     if look_swapped(qualities):
         said.append(SWAPPED)
+    apart = asdict(kinds.told_apart(training, real, (groups[compared[1]], groups[compared[0]])))
+    if different := kinds.note(apart, where):
+        said.append(different)
     released = None
     if results.get("release"):
         kept = measures.releasable(rows, limits, members, clean, len(samples))
@@ -79,8 +83,8 @@ def main(snakemake: Any) -> None:
         chosen, names = spread(np.arange(len(samples)), MOST_TRAINED), manifest["classes"]
         coded = sample_classes(files, names, len(samples))[chosen]
         features = read_npy(files.quality_images)
-        apart = clean[np.unique(groups[clean], return_index=True)[1]]  # one image of each group: independent ones
-        seen, asked = ((features[part], classes[part]) for part in (spread(members, MOST_TRAINED), apart))
+        alone = clean[np.unique(groups[clean], return_index=True)[1]]  # one image of each group: independent ones
+        seen, asked = ((features[part], classes[part]) for part in (spread(members, MOST_TRAINED), alone))
         made = evenly(files.quality_samples, MOST_TRAINED), coded
         gain = rare_gain(seen, asked, made, kept[chosen], names)
         released = {"images": int(kept.sum()), "quality": left, "gain": gain}
@@ -91,12 +95,15 @@ def main(snakemake: Any) -> None:
         _plain(
             {
                 "verdict": asdict(verdict),
-                "training": {"images": len(members), "set": len(images), "sha256": sha256(files.images)},
+                "training": {
+                    "images": len(members), "set": len(images), "side": images.shape[1], "sha256": sha256(files.images),
+                },
                 "samples": {"images": len(samples), "distinct": distinct, "sha256": sha256(files.samples)},
                 "held_out": {"images": len(held_out), "usable": len(clean)},
                 "notes": said,
                 "leaks": {"count": len(leaked), "first": leaked.head(measures.LISTED).to_dict("records")},
                 "spaces": measured,
+                "membership_without_samples": apart,
                 "membership_by_model": measures.by_model(files.get("losses"), members, clean, groups),
                 "power": measures.power(controls, planted, clean, groups, limits),
                 "threshold": threshold_label(thresholds[0]) if verdict.high is not None else "fixed",
@@ -116,7 +123,6 @@ def main(snakemake: Any) -> None:
     copy = (pairs["distance"] <= pairs["space"].map(limits)).fillna(False)
     write_parquet(results.pairs, pairs.assign(training_origin=origin, copy=copy.astype(bool)))
 
-    control = controls[(controls["kind"] == "query") & controls["query"].isin(clean)]
     table = curves(rows[rows["kind"] == "query"], control, measured)
     description = f"Cumulative distances of samples and held-out images, in {', '.join(measured)}. {verdict.sentence}"
     figures.save_figure(draw_distances(table, limits), results.distances, table, description)

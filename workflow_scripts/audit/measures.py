@@ -125,7 +125,7 @@ def _in_space(
     result["distances"] = {"samples": quantiles(ours), "held_out": quantiles(theirs.values)}
     ratios = [part["distance"].to_numpy() / part["second"].to_numpy() for part in (samples, control)]
     result["ratios"] = dict(zip(("samples", "held_out"), map(quantiles, map(_known, ratios)), strict=True))  # NNDR
-    seen = (
+    seen = [
         Nearest(
             distance=part["distance"].to_numpy(),
             second=part["second"].to_numpy(),
@@ -134,8 +134,10 @@ def _in_space(
             groups=groups_of,
         )
         for part, groups_of in ((samples, None), (control, group))
-    )
+    ]
     result |= beside_controls(*seen)
+    if not np.isfinite(seen[0].second).any():  # moved images, halves, a single training image: no second distance
+        del result["lone_neighbour"]
     if len(own):
         duplicates = [part["duplicates"].to_numpy() > 0 for part in (samples, control)]
         result["near_duplicates"] = asdict(compare_rates(duplicates[0], Grouped(duplicates[1], group)))
@@ -152,9 +154,10 @@ def _in_space(
 def _membership(
     images: pd.Series, scores: pd.Series, members: np.ndarray, held_out: np.ndarray, groups: np.ndarray
 ) -> dict[str, Any]:
+    least = min(0.0, float(scores.min())) if len(scores) else 0.0  # a discriminator's are below 0, too
     asked = (images.isin(kind) for kind in (members, held_out))
     ours, theirs = (Grouped(scores[kind].to_numpy(), groups[images[kind].to_numpy()]) for kind in asked)
-    return asdict(membership(ours, theirs))
+    return asdict(membership(ours, theirs, least))
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -217,12 +220,19 @@ def power(
 
 
 def most_copied(
-    rows: pd.DataFrame, limits: Mapping[str, float], origins: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    rows: pd.DataFrame,
+    control: pd.DataFrame,
+    limits: Mapping[str, float],
+    origins: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
 ) -> pd.DataFrame:
     """Training images by how many samples lie within a threshold of them, in any space; worst first.
 
-    Columns image, origin, label, group, samples, distance (the least, over its space's threshold) and space.
+    rows, control: of samples and of held-out images. Columns image, origin, label, group, samples, held_out (held-out
+    images that lie within a threshold of it: chance), share (the least distance over its space's threshold) and space.
     """
+    by_chance = copied_pairs(control, limits).groupby("index")["query"].nunique()
     hits = copied_pairs(rows, limits).sort_values("share")
     counted = hits.groupby("index", sort=False).agg(
         samples=("query", "nunique"), share=("share", "first"), space=("space", "first")
@@ -230,13 +240,14 @@ def most_copied(
     counted = counted.sort_values(["samples", "share"], ascending=[False, True], kind="stable")
     image = counted.index.to_numpy(dtype=np.int64)
     named = {"image": image, "origin": origins[image], "label": labels[image], "group": groups[image]}
+    counted.insert(1, "held_out", by_chance.reindex(image, fill_value=0).to_numpy(dtype=np.int64))
     return pd.concat([pd.DataFrame(named), counted.reset_index(drop=True)], axis=1)
 
 
 def copied_pairs(rows: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
     """Rows of samples within their space's threshold, with `share`, their distance over it."""
     queries = rows[rows["kind"] == "query"]
-    limit = queries["space"].map(limits)
+    limit = queries["space"].map(limits).astype(float)
     return queries[queries["distance"] <= limit].assign(share=lambda hits: hits["distance"] / limit)
 
 

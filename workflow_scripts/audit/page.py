@@ -92,6 +92,7 @@ def _section(study: Study, dataset: str, name: str, audit: Mapping[str, Any], re
         ("samples", f"{audit['samples']['images']:,}"),
         ("of them distinct", f"about {100 * audit['samples']['distinct']:.0f} %"),
         ("training images", f"{audit['training']['images']:,}"),
+        ("compared at", f"{audit['training']['side']} px"),
         ("held-out images used", f"{audit['held_out']['usable']:,} of {audit['held_out']['images']:,}"),
         ("copies, at most", "unknown" if high is None else f"{high:.{1 if high >= 1 else 2}f} %"),
     )
@@ -128,9 +129,10 @@ POWER_TEXT = (
 )
 MEMBERSHIP_TEXT = (
     "Is a training image nearer to its nearest sample than a held-out image is to its own? AUC 0.5 is chance. Few "
-    "samples may copy while each training image can still be told. A model's own denoising loss is lower for images "
-    "that it was trained on, and its discriminator calls them real more firmly. The verdict, which is on samples, does "
-    "not weigh that."
+    "samples may copy while each training image can still be told. The control is a classifier that sees no sample: if "
+    "it tells training images from held-out ones, they differ in kind, and the others may see no more. A model's own "
+    "denoising loss is lower for images that it was trained on, and its discriminator calls them real more firmly. The "
+    "verdict, which is on samples, does not weigh that."
 )
 QUALITY_TEXT = (
     "Samples beside the control: one half of the held-out images (training images without them) against the other."
@@ -160,7 +162,7 @@ def _copies(audit: Mapping[str, Any]) -> Table:
         for space, part in audit["spaces"].items()
         for row in part["copies"]
     )
-    columns = ("space", "threshold", "distance", "samples within", "chance", "copies (95 %)", "training images copied")
+    columns = ("space", "threshold", "distance", "samples within", "chance", "copies (95 %)", "training images nearest")
     return Table("Copies at calibrated thresholds, % of samples", columns, rows)
 
 
@@ -229,6 +231,7 @@ def _distances(audit: Mapping[str, Any]) -> list[Table]:
 
 def _membership(audit: Mapping[str, Any]) -> Table:
     areas = {space: part["membership"] for space, part in audit["spaces"].items() if part.get("membership")}
+    areas["without samples (control)"] = audit["membership_without_samples"]
     if audit["membership_by_model"]:
         areas[f"the model's own {audit['membership_by_model']['asked']}"] = audit["membership_by_model"]
     rows = []
@@ -264,10 +267,13 @@ def _copied(audit: Mapping[str, Any], redact: bool) -> list[Table]:
     more = f"; the first {LISTED} of {audit['copied']['images']:,}" if audit["copied"]["images"] > LISTED else ""
     name = "image" if redact else "origin"
     rows = tuple(
-        (cell(row[name]), cell(row["samples"]), cell(row["share"], ".2f"), cell(row["space"])) for row in shown
-    )
-    columns = ("number" if redact else "file", "samples", "least distance / threshold", "in")
-    tables = [Table(f"Training images with samples within a threshold, chance included{more}", columns, rows)]
+        (cell(row[name]), *(cell(row[key]) for key in ("samples", "held_out")), cell(row["share"], ".2f"),
+         cell(row["space"]))
+        for row in shown
+    )  # fmt: skip
+    columns = ("number" if redact else "file", "samples", "held-out images", "least distance / threshold", "in")
+    of = f"{audit['samples']['images']:,} samples and {audit['held_out']['usable']:,} held-out images"
+    tables = [Table(f"How many of {of} lie within a threshold, chance included{more}", columns, rows)]
     names = audit["classes"]["names"]
     for title, key, part in (("class", "label", audit["classes"]["copied"]), ("group", "group", audit["groups"])):
         if part and (title == "group" or len(names) > 1):
@@ -280,7 +286,7 @@ def _copied(audit: Mapping[str, Any], redact: bool) -> list[Table]:
                 )
                 for row in part[:LISTED]
             )
-            tables.append(Table(f"By {title}", (title, "copied", "of", "share"), listed))
+            tables.append(Table(f"Such images by {title}", (title, "images", "of", "share"), listed))
     return tables
 
 

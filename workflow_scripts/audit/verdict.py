@@ -12,15 +12,16 @@ from workflow_scripts.replication.verdicts import DISAGREES, ERROR, FEWEST, MEMB
 COPIES, NONE = "copies found", "none found"
 REPEATED = 0.9  # share of distinct samples below which each counts for less
 RULE = """\
-Each measure is compared with its control on held-out images, by a one-sided test: copies at the first threshold,
-authenticity, lone neighbours, near-duplicates, distances relative to fifty neighbours, C_T and membership, in every
-space. A measure shows copying if its p-value times the number of tests (Bonferroni) is at most 0.05.
+Each measure is compared with its control on held-out images, by a one-sided test: in every space copies at the first
+threshold and C_T; in those of the config also authenticity, lone neighbours, near-duplicates, distances relative to
+fifty neighbours, and membership. A measure shows copying if its p-value times the number of tests (Bonferroni) is at
+most 0.05.
 
 - **copies found**: in at least one space more samples lie within the threshold than chance explains: the test says so,
   and the lower end of an interval that holds in all spaces together (95 %, Bonferroni) is above 0.
 - **the evidence disagrees**: no space shows copies at the threshold so surely, but another measure shows copying.
-- **none found**: no measure shows copying. At most x % of samples are copies that the audit can see: x is the largest
-  upper end of the 95 % intervals of all spaces.
+- **none found**: no measure shows copying. At most x % of samples are copies in any one space: x is the largest upper
+  end of the 95 % intervals of all spaces. Copies that only one space shows are not added to those of another.
 - **not enough data**: fewer than 100 samples, or 100 held-out images that are no near-duplicates of training images, or
   too few for the threshold, or of fewer than 8 groups; or fewer than 100 distinct samples, of which no measure shows
   copying. Copies are still found where they show themselves: without held-out images, by training images that stand
@@ -92,7 +93,7 @@ def judge(
             COPIES,
             f"Copies found: {most['percentage']:.1f} % of samples (95 % interval {most['low']:.1f} to "
             f"{most['high']:.1f} %) lie nearer to a training image, in the space {space}, than chance explains; "
-            f"{most['images']:,} training images are copied{repeats}.",
+            f"with those by chance, they lie nearest to {most['images']:,} training images{repeats}.",
             space, most["percentage"], most["low"], high, "", evidence,
         )  # fmt: skip
     few = [
@@ -109,7 +110,7 @@ def judge(
         return _unknown(near, few, held_out, groups, evidence)
     space = max(leading, key=lambda name: leading[name]["high"])
     high = leading[space]["high"]
-    most = f"at most {high:.{1 if high >= 1 else 2}f} % of samples are copies that this audit can see (95 %, {space})"
+    most = f"at most {high:.{1 if high >= 1 else 2}f} % of samples are copies in any one space (95 %; most in {space})"
     advice = ""
     if high > wanted:
         times = (high / wanted) ** 2
