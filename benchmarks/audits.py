@@ -129,7 +129,7 @@ def _comparison(table: pd.DataFrame) -> str:
     sentences = [
         f"The verdicts: {counts}.",
         f"The study's interval is above 0 for {known.sum()} generators; of {(copied & known).sum()} of these the audit "
-        f"says that copies were found, and of {(copied & ~known).sum()} others.",
+        f"says that copies were found, and of {(copied & ~known).sum()} of the other {(~known).sum()}.",
         f"The study's share lies within the audit's interval in {within.sum()} of {len(table)} cases.",
     ]
     if (missed := table[known & ~copied]).shape[0]:
@@ -147,7 +147,7 @@ def _interval(row: Mapping[Hashable, Any], *columns: str, form: str = ".1f") -> 
     value, low, high = (row[name] for name in columns)
     if pd.isna(value):
         return "too few images"
-    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+    return f"{value:z{form}} ({low:z{form}} to {high:z{form}})"  # z: no minus before a 0
 
 
 def fill(page: str, table: pd.DataFrame) -> str:
