@@ -42,7 +42,7 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
     assert (name, dataset["resolution"], dataset["color"]) == ("mine", 20, "rgb")
     assert dataset["held_out_path"] == paths["HELD_OUT"]
     assert dataset["groups"] == paths["AUDIT_GROUPS"]
-    assert config["samples"]["samples"]["images_key"] == "arr_0"
+    assert config["samples"]["model"]["images_key"] == "arr_0"
     assert write_config(paths, tmp_path) == (path, name)
     assert write_config({"NAME": "mine"}, tmp_path) == (path, name)
     with pytest.raises(InputError, match="there already, with other settings"):
@@ -56,7 +56,7 @@ def test_samples_of_a_pipeline_are_drawn_from_its_folder(paths: dict[str, str], 
     index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "DDPMPipeline", **index}))
     path, _ = write_config({**paths, "SAMPLES": str(folder)}, tmp_path)
-    drawn = validate(yaml.safe_load(path.read_text()))["samples"]["samples"]
+    drawn = validate(yaml.safe_load(path.read_text()))["samples"]["model"]
     assert (drawn["source"], drawn["path"], drawn["count"]) == ("diffusers", str(folder), 1000)
 
 

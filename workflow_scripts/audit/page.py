@@ -96,7 +96,7 @@ def _section(study: Study, dataset: str, name: str, audit: Mapping[str, Any], re
         ("held-out images used", f"{audit['held_out']['usable']:,} of {audit['held_out']['images']:,}"),
         ("copies, at most", "unknown" if high is None else f"{high:.{1 if high >= 1 else 2}f} %"),
     )
-    answer = tuple(marked(line) for line in (first.split(": ", 1)[1], *rest))
+    answer = _texts(first.split(": ", 1)[1], *rest)
     return Section(name, audit["verdict"]["verdict"], answer, facts, figures, tuple(_parts(audit, redact)))
 
 
@@ -141,7 +141,7 @@ LEAKS_TEXT = "These held-out images are not independent of the training images. 
 
 
 def _texts(*texts: str) -> tuple[Markup, ...]:
-    return tuple(map(marked, texts))
+    return tuple(marked(text.replace(" %", "\N{NO-BREAK SPACE}%")) for text in texts)
 
 
 def _percent(value: float | None, form: str = ".1f") -> Cell:

@@ -29,6 +29,7 @@ from workflow_scripts.study.proposal import config_file, this_machine
 from workflow_scripts.study.recognition import settings_for
 
 USAGE = 'make audit TRAIN="/folder of training images" SAMPLES=samples.npz [HELD_OUT=folder] [GROUPS=csv] [NAME=mine]'
+SAMPLES = "model"  # their name in the config
 LARGEST = 64  # px at which images are compared
 LOOKED_AT = 256  # images of samples, and of held-out images, that tell their size and colour
 TINT = 2.0  # levels between the channels of an image, on average, up to which it counts as grey
@@ -69,13 +70,13 @@ def audit_config(train: str, samples: str, held_out: str, groups: str, name: str
     made = {key: value for key, value in read.items() if key not in OF_DATASETS}
     config = {
         "datasets": {name: dataset},
-        "samples": {"samples": made},
-        "audit": {"datasets": {name: {"samples": ["samples"]}}},
+        "samples": {SAMPLES: made},
+        "audit": {"datasets": {name: {"samples": [SAMPLES]}}},
     }
     validated = validate(config, name)
     # Whoever cannot be read says so now; the training images have been looked at.
     if not pipeline:
-        open_source(packed_like(validated["samples"]["samples"], validated["datasets"][name]))
+        open_source(packed_like(validated["samples"][SAMPLES], validated["datasets"][name]))
     if "HELD_OUT" in paths or groups.strip():
         source = open_source(validated["datasets"][name])
         groups_of([*map(source.origin, range(source.count))], dataset.get("groups"), dataset.get("group_pattern"))
