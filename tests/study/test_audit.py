@@ -8,10 +8,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.conftest import ROOT
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.data.pipeline_folder import pipeline_side
-from workflow_scripts.study.audit import write_config
+from workflow_scripts.study.audit import main, write_config
 
 
 @pytest.fixture
@@ -47,6 +48,24 @@ def test_a_config_is_written_that_is_right_and_can_be_run_again(paths: dict[str,
     assert write_config({"NAME": "mine"}, tmp_path) == (path, name)
     with pytest.raises(InputError, match="there already, with other settings"):
         write_config({**paths, "AUDIT_GROUPS": ""}, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_config_that_was_edited_wrongly_is_explained(
+    paths: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake, where it is quiet, says nothing of what it cannot plan."""
+    monkeypatch.chdir(tmp_path)
+    write_config(paths, tmp_path / "config")
+    file = tmp_path / "config/mine.yaml"
+    file.write_text(file.read_text().replace("resolution:", "resolutoin:"))
+    (tmp_path / "Snakefile").write_text(f'include: "{ROOT / "Snakefile"}"\n')
+    monkeypatch.setenv("NAME", "mine")
+    for key in ("TRAIN", "SAMPLES", "HELD_OUT", "AUDIT_GROUPS"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert main() == 2
+    assert 'did you mean "resolution"?' in capfd.readouterr().err
 
 
 def test_samples_of_a_pipeline_are_drawn_from_its_folder(paths: dict[str, str], tmp_path: Path) -> None:
@@ -119,6 +138,7 @@ def test_an_image_more_in_the_training_folder_is_no_other_setting(paths: dict[st
         ({"NAME": "My audit"}, "expected small letters"),
         ({"HELD_OUT": "ARCHIVE"}, "has another form than TRAIN"),
         ({"AUDIT_GROUPS": "SAME"}, "names no group of t0.png"),
+        ({"SAMPLES": "BRACES"}, r"takes \{x\} for a wildcard"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -131,13 +151,14 @@ def test_what_does_not_fit_is_refused_in_one_line(
     np.save(tmp_path / "none.npy", np.zeros((0, 8, 8), np.uint8))
     np.savez(tmp_path / "archive.npz", arr_0=np.zeros((2, 8, 8), np.uint8))
     (tmp_path / "network.pkl").write_bytes(b"")
+    (tmp_path / "of {x}").mkdir()
     (tmp_path / "latent").mkdir()
     (tmp_path / "latent/model_index.json").write_text('{"vae": ["diffusers", "AutoencoderKL"]}')
     known = {
         **paths, "INSIDE": str(inside), "EMPTY": str(tmp_path / "empty.npz"),
         "NOTHING": str(tmp_path / "nothing"), "NONE": str(tmp_path / "none.npy"), "AROUND": str(tmp_path),
         "ARCHIVE": str(tmp_path / "archive.npz"), "PICKLE": str(tmp_path / "network.pkl"),
-        "SAME": str(tmp_path / "same.csv"), "LATENT": str(tmp_path / "latent"),
+        "SAME": str(tmp_path / "same.csv"), "LATENT": str(tmp_path / "latent"), "BRACES": str(tmp_path / "of {x}"),
     }  # fmt: skip
     with pytest.raises(InputError, match=message) as caught:
         write_config({**paths, **{key: known.get(value, value) for key, value in changes.items()}}, tmp_path / "config")

@@ -191,11 +191,11 @@ def _power(audit: Mapping[str, Any]) -> Table:
         if row is None or row["found_percentage"] is None:
             return Cell("–")
         false = "" if row["false_percentage"] is None else f" [{row['false_percentage']:.0f}]"
-        ends = f"{row['found_percentage']:.0f} % ({row['found_low']:.0f} to {row['found_high']:.0f}){false}"
+        ends = f"{row['found_percentage']:.0f} ({row['found_low']:.0f} to {row['found_high']:.0f}){false}"
         return Cell(ends, row["found_percentage"])
 
     rows = tuple((cell(change), *(found(by_place.get((space, change))) for space in spaces)) for change in changes)
-    return Table("Planted copies that are found, by how they were changed", ("change", *spaces), rows)
+    return Table("Planted copies that are found, %, by how they were changed", ("change", *spaces), rows)
 
 
 def _evidence(audit: Mapping[str, Any]) -> Table:
