@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflow_scripts.audit.verdict import COPIES, REPEATED
+from workflow_scripts.report.stories.layout import count
 
 MATTERS = 0.5  # share of planted copies, found in no space, below which a change is named as a blind spot
 
@@ -24,15 +25,14 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
     yield f"**{name}**: {verdict['sentence']}"
     share = audit["samples"]["distinct"]
     distinct = "" if share >= REPEATED else f" (about {100 * share:.0f} % of them distinct)"
-    yield (
-        f"Compared: {audit['samples']['images']:,} samples{distinct}, {audit['training']['images']:,} training images, "
-        f"{audit['held_out']['usable']:,} held-out images."
-    )
+    ours = f"{count(audit['samples']['images'], 'sample')}{distinct}"
+    theirs = count(audit["training"]["images"], "training image"), count(audit["held_out"]["usable"], "held-out image")
+    yield f"Compared: {', '.join((ours, *theirs))}."
     if verdict["advice"]:
         yield f"To do: {verdict['advice']}"
-    if count := audit["leaks"]["count"]:
+    if leaked := audit["leaks"]["count"]:
         yield (
-            f"The split leaks: {count:,} of {audit['held_out']['images']:,} held-out images are near-duplicates of "
+            f"The split leaks: {leaked:,} of {audit['held_out']['images']:,} held-out images are near-duplicates of "
             "training images or of their groups, and were left out."
         )
     yield from audit["notes"]
@@ -58,9 +58,8 @@ def lines(name: str, audit: Mapping[str, Any], redact: bool) -> Iterator[str]:
         yield f"Membership by the model's own {area['asked']}: {_area(area)}."
     if (first := audit["copied"]["first"]) and verdict["verdict"] == COPIES:
         where = f"number {first[0]['image']}" if redact else first[0]["origin"]
-        count, chance = first[0]["samples"], first[0]["held_out"]
-        near = f"{count:,} sample{'' if count == 1 else 's'} within a threshold of it"
-        yield f"Copied most: training image {where}, with {near} (held-out images: {chance:,})."
+        near = f"{count(first[0]['samples'], 'sample')} within a threshold of it"
+        yield f"Copied most: training image {where}, with {near} (held-out images: {first[0]['held_out']:,})."
     if release := audit["release"]:
         what = f"May be released: {release['images']:,} samples (release.npy), no copies, none that tells an image."
         yield f"{what} {_gained(release['gain'])}"

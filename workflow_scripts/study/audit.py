@@ -98,8 +98,8 @@ def _path(key: str, value: str) -> Path:
         raise InputError(f"{key}: {printable(str(path))}: no such file or folder")
     if wildcard := re.search(r"\{\s*\w+[^{}]*\}", str(path)):
         raise InputError(
-            f"{key}: {printable(str(path))}: Snakemake takes {wildcard[0]} for a wildcard; rename it, or give a copy or "
-            "an archive at a path without braces"
+            f"{key}: {printable(str(path))}: Snakemake takes {wildcard[0]} for a wildcard; rename it, or copy it to "
+            "a path without braces"
         )
     if path.suffix == ".pkl":
         raise InputError(
