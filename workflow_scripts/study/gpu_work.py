@@ -285,6 +285,8 @@ def _works() -> dict[str, dict[str, Work]]:
     }
     for family, presets in of_presets.items():
         works[f"samples of {family}"] = {preset: sampling(settings) for preset, settings in presets.items()}
+    for family, presets in of_presets.items():
+        works[f"losses by {family}"] = {preset: scoring(settings) for preset, settings in presets.items()}
     return works | {
         "classifier's predictions": {"small": prediction(small)},
         "classifier's attention maps": {"small": attention_maps(small, "grad_cam")},
