@@ -89,6 +89,7 @@ def test_a_gpu_that_cuda_does_not_start_on_is_an_error_that_names_the_driver(
     assert "too old (found version 12080)." in str(caught.value)
     assert f"The NVIDIA driver is {version}; this PyTorch" in str(caught.value)
     assert advice in str(caught.value)
+    assert "CUDA_VISIBLE_DEVICES= snakemake" in str(caught.value)
     if torch.version.cuda is not None:
         assert "needs 5" in str(caught.value)  # CUDA 12 and 13
 

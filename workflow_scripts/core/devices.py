@@ -22,6 +22,8 @@ logger = logging.getLogger("copycat")
 Result = TypeVar("Result")
 AMPERE = (8, 0)  # the compute capability from which on GPUs multiply bfloat16
 DRIVER = Path("/proc/driver/nvidia/version")
+# How a person chooses the CPU, in messages. (`--resources gpu=0` would take a profile's other limits away.)
+ON_THE_CPU = "compute on the CPU: CUDA_VISIBLE_DEVICES= snakemake ..., on a cluster --set-resources RULE:gpu=0"
 # The oldest NVIDIA driver for Linux that runs programs of a major version of CUDA (NVIDIA's notes on compatibility).
 OLDEST_DRIVER = {"12": "525.60.13", "13": "580.65.06"}
 
@@ -129,8 +131,7 @@ def _explain_missing_cuda(names: list[str]) -> None:
     raise InputError(
         f"GPU {','.join(names)} is asked for, but CUDA does not start ({cause}). The NVIDIA driver is "
         f"{driver_version() or 'unknown'}; this PyTorch, for CUDA {torch.version.cuda}, needs {oldest_driver()} or "
-        f"newer. {advice}, "
-        "or compute on the CPU: --default-resources gpu=0 --set-resources RULE:gpu=0"
+        f"newer. {advice}, or {ON_THE_CPU}"
     )
 
 
@@ -160,8 +161,7 @@ def _check_capability(device: torch.device) -> None:
         own, oldest = (".".join(map(str, pair)) for pair in (capability, min(built)))
         raise InputError(
             f"{torch.cuda.get_device_name(device)} has compute capability {own}; this PyTorch has kernels for {oldest} "
-            "and newer. Choose another GPU (CUDA_VISIBLE_DEVICES), or compute on the CPU: "
-            "--default-resources gpu=0 --set-resources RULE:gpu=0"
+            f"and newer. Choose another GPU (CUDA_VISIBLE_DEVICES), or {ON_THE_CPU}"
         )
 
 
