@@ -8,6 +8,8 @@ import tempfile
 import traceback
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ import pytest  # isort: skip
 from workflow_scripts.classifiers.presets import ClassifierSettings, classifier_settings
 from workflow_scripts.classifiers.training import ClassifierTraining, build_classifier, train_classifier
 from workflow_scripts.core.devices import prepare_torch, training_kernels
+from workflow_scripts.distillation.targets import fresh_target, stored_target
 from workflow_scripts.features.presets import SimCLRSettings
-from workflow_scripts.features.simclr import Encoder, train_encoder
+from workflow_scripts.features.simclr import Encoder, EncoderTraining, train_encoder
 from workflow_scripts.generators import evaluation
 from workflow_scripts.generators.families import build_model
 from workflow_scripts.generators.model import ImageShape
@@ -44,8 +47,9 @@ FAMILIES["stylegan2"] = replace(FAMILIES["stylegan2"], augment="ada")  # type: i
 CLASSIFIER = ClassifierSettings(steps=4, batch=8, width=2)
 ENCODER = SimCLRSettings(steps=3, batch=8, width=2, projection=4)
 ROUNDING = 0.002  # of what a training changed
-# Launches of a step with the preset `small`, and of one at a rung of the ladder.
-BUDGETS = {**gpu_check.OPERATIONS, "weak": 260, "stronger": 350}
+# Launches of a step with the preset `small`, without or with classes, and of one at a rung of the ladder.
+BUDGETS = {"biggan": gpu_check.OPERATIONS["biggan"], "biggan conditional": 2600, "weak": 260, "stronger": 350}
+BUDGETS |= {f"{family} conditional": gpu_check.OPERATIONS[family] for family in ("stylegan2", "diffusion")}
 # Narrower, a step has the same launches.
 NARROW: dict[str, dict[str, Any]] = {
     "biggan": {"width": 8, "latent": 16, "class_embedding": 16},
@@ -169,12 +173,45 @@ def bounded(gpu: torch.device) -> None:
 
 def sampled(gpu: torch.device) -> None:
     """Sampling waits for the GPU once, for the sampler's times, and not at each of its steps."""
-    for steps in (2, 5):
-        settings = replace(FAMILIES["diffusion"], sampling_steps=steps)  # type: ignore[call-arg]
+    for steps, sampler in product((2, 5), ("ddim", "dpm_solver")):
+        settings = replace(FAMILIES["diffusion"], sampling_steps=steps, sampler=sampler)  # type: ignore[call-arg]
         model = build_model(settings, ImageShape(8, 3), gpu)
         pretended.TALLY.clear()
         model.sample(4, None, 0)
-        assert pretended.TALLY["syncs"] <= 1, f"{pretended.TALLY['syncs']} syncs in {steps} steps"
+        assert pretended.TALLY["syncs"] <= 1, f"{pretended.TALLY['syncs']} syncs in {steps} steps of {sampler}"
+
+
+def unwaited(gpu: torch.device) -> None:
+    """No step waits for the GPU, whatever is trained and with which settings."""
+    images, labels = torch.from_numpy(IMAGES).to(gpu), torch.from_numpy(LABELS).to(gpu)
+    chosen, shown = torch.arange(8).to(gpu), torch.zeros(8, 3, 8, 8).to(gpu)
+    steps = {"simclr": partial(EncoderTraining(Encoder(ENCODER, 3).to(gpu), images).step, 0, [chosen])}
+    for family, options in (
+        ("biggan", {"accumulate": 2, "transition": (0, 99), "orthogonal": 0.1, "precision": "bfloat16"}),
+        ("stylegan2", {"accumulate": 2, "transition": (0, 99), "augment": "ada", "precision": "bfloat16"}),
+        ("stylegan2", {"augment": "diffaugment"}),
+        ("diffusion", {"accumulate": 2, "warm_up": 3, "prediction": "v_prediction"}),
+    ):
+        settings = replace(FAMILIES[family], conditional=True, **options)  # type: ignore[arg-type]
+        model = build_model(settings, ImageShape(8, 3, 3), gpu)
+        steps[f"{family} {options}"] = partial(model.step, [(shown, chosen % 3)] * model.batches_per_step)
+    design = {"alpha": 0.5, "temperature": 4.0, "combination": "losses", "crops": "shared"}
+    teachers = [build_classifier(replace(CLASSIFIER, augmentation="strong"), images, 3, seed, gpu) for seed in (0, 1)]
+    stored = torch.zeros(2, 2, len(IMAGES), 3).to(gpu)
+    targets = {"fresh": fresh_target(teachers, images, design), "stored": stored_target(stored, design), "alone": None}
+    for (name, target), remedy in zip(targets.items(), ("none", "class-weights", "balanced-softmax"), strict=True):
+        student = build_classifier(replace(CLASSIFIER, augmentation="strong"), images, 3, 0, gpu)
+        steps[f"student {name}"] = partial(
+            ClassifierTraining(student, images, labels, None, remedy, target).step,  # type: ignore[arg-type]
+            0, [chosen],
+        )  # fmt: skip
+    for name, step in steps.items():
+        step()
+        pretended.TALLY.clear()
+        for _ in range(8):  # all lazy regularisers, and the adaptation of the augmentation
+            step()
+        assert pretended.TALLY["launches"] > 8
+        assert not pretended.TALLY["syncs"], f"{name}: {pretended.TALLY['syncs']} syncs in 8 steps"
 
 
 def tally(step, begin=lambda: None, number: int = 1) -> tuple[float, int]:
@@ -193,14 +230,16 @@ def tally(step, begin=lambda: None, number: int = 1) -> tuple[float, int]:
 
 
 def budget(device: torch.device, name: str) -> tuple[float, int]:
-    if name in PRESETS:
-        model = build_model(replace(PRESETS[name]["small"], batch=2, **NARROW[name]), ImageShape(32, 3), device)
+    family, _, conditional = name.partition(" ")
+    if family in PRESETS:
+        settings = replace(PRESETS[family]["small"], batch=2, conditional=bool(conditional), **NARROW[family])
+        model = build_model(settings, ImageShape(32, 3, 10 if conditional else 0), device)
         batch = torch.zeros(2, 3, 32, 32).to(device), torch.zeros(2, dtype=torch.int64).to(device)
         batches = [batch] * model.batches_per_step
         return tally(lambda kind: model.compute(batches, kind), model.begin, 16)  # all lazy regularisers at their turn
-    settings = replace(classifier_settings("small", {}), batch=64, width=4, augmentation=name)  # type: ignore[arg-type]
+    rung = replace(classifier_settings("small", {}), batch=64, width=4, augmentation=name)  # type: ignore[arg-type]
     images, labels = torch.from_numpy(IMAGES).to(device), torch.from_numpy(LABELS).to(device)
-    training = ClassifierTraining(build_classifier(settings, images, 3, 0, device), images, labels, None, "none", None)
+    training = ClassifierTraining(build_classifier(rung, images, 3, 0, device), images, labels, None, "none", None)
     chosen = (torch.arange(64) % 24).to(device)
     return tally(lambda _: training.step(0, [chosen]))
 
@@ -210,7 +249,9 @@ CASES |= {f"processes {family}": (processes, family) for family in ("biggan", "s
 CASES |= {f"graphs {family}": (graphs, family) for family in FAMILIES}
 CASES |= {f"classifier {rung}": (classifier, rung) for rung in ("weak", "stronger")} | {"simclr": (simclr, "")}
 
-CHECKS = {"undetermined": undetermined, "checked": checked, "bounded": bounded, "sampled": sampled}
+CHECKS = {
+    "undetermined": undetermined, "checked": checked, "bounded": bounded, "sampled": sampled, "unwaited": unwaited,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -28,8 +28,9 @@ CASES = (
     "checked",
     "bounded",
     "sampled",
+    "unwaited",
 )
-BUDGETS = ("biggan", "stylegan2", "diffusion", "weak", "stronger")
+BUDGETS = ("biggan", "biggan conditional", "stylegan2 conditional", "diffusion conditional", "weak", "stronger")
 
 pytestmark = [
     pytest.mark.slow,
