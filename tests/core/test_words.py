@@ -1,8 +1,8 @@
-"""Numbers and names in sentences."""
+"""Numbers, durations and names in sentences."""
 
 import pytest
 
-from workflow_scripts.core.words import listed
+from workflow_scripts.core.words import duration, listed
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,7 @@ from workflow_scripts.core.words import listed
 )
 def test_words_are_listed_as_in_a_sentence(words: list[object], said: str) -> None:
     assert listed(words) == said
+
+
+def test_a_duration_has_the_unit_of_its_size() -> None:
+    assert [duration(s) for s in (20, 600, 7200, 200_000)] == ["20 s", "10 min", "2.0 h", "2.3 days"]

@@ -26,7 +26,7 @@ from workflow_scripts.study.inspection import Inspection, inspect
 from workflow_scripts.study.new import new_config
 from workflow_scripts.study.proposal import Machine, propose
 from workflow_scripts.study.recognition import settings_for
-from workflow_scripts.study.schedule import duration, schedule
+from workflow_scripts.study.schedule import schedule
 
 CPU = Machine(2, "", 16.0)
 GPU = Machine(16, "a GPU", 128.0)
@@ -480,4 +480,3 @@ def test_jobs_wait_for_their_inputs_and_for_cores() -> None:
     assert schedule(jobs, dict.fromkeys(range(4), 10.0), 2) == (30.0, 2)
     assert schedule(jobs, dict.fromkeys(range(4), 10.0), 1) == (40.0, 1)
     assert schedule(jobs, {3: 5.0}, 2) == (5.0, 1)  # the others are done
-    assert [duration(s) for s in (20, 600, 7200, 200_000)] == ["20 s", "10 min", "2.0 h", "2.3 days"]

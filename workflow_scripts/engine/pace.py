@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from workflow_scripts.study.schedule import duration
+from workflow_scripts.core.words import duration
 
 EVERY = 30.0  # seconds between two lines
 NAMED = 2  # rules under way that a line names

@@ -11,13 +11,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from workflow_scripts.core.words import duration
 from workflow_scripts.report import pictures
 from workflow_scripts.report.cost import Stage, rule_costs, stage_costs
 from workflow_scripts.report.records import Record, machines, read_records, rule_graph
 from workflow_scripts.report.stories import others, stories
 from workflow_scripts.report.study import Study
 from workflow_scripts.report.tables import Cell, Table, cell
-from workflow_scripts.study.schedule import duration
 
 PARTS = Path(__file__).parents[2] / "report"
 COLUMNS = ("jobs", "run time", "processor time", "GPU time", "most memory, GB")

@@ -12,13 +12,14 @@ from typing import Any
 
 from workflow_scripts.classifiers.presets import classifier_settings
 from workflow_scripts.classifiers.training import EVALUATIONS
+from workflow_scripts.core.words import duration
 from workflow_scripts.engine.plan import Job
 from workflow_scripts.features.presets import simclr_settings
 from workflow_scripts.generators.presets import SNAPSHOT_SAMPLES, SNAPSHOTS, settings_for
 from workflow_scripts.metrics.dimension import curve_sizes
 from workflow_scripts.study.past import expected, taken
 from workflow_scripts.study.rates import IMAGES, Rates, classifiers_of
-from workflow_scripts.study.schedule import duration, schedule
+from workflow_scripts.study.schedule import schedule
 
 SNAKEMAKE = 0.3  # starts, for what Snakemake does around a job
 FORKED = 0.25  # of a start, what is left of it where a job is a fork (engine/forks.py)

@@ -26,11 +26,3 @@ def schedule(jobs: "Sequence[Job]", seconds: dict[int, float], cores: int) -> tu
         free += min(jobs[first].threads, cores)
         done.add(first)
     return now, at_once
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for limit, unit, name in ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.1f} {name}" if name == "h" else f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 86_400:.1f} days"

@@ -16,9 +16,10 @@ import psutil
 
 from workflow_scripts.config.validation import read_config
 from workflow_scripts.core.errors import InputError
+from workflow_scripts.core.words import duration
 from workflow_scripts.engine.plan import Job, plan
 from workflow_scripts.study.past import expected, taken
-from workflow_scripts.study.schedule import duration, schedule
+from workflow_scripts.study.schedule import schedule
 
 # As `job.Progress` writes it.
 LEFT = re.compile(r"(\d+) of (\d+) (\w+), (\S+) a second, (\d+) s left")
