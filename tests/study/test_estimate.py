@@ -1,9 +1,12 @@
 """What a study will cost, by what has finished and else by rates."""
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from workflow_scripts.engine.plan import Job
+from tests.conftest import SMOKE
+from workflow_scripts.config.validation import read_config
+from workflow_scripts.engine.plan import Job, plan, rules
 from workflow_scripts.generators.presets import SNAPSHOTS
 from workflow_scripts.study.estimate import Images, estimate, work
 from workflow_scripts.study.rates import Rates
@@ -42,4 +45,21 @@ def test_images_that_a_network_encodes_are_counted(tmp_path: Path) -> None:
         "extract_features": 500,
         "extract_sample_features": 50,
         "extract_snapshot_features": 128 * SNAPSHOTS,
+    }
+
+
+def test_every_training_counts_and_teachers_in_the_loop_do(tmp_path: Path) -> None:
+    rates = Rates(start=0.0, light=0.0, step=defaultdict(lambda: 1.0), sample={}, look=defaultdict(lambda: 0.1))
+    config, images = read_config(SMOKE), Images(100, 10, 0.0)
+    rates.sample |= dict.fromkeys(config["generators"], 0.0)
+    seconds: dict[str, dict[str, float]] = defaultdict(dict)
+    for job in plan(SMOKE, [], tmp_path, 2):
+        if job.rule.startswith("train_"):
+            seconds[job.rule][job.output[0]] = work(job, config, images, rates)
+    assert set(seconds) == {rule.name for rule in rules() if rule.name.startswith("train_")}
+    assert min(time for times in seconds.values() for time in times.values()) > 0
+    students = {path.split("/")[-2]: time for path, time in seconds["train_student"].items()}
+    alone = min(students.values())
+    assert {name for name, time in students.items() if time > alone} == {
+        name for name in students if not name.startswith(("alone.", "smoothed."))
     }

@@ -1,7 +1,8 @@
 """How long a planned study takes, and how much memory and disk: the work of its jobs at this machine's rates.
 
 What a job does is read from the plan: its parameters say what it trains, draws and measures, its resources whether it
-imports torch, its files what it leaves. So a new rule is counted without being named here.
+imports torch, its files what it leaves. So a rule that does such work is counted without being named here; a few are
+named, whose parameters do not tell.
 """
 
 import math
@@ -103,12 +104,11 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         return _encoded(job, config, images) * rates.encode[wildcards["space"]] / job.threads
     if networks and "classifier" in params:
         return networks * _training(_role(params["classifier"], config), params["classifier"], held_out, rates)
-    if networks and "distillation" in params:
-        student = params["distillation"]["student"]
+    if networks and "teaching" in params:
+        student = params["student"]
         settings = classifier_settings(student["preset"], student["overrides"])
-        rungs = wildcards["student"].split(".")[0]
-        taught = 0 if rungs in ("alone", "smoothed") else rungs.count("+") + 1
-        teaching = taught * settings.steps * settings.batch * rates.look["teacher"]
+        teachers = wildcards["student"].count("+") + 1 if params["teaching"].get("protocol") == "fresh" else 0
+        teaching = teachers * settings.steps * settings.batch * rates.look["teacher"]
         return _training("student", student, held_out, rates) + teaching
     if "attention" in params:
         role = "teacher" if job.rule == "look_with_teachers" else "student"
