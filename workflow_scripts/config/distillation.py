@@ -48,7 +48,7 @@ class Attention(Model):
 
 
 class Distillation(Model):
-    """The distillation study: what should a student take from its teachers?"""
+    """What should a student take from its teachers?"""
 
     datasets: list[Name] = Field(examples=[["my-images"]], description="names under `datasets`, with classes")
     training: int | None = Field(

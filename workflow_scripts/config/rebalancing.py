@@ -69,7 +69,7 @@ class RebalancingClassifier(Model):
 
 
 class Rebalancing(Model):
-    """The rebalancing study (GM-augCls): does a long-tailed set gain from synthetic images of its rare classes?"""
+    """Does a long-tailed set gain from synthetic images of its rare classes (GM-augCls)?"""
 
     datasets: list[Name] = Field(
         examples=[["my-images"]], description="names under `datasets`, with classes; also listed under `similarity`"

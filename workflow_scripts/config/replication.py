@@ -34,7 +34,7 @@ Threshold = _threshold_model()
 
 
 class ReplicationDataset(Model):
-    """A data set in the replication study."""
+    """A data set on which generators are trained."""
 
     sizes: Annotated[list[Annotated[int, Field(ge=2, le=MOST)]], Field(min_length=1)] = Field(
         examples=[[64, 256, 1024]], description="sizes of the nested training sets, rising"
@@ -42,7 +42,7 @@ class ReplicationDataset(Model):
 
 
 class Replication(Model):
-    """The replication study: every generator on every size and seed of every data set named here."""
+    """Will a generator copy its images? Every generator on every size and seed of every data set named here."""
 
     datasets: dict[Name, ReplicationDataset] = Field(
         examples=[{"my-images": {"sizes": [64, 256, 1024]}}], description="names under `datasets`, each with its sizes"

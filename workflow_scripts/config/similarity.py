@@ -8,7 +8,7 @@ from workflow_scripts.config.types import MOST, Model, Name
 
 
 class Similarity(Model):
-    """The similarity study: SSIM-supSubCls of every data set named here, and a map of its classes."""
+    """How alike classes are: SSIM-supSubCls of every data set named here, and a map of its classes."""
 
     datasets: list[Name] = Field(examples=[["my-images"]], description="names under `datasets`, with classes")
     measure: Literal["between_sub", "contrast", "within", "between_super"] = Field(
