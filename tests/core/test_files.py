@@ -1,5 +1,6 @@
 """Numbers are written and read without pandas as pandas does it."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import read_column, write_csv, write_parquet, write_rows
+from workflow_scripts.core.files import plain, read_column, write_csv, write_parquet, write_rows
 
 
 def test_rows_are_written_as_a_table_is(tmp_path):
@@ -28,3 +29,9 @@ def test_a_column_is_read_as_from_a_table(tmp_path):
     (tmp_path / "labels.parquet").write_bytes(b"torn")
     with pytest.raises(InputError, match="not a readable Parquet file"):
         read_column(tmp_path / "labels.parquet", "label")
+
+
+def test_a_plain_value_is_strict_json():
+    value = {1: (np.float32(0.5), np.int64(3), math.nan), "b": [-math.inf, True, None, {"c": np.bool_(False)}]}
+    assert plain(value) == {"1": [0.5, 3, None], "b": [None, True, None, {"c": False}]}
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == plain(value)

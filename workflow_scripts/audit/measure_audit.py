@@ -17,7 +17,16 @@ from workflow_scripts.audit.verdict import judge
 from workflow_scripts.core import figures
 from workflow_scripts.core.devices import device_of_job
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import read_json, read_npy, read_parquet, sha256, write_json, write_npy, write_parquet
+from workflow_scripts.core.files import (
+    plain,
+    read_json,
+    read_npy,
+    read_parquet,
+    sha256,
+    write_json,
+    write_npy,
+    write_parquet,
+)
 from workflow_scripts.core.job import run
 from workflow_scripts.metrics.membership import FEWEST_MEMBERS
 from workflow_scripts.metrics.quality import compare
@@ -92,7 +101,7 @@ def main(snakemake: Any) -> None:
     verdict = judge(measured, len(samples), distinct, len(clean), params.wanted, of_groups)
     write_json(
         results.measured,
-        _plain(
+        plain(
             {
                 "verdict": asdict(verdict),
                 "training": {
@@ -192,17 +201,6 @@ def _nearest_pairs(queries: pd.DataFrame, space: str, limit: float, images: np.n
         threshold=limit,
         title=space,
     )
-
-
-def _plain(value: Any) -> Any:
-    """`value` as strict JSON has it: numbers of NumPy as Python's, missing and infinite ones as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 run(main, snakemake)

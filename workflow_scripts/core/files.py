@@ -52,6 +52,17 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def plain(value: Any) -> Any:
+    """A value as strict JSON has it: numbers of NumPy as Python's, null for those that are missing or infinite."""
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
     array = np.ascontiguousarray(array)
     if array.dtype.hasobject:

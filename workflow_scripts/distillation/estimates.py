@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from workflow_scripts.core.files import plain
 from workflow_scripts.core.intervals import LEVEL, wilson
 
 RESAMPLES = 1000
@@ -84,8 +85,3 @@ def flatten(estimates: dict[str, Estimate]) -> dict[str, float | None]:
     for name, part in estimates.items():
         flat |= {name: plain(part.value), f"{name}_low": plain(part.low), f"{name}_high": plain(part.high)}
     return flat
-
-
-def plain(value: float) -> float | None:
-    """A number as it is, None for NaN."""
-    return None if np.isnan(value) else float(value)

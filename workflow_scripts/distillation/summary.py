@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.core.files import plain
 from workflow_scripts.data.imbalance import GROUPS, head_middle_tail
 from workflow_scripts.distillation.calibration import calibration
 from workflow_scripts.distillation.cka import linear_cka
-from workflow_scripts.distillation.estimates import flatten, mean_estimate, mean_of, plain, proportion
+from workflow_scripts.distillation.estimates import flatten, mean_estimate, mean_of, proportion
 from workflow_scripts.distillation.information import mutual_information
 from workflow_scripts.distillation.measures import (
     agreement,

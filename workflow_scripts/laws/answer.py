@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.core.files import plain
 from workflow_scripts.core.words import listed
 from workflow_scripts.laws.decay import LARGEST_BACKGROUND
 from workflow_scripts.laws.size_law import DimensionCurve
-from workflow_scripts.laws.study import plain
 from workflow_scripts.laws.trials import PairEstimate
 from workflow_scripts.replication.verdicts import DISAGREES
 

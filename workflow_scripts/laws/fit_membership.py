@@ -5,11 +5,10 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.core.figures import save_figure
-from workflow_scripts.core.files import write_csv, write_json
+from workflow_scripts.core.files import plain, write_csv, write_json
 from workflow_scripts.core.job import run
 from workflow_scripts.laws import drawing
 from workflow_scripts.laws.membership import answers, fit_membership, private_sizes, read_members
-from workflow_scripts.laws.study import plain
 
 
 def main(snakemake: Any) -> None:

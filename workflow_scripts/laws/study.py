@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.core.errors import InputError
-from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.files import plain, read_csv
 from workflow_scripts.laws.decay import COPIES, DIMENSION_AXIS, Axis, DecayFit, Pair, Points, Words, fit_pairs
 from workflow_scripts.laws.outlook import own_outlook, weights
 from workflow_scripts.laws.pairs import compare_levels
@@ -162,16 +162,3 @@ def _safe_size(pair: Pair, fits: Sequence[DecayFit], wanted: float) -> dict[str,
         f"weight_{fit.curve}_{fit.axis.name}": float(weight) for fit, weight in zip(fits, weights(fits), strict=True)
     }
     return head | vars(safe) | {"reason": ""} | shares
-
-
-def plain(value: Any) -> Any:
-    """A value as strict JSON has it: no NumPy types, and null for numbers that are missing or infinite."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

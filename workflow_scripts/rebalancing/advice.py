@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from workflow_scripts.core.files import plain
 from workflow_scripts.data.imbalance import head_middle_tail, lacking_counts
 from workflow_scripts.rebalancing.copies import FEWEST_GROUPS, SHARE
 from workflow_scripts.rebalancing.gain_law import Prediction
@@ -278,13 +279,13 @@ def _gaining(
 
 def _measured_summary(measured: MeasuredGain) -> dict[str, Any]:
     def as_dictionary(estimate: Estimate | None) -> dict[str, float | None] | None:
-        return estimate and dict(zip(("gain", "low", "high"), map(_finite, estimate), strict=True))
+        return estimate and dict(zip(("gain", "low", "high"), map(plain, estimate), strict=True))
 
     return {
         "arm": measured.arm,
         "arms": measured.arms,
         "seeds": measured.seeds,
-        "seeds_needed": _finite(measured.seeds_needed),
+        "seeds_needed": plain(measured.seeds_needed),
         "over_original": as_dictionary(measured.over_original),
         "baseline": measured.baseline,
         "baseline_gain": as_dictionary(measured.baseline_gain),
@@ -308,7 +309,3 @@ def _points(estimate: Estimate) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

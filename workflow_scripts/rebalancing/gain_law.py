@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from workflow_scripts.core.files import plain
 from workflow_scripts.core.intervals import LEVEL
 from workflow_scripts.rebalancing.gains import MEASURE, POWER
 
@@ -182,16 +183,16 @@ class GainLaw:
             "notes": list(self.notes),
             "points": len(self.points.gain),
             "similarity_range": [float(similarity.min()), float(similarity.max())] if len(similarity) else None,
-            "p": _finite(self.p),
-            "p_interval": [_finite(end) for end in self.p_interval],
-            "q": _finite(self.q),
-            "q_interval": [_finite(end) for end in self.q_interval],
-            "scatter": _finite(self.scatter),
-            "change": _finite(self.change[0]),
-            "change_interval": [_finite(end) for end in self.change[1:]],
-            "sign_p_value": _finite(self.sign_p_value),
+            "p": plain(self.p),
+            "p_interval": [plain(end) for end in self.p_interval],
+            "q": plain(self.q),
+            "q_interval": [plain(end) for end in self.q_interval],
+            "scatter": plain(self.scatter),
+            "change": plain(self.change[0]),
+            "change_interval": [plain(end) for end in self.change[1:]],
+            "sign_p_value": plain(self.sign_p_value),
             "laws": {
-                name: {part: _finite(value) for part, value in vars(comparison).items()}
+                name: {part: plain(value) for part, value in vars(comparison).items()}
                 for name, comparison in (self.comparisons or {}).items()
             },
         }
@@ -423,7 +424,3 @@ def _verdict(
         f"not enough data: gains fall by {interval} from the least to the most similar of {count} sets; {needed} would "
         "tell"
     )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
