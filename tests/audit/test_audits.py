@@ -146,8 +146,8 @@ def test_samples_of_a_generator_of_the_config_are_compared_with_its_subset_alone
     answer = model(audit(samples, size=60))
     assert answer["training"]["images"] == 60
     assert answer["held_out"]["images"] == HELD_OUT
-    found = answer["spaces"]["pixel"]["copies"][0]
-    assert found["low"] <= 50 <= found["high"]
+    measured = answer["spaces"]["pixel"]["copies"][0]
+    assert measured["low"] <= 50 <= measured["high"]
     assert all(row["image"] >= TRAINING - 60 for row in answer["copied"]["first"])
 
 

@@ -202,8 +202,8 @@ def test_style_mixing_gives_the_first_layers_the_first_latent() -> None:
     parts = [part.split(generator.style_sizes, 1) for part in (mixed, of_first, of_second)]
     # 16 px: five convolutions, then the layers to images of 4, 8 and 16 px at places 1, 3 and 5.
     first = [True, True, True, False, False, True, False, False]
-    for got, one, two, expected in zip(*parts, first, strict=True):
-        torch.testing.assert_close(got, one if expected else two)
+    for got, by_first, by_second, expected in zip(*parts, first, strict=True):
+        torch.testing.assert_close(got, by_first if expected else by_second)
     torch.testing.assert_close(generator.mixed_styles(z, labels, torch.tensor([generator.layers])), of_first)
 
 
@@ -399,10 +399,10 @@ def two_steps(rank: int, processes: int, folder: Path) -> None:
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     two_steps(0, 1, tmp_path)
     torch.multiprocessing.spawn(two_steps, (2, tmp_path), nprocs=2)
-    one, two = (torch.load(tmp_path / f"{processes}.pt") for processes in (1, 2))
-    assert one["p"] > 0
-    for key, value in one.items():
-        torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-4, msg=key)
+    alone, shared = (torch.load(tmp_path / f"{processes}.pt") for processes in (1, 2))
+    assert alone["p"] > 0
+    for key, value in alone.items():
+        torch.testing.assert_close(shared[key], value, rtol=1e-3, atol=1e-4, msg=key)
 
 
 @pytest.mark.slow

@@ -35,8 +35,8 @@ def test_a_clean_split_has_no_near_duplicates_whatever_its_dimensions() -> None:
     """Also where simple images, of two dimensions, lie among others of thirty."""
     random = np.random.default_rng(1)
     dimensions = np.where(random.random(400) < 0.2, 2.0, 30.0)
-    found = [bool(count_near_duplicates(neighbourhoods(random, 400, dimensions)).any()) for _ in range(200)]
-    assert np.mean(found) <= 0.06
+    alarms = [bool(count_near_duplicates(neighbourhoods(random, 400, dimensions)).any()) for _ in range(200)]
+    assert np.mean(alarms) <= 0.06
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,8 @@ def test_the_scripts_find_planted_pairs_in_any_space_and_mark_them_in_all(tmp_pa
         {"spaces": list(spaces), "seeds": [7]},
         dataset="mine",
     )
-    found = read_csv(table)
-    assert found[["seed", "space", "held_out", "training_file"]].to_numpy().tolist() == [
+    twins = read_csv(table)
+    assert twins[["seed", "space", "held_out", "training_file"]].to_numpy().tolist() == [
         [7, "pixel", 150, "3.png"], [7, "own", 151, "4.png"],
     ]  # fmt: skip
     outputs = {kind: [str(tmp_path / f"{name}-{kind}") for name in spaces] for kind in ("neighbours", "quality")}

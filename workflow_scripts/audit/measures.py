@@ -205,13 +205,13 @@ def power(
         for change, changed in part.groupby("change", sort=False):
             hit = Grouped((changed["distance"] <= limit).to_numpy(), groups[changed["source"].to_numpy()])
             training = changed["training"].to_numpy()
-            found, false = rate(hit.select(training)), rate(hit.select(~training))
+            detected, false = rate(hit.select(training)), rate(hit.select(~training))
             right = rate((changed["index"] == changed["source"]).to_numpy()[training])
             table.append(
                 {
                     "space": space,
                     "change": str(change),
-                    **{f"found_{key}": value for key, value in asdict(found).items()},
+                    **{f"found_{key}": value for key, value in asdict(detected).items()},
                     "right_percentage": right.percentage,
                     "false_percentage": false.percentage,
                 }

@@ -20,8 +20,8 @@ def main(snakemake: Any) -> None:
     dataset, revision = snakemake.wildcards.dataset, os.environ.get(REVISION, "unknown")
     audits = dict(zip(snakemake.params.samples, map(read_json, files.measured), strict=True))
     wanted = settings["wanted_percentage"]
-    about = {"dataset": dataset, "wanted_percentage": wanted, "passes": passes(audits, wanted), "rule": RULE}
-    write_json(results.answer, {**about, "revision": revision, "versions": versions(), "audits": audits})
+    answer = {"dataset": dataset, "wanted_percentage": wanted, "passes": passes(audits, wanted), "rule": RULE}
+    write_json(results.answer, {**answer, "revision": revision, "versions": versions(), "audits": audits})
     write_text(results.text, text(audits, settings["redact"]))
     pairs = [read_parquet(path).assign(samples=name) for name, path in zip(audits, files.pairs, strict=True)]
     write_parquet(results.pairs, pd.concat(pairs, ignore_index=True))

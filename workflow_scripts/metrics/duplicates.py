@@ -88,8 +88,8 @@ def count_near_duplicates(distances: np.ndarray, error: float = ERROR) -> np.nda
     least = np.sort(apart.min(axis=1))
     passing = np.flatnonzero(least <= error * np.arange(1, count + 1) / count)
     gaps = apart <= (least[passing[-1]] if len(passing) else -1.0)
-    if (found := gaps.any(axis=1)).any():
-        gaps |= (inner <= distances[found, 0].max()) & (inner <= ALIKE * outer) & (p_values <= ALIKE_ERROR)
+    if (doubled := gaps.any(axis=1)).any():
+        gaps |= (inner <= distances[doubled, 0].max()) & (inner <= ALIKE * outer) & (p_values <= ALIKE_ERROR)
     last = np.where(gaps, np.arange(1, tried + 1), 0).max(axis=1)
     return np.maximum(last, equal)
 
