@@ -84,8 +84,8 @@ rule search_audit_controls:
     input:
         unpack(split_files(lambda wildcards: wildcards.split)),
         images=rules.pack_images.output.images,
-        vectors=in_audit_spaces(set_vectors),
-        planted=in_audit_spaces(planted_vectors),
+        vectors=in_each_space(set_vectors, AUDIT_SPACES),
+        planted=in_each_space(planted_vectors, AUDIT_SPACES),
         planted_images=rules.plant_copies.output.images,
         table=rules.plant_copies.output.table,
     output:
@@ -104,8 +104,8 @@ rule search_samples:
         unpack(split_files(split_name)),
         images=rules.pack_images.output.images,
         samples=audited_images,
-        vectors=in_audit_spaces(set_vectors),
-        sample_vectors=in_audit_spaces(audited_vectors),
+        vectors=in_each_space(set_vectors, AUDIT_SPACES),
+        sample_vectors=in_each_space(audited_vectors, AUDIT_SPACES),
     output:
         temp("results/audit/{dataset}/{samples}/shard-{shard}.parquet"),
     resources:

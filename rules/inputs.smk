@@ -113,29 +113,23 @@ def weights_of(wildcards):
     return {"weights": local(space["weights"])} if space.get("weights") else {}
 
 
-def vectors_in(images, features, wildcards, space):
-    """The vectors of images in a space (of the job's wildcards): in that of pixels, the packed images themselves."""
-    space = space or wildcards.space
-    packed = config["spaces"][space] == {"kind": "pixel", "resolution": None}
-    return (images if packed else features).format(**{**wildcards, "space": space})
+def vectors_of(images, features):
+    """Input function: vectors of images in a space, the job's own if none is named; of pixels, the packed images."""
+
+    def vectors(wildcards, space=None):
+        space = space or wildcards.space
+        packed = config["spaces"][space] == {"kind": "pixel", "resolution": None}
+        return (images if packed else features).format(**{**wildcards, "space": space})
+
+    return vectors
 
 
-def set_vectors(wildcards, space=None):
-    """Those of an image set."""
-    return vectors_in(
-        "results/data/{dataset}/images.npy", "results/features/{space}/{dataset}/images.npy", wildcards, space
-    )
-
-
-def sample_vectors(wildcards, space=None):
-    """Those of a generator's samples."""
-    return vectors_in(f"results/samples/{RUN}/images.npy", f"results/features/{{space}}/{RUN}.npy", wildcards, space)
-
-
-def snapshot_vectors(wildcards, space=None):
-    """Those of the samples that a training kept, all its moments one after the other."""
-    features = f"results/features/{{space}}/{RUN}.snapshots.npy"
-    return vectors_in(f"results/generators/{RUN}/snapshots.npy", features, wildcards, space)
+set_vectors = vectors_of("results/data/{dataset}/images.npy", "results/features/{space}/{dataset}/images.npy")
+sample_vectors = vectors_of(f"results/samples/{RUN}/images.npy", f"results/features/{{space}}/{RUN}.npy")
+# Of the samples that a training kept, all its moments one after the other.
+snapshot_vectors = vectors_of(
+    f"results/generators/{RUN}/snapshots.npy", f"results/features/{{space}}/{RUN}.snapshots.npy"
+)
 
 
 def in_spaces(path, **values):
@@ -148,14 +142,9 @@ def of_subsets(path):
     return collect(path, size=SIZES, seed=FIRST_SEED, allow_missing=True)
 
 
-def leading_snapshots(wildcards):
-    """The vectors of those samples in the space that leads figures and laws."""
-    return snapshot_vectors(wildcards, EACH_SPACE[0])
-
-
-def in_each_space(vectors):
-    """Input function: those vectors in every space of the study, in their order."""
-    return lambda wildcards: [vectors(wildcards, space) for space in EACH_SPACE]
+def in_each_space(vectors, spaces=EACH_SPACE):
+    """Input function: those vectors in every space of the study, or in those named, in their order."""
+    return lambda wildcards: [vectors(wildcards, space) for space in spaces]
 
 
 def joint_parts(vectors):
@@ -305,6 +294,9 @@ AUDITED = [
 ]
 AUDIT_SPACES = AUDIT["spaces"]
 AUDIT_SHARDS = range(AUDIT["shards"])
+AUDITED_FEATURES = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
+PLANTED = "planted/{dataset}/{split}.npy"
+planted_vectors = vectors_of(f"results/{PLANTED}", f"results/features/{{space}}/{PLANTED}")
 # Quality is measured on features where there are some: pixels are slow and say less.
 QUALITY_SPACE = next((space for space in AUDIT_SPACES if config["spaces"][space]["kind"] != "pixel"), AUDIT_SPACES[0])
 
@@ -366,19 +358,7 @@ def audited_images(wildcards):
 
 def audited_vectors(wildcards, space):
     """The vectors of a part of the samples of an audit: features of the part, or of packed images all of them."""
-    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
-    return vectors_in(audited_images(wildcards), features, wildcards, space)
-
-
-def planted_vectors(wildcards, space):
-    """Those of planted copies."""
-    planted = "planted/{dataset}/{split}.npy"
-    return vectors_in(f"results/{planted}", f"results/features/{{space}}/{planted}", wildcards, space)
-
-
-def in_audit_spaces(vectors):
-    """Input function: those vectors in every space of the audit, in their order."""
-    return lambda wildcards: [vectors(wildcards, space) for space in AUDIT_SPACES]
+    return vectors_of(audited_images(wildcards), AUDITED_FEATURES)(wildcards, space)
 
 
 def packed_samples(wildcards):
@@ -409,9 +389,8 @@ def generator_losses(wildcards):
 
 def quality_samples(wildcards):
     """The vectors of all parts of the samples, in the space in which quality is measured."""
-    features = "results/features/{space}/audit/{dataset}/{samples}/shard-{shard}.npy"
-    parts = ({**wildcards, "shard": shard} for shard in AUDIT_SHARDS)
-    return list(dict.fromkeys(vectors_in(audited_images(wildcards), features, part, QUALITY_SPACE) for part in parts))
+    vectors = vectors_of(audited_images(wildcards), AUDITED_FEATURES)
+    return list(dict.fromkeys(vectors({**wildcards, "shard": shard}, QUALITY_SPACE) for shard in AUDIT_SHARDS))
 
 
 # All of them, before the first rule: with object storage Snakemake (9.27.1) takes the constraints of a rule away when

@@ -48,7 +48,7 @@ rule compare_samples:
         orders=ORDERS,
         all_held_out=ALL_HELD_OUT,
         samples=in_each_space(sample_vectors),
-        snapshots=leading_snapshots,
+        snapshots=lambda wildcards: snapshot_vectors(wildcards, EACH_SPACE[0]),  # that leads figures and laws
         network=rules.train_generator.output.network,
         shards=in_spaces("results/neighbours/{space}/<run>/shard-{shard}.parquet", shard=EACH_SHARD),
     output:
