@@ -4,12 +4,7 @@ from workflow_scripts.config.datasets import SOURCES as DATASETS
 from workflow_scripts.core.files import sha256
 from workflow_scripts.data.listing import files_below, require_enough_images
 from workflow_scripts.config.samples import packed_like
-from workflow_scripts.config.validation import (
-    configured_paths,
-    read_command_line,
-    require_each_key_once,
-    validate,
-)
+from workflow_scripts.config.validation import configured_paths, read_command_line, require_each_key_once, validate
 from workflow_scripts.containers.image import image_path
 from workflow_scripts.core.provenance import REVISION, code_revision
 from workflow_scripts.engine.jobs import prepare_jobs_inside, set_variables

@@ -98,15 +98,8 @@ rule train_student:
 
 
 # Of the validation images as they are, of the training images, and of the validation images at each rung of the ladder.
-LOOKED_AT = [
-    "logits",
-    "training_logits",
-    "augmented_logits",
-    "attention",
-    "training_attention",
-    "augmented_attention",
-    "features",
-]
+SHOWN = ["", "training_", "augmented_"]
+LOOKED_AT = [*(f"{shown}{kind}" for kind in ["logits", "attention"] for shown in SHOWN), "features"]
 
 
 rule look_with_teachers:

@@ -85,15 +85,8 @@ rule fit_published:
 
 rule replication:
     input:
-        branch(
-            bool(RUNS),
-            then=[
-                *rules.collect_replication.output,
-                *rules.fit_decay.output,
-                *rules.fit_stopping.output,
-                *rules.fit_membership.output,
-            ],
-        ),
+        branch(bool(RUNS), then=[*rules.collect_replication.output, *rules.fit_decay.output]),
+        branch(bool(RUNS), then=[*rules.fit_stopping.output, *rules.fit_membership.output]),
         collect("results/figures/{kind}/{dataset}.svg", kind=["dimension", "one_shot"], dataset=REPLICATION["datasets"]),
         each("results/figures/{kind}/{space}.svg", RUNS, kind=["quality", "memorisation", "membership"]),
         each("results/figures/gallery/{space}/{generator}/{dataset}.svg", RUNS),
