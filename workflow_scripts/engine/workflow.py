@@ -1,7 +1,7 @@
 """What the Snakefile uses of Snakemake's object `workflow` beyond its documented interface, each with its reason.
 
-Tried with Snakemake 9.27.1 (envs/lock.txt); tests/engine/test_workflow.py fails where a later version changes it. The
-other place with such uses is engine/plan.py, which reads a plan without running it.
+Tried with Snakemake 9.27.1 (envs/lock.txt); tests/engine/test_workflow.py fails where a later version changes it. Such
+uses are in this folder alone: plan.py reads a plan without running it, forks.py starts jobs, code.py marks rules.
 """
 
 from collections import Counter
