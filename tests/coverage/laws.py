@@ -286,7 +286,7 @@ SIMULATIONS = [
     *(
         Simulation(
             f"level {part} {variation} {count}", f"the {claim}", "interval", draw, 200,
-            {"CV": variation, "pairs": count}, part,
+            {"CV": variation, "pairs": count}, part, "pairs",
         )
         for part, claim in (("mean", "mean level of pairs"), ("another", "level of another pair"))
         for (variation, count), draw in LEVELS.items()

@@ -42,6 +42,8 @@ REASONS = {
     "holds for any part.",
     "average": "laws are averaged, and so is the scatter that they leave, since few sizes cannot tell which law holds. "
     "The average covers whichever does, and more where one that spreads wider does not.",
+    "pairs": "pairs of generator and data set differ, and each level has an error of its own, which hides by how much. "
+    "Both are then taken to be there.",
     "choice": "the same runs choose the best arm and the best simpler method. Each end is corrected for as many as "
     "there are to choose from, and covers more where one stands out, or where all are alike.",
     "careful": "the interval could be narrower. Eight onsets of one seed hardly show how much runs scatter, and "

@@ -47,7 +47,7 @@ def test_moved_copies_are_nearest_to_their_originals() -> None:
 
 @pytest.mark.slow
 def test_at_the_threshold_of_chance_features_find_many_mirrored_copies_and_few_that_are_shifted_far() -> None:
-    """What docs/faq.md says, on fewer images."""
+    """What docs/replication.md says, on fewer images."""
     every = read_idx(Path("resources/fashion-mnist-test/t10k-images-idx3-ubyte.gz"), 3)[..., None]
     images = every[np.random.default_rng(0).permutation(len(every))[:1000]]
     training, held_out, copied = images[:500], images[500:], images[:100]

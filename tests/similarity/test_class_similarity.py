@@ -80,6 +80,14 @@ def test_errors_of_the_matrix_are_those_of_its_pairs_of_classes():
     assert np.isfinite(similarity.matrix[2, :2]).all()
 
 
+def test_a_rare_class_that_looks_calm_is_not_taken_to_be_known_well():
+    images = varied(34)
+    images[31:] = images[30] // 2 + images[31:] // 2  # four images that hardly differ
+    value = measure_similarity(images, np.repeat([0, 1], [30, 4]), "ab").overall["between_sub"]
+    # Student's t of the 3.85 degrees of freedom that 30 and 4 images have if all scatter alike; of 29 it would be 2.05.
+    assert (value.high - value.low) / 2 / value.se >= 2.8
+
+
 @pytest.mark.parametrize("exact_pairs", [10**6, 10])
 def test_memory_bounds_do_not_change_the_result(monkeypatch, exact_pairs):
     labels = np.tile([0, 1], 30)

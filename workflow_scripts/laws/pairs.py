@@ -22,7 +22,8 @@ class Levels:
     mean, sd: of the level of another pair, its scatter among pairs and the mean's own error together, to be taken with
     Student's t of one degree of freedom less than pairs. mean_interval: of the mean, 95 %. scatter: plausible scatter
     between training runs (d,). pairs: how many. degrees: of freedom of the runs' scatter. p_value: that the levels
-    differ by their errors alone. span: the least and largest value on the axis that was measured.
+    differ by their errors alone. span: the least and largest value on the axis that was measured. seen_sd: like sd,
+    with the scatter of the levels as they were measured.
     """
 
     mean: float
@@ -33,11 +34,16 @@ class Levels:
     degrees: int
     p_value: float
     span: tuple[float, float]
+    seen_sd: float = 0.0
 
     @property
     def another(self) -> tuple[float, float]:
-        """Between which the level of another pair lies, 95 %."""
-        reach = self.sd * float(stdtrit(max(1, self.pairs - 1), 0.975))
+        """Between which the level of another pair lies, 95 %.
+
+        Where levels are known badly, their own errors hide the scatter among pairs: it is taken to be as large as what
+        was seen.
+        """
+        reach = max(self.sd, self.seen_sd) * float(stdtrit(max(1, self.pairs - 1), 0.975))
         return self.mean - reach, self.mean + reach
 
 
@@ -78,4 +84,5 @@ def compare_levels(fits: Mapping[Pair, DecayFit]) -> Levels | None:
         degrees=degrees,
         p_value=float(fdtrc(free, max(degrees, 1), heterogeneity(0.0) / free)),
         span=(float(np.min(np.concatenate(values))), float(np.max(np.concatenate(values)))),
+        seen_sd=float(level.std(ddof=1) * np.sqrt(1 + 1 / len(level))),
     )

@@ -296,6 +296,14 @@ class _Errors:
         own = (part**2).sum()
         variance = max(by_class.sum() - own, own)
         se = float(np.sqrt(variance))
-        free = variance**2 / max((by_class**2 / np.maximum(degrees, 1)).sum(), 1e-300)
+        # A rare class that happens to look calm would seem to be known well: no more degrees of freedom than if the
+        # images of all classes scattered alike.
+        alike = np.where(takes_part, 1 / self.counts, 0.0)
+        free = min(_satterthwaite(by_class, degrees, variance), _satterthwaite(alike, degrees, float(alike.sum())))
         half = float(special.stdtrit(max(free, 1.0), (1 + LEVEL) / 2)) * se
         return Value(value, se, value - half, value + half)
+
+
+def _satterthwaite(parts: np.ndarray, degrees: np.ndarray, total: float) -> float:
+    """Degrees of freedom of a variance from those of its parts (C,)."""
+    return float(total**2 / max((parts**2 / np.maximum(degrees, 1)).sum(), 1e-300))
