@@ -63,3 +63,10 @@ def test_every_training_counts_and_teachers_in_the_loop_do(tmp_path: Path) -> No
     assert {name for name, time in students.items() if time > alone} == {
         name for name in students if not name.startswith(("alone.", "smoothed."))
     }
+
+
+def test_stored_views_are_looked_at_once_each() -> None:
+    config = CONFIG | {"distillation": {"training": 40}}
+    storing = replace(job("none", True), rule="store_views", wildcards={"teacher": "weak-1"}, params={"views": 3})
+    seconds = work(storing, config, Images(1000, 2, 0.0), Rates(start=1.0, light=1.0, look={"teacher": 0.5}))
+    assert seconds == 3 * 40 * 0.5

@@ -110,6 +110,8 @@ def work(job: Job, config: dict[str, Any], images: Images, rates: Rates) -> floa
         teachers = wildcards["student"].count("+") + 1 if params["teaching"].get("protocol") == "fresh" else 0
         teaching = teachers * settings.steps * settings.batch * rates.look["teacher"]
         return _training("student", student, held_out, rates) + teaching
+    if "views" in params:  # that a teacher looks at, to be stored
+        return params["views"] * (config["distillation"]["training"] or images.count) * rates.look["teacher"]
     if "attention" in params:
         role = "teacher" if job.rule == "look_with_teachers" else "student"
         networks = len({output.rsplit("/", 1)[0] for output in job.output})
