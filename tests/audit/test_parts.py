@@ -229,11 +229,11 @@ def test_searches_of_parts_of_the_samples_share_the_error_of_near_duplicates() -
     queries = np.concatenate([vectors[:1] + 0.004, random.normal(size=(19, 6)).astype(np.float32)])
     pixels = random.integers(0, 256, (400, 2, 2, 1), dtype=np.uint8), np.zeros((20, 2, 2, 1), dtype=np.uint8)
     nobody, numbers, cpu = np.empty(0, dtype=np.int64), np.arange(20), torch.device("cpu")
-    found = {}
+    marked = {}
     for shards in (1, 10**6):
         rows = search({"f": vectors}, {"f": queries}, pixels, np.arange(400), nobody, numbers, cpu, shards)
-        found[shards] = rows.loc[rows["duplicates"] > 0, "query"].tolist()
-    assert found == {1: [0], 10**6: []}
+        marked[shards] = rows.loc[rows["duplicates"] > 0, "query"].tolist()
+    assert marked == {1: [0], 10**6: []}
 
 
 def measured_in_a_space(certain: float, z: float) -> dict[str, Any]:

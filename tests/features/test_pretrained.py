@@ -53,13 +53,13 @@ def test_at_the_threshold_of_chance_features_find_many_mirrored_copies_and_few_t
     training, held_out, copied = images[:500], images[500:], images[:100]
     pad = np.pad(copied, ((0, 0), (0, 0), (3, 0), (0, 0)), mode="edge")
     queries = np.concatenate([held_out, copied[:, :, ::-1], pad[:, :, :-3]])
-    found = {}
+    detected = {}
     for space in (lambda rows: rows, features):
         searched, asked = (np.asarray(space(rows)) for rows in (training, queries))
         distance = nearest_neighbours(asked, searched, 1).distances[:, 0]
         limit = calibrated_threshold(distance[:500], 0.01).rms
-        found[space] = [float((part <= limit).mean()) for part in (distance[500:600], distance[600:])]
-    (mirrored, shifted), (seen_mirrored, seen_shifted) = found.values()
+        detected[space] = [float((part <= limit).mean()) for part in (distance[500:600], distance[600:])]
+    (mirrored, shifted), (seen_mirrored, seen_shifted) = detected.values()
     assert mirrored < 0.3
     assert shifted < 0.1
     assert 0.4 < seen_mirrored < 0.9

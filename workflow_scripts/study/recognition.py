@@ -106,8 +106,8 @@ def _groups_in(paths: list[str], classes: list[tuple[str, ...]]) -> str:
     anew = len({path.rpartition("/")[2] for path in paths}) < len(paths)
     for beginning in BEGINNINGS:
         pattern = f"({'[^/]+/' if anew else ''}{beginning})[^/]*$"
-        found = [re.search(pattern, path) for path in paths]
-        groups = [tuple(match[1].split("/")) for match in found if match]
+        matches = [re.search(pattern, path) for path in paths]
+        groups = [tuple(match[1].split("/")) for match in matches if match]
         counts = Counter(groups)
         together = sum(count for count in counts.values() if count > 1)
         if (
