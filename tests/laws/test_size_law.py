@@ -36,6 +36,20 @@ def test_points_weigh_by_their_intervals() -> None:
     assert curve.dimension(sizes[[0, 2]]) == pytest.approx(dimension[[0, 2]], abs=1e-3)
 
 
+def test_the_line_through_nested_sets_is_as_uncertain_as_their_common_images_make_it() -> None:
+    """Means of the first n of the same values, which are correlated more than dimensions are."""
+    sizes = np.array([25, 50, 100, 200, 400])
+    random, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        values = random.standard_normal(400)
+        half = 1.96 / np.sqrt(sizes)
+        mean = np.array([values[:size].mean() for size in sizes])
+        curve = fit_dimension_curve(sizes.astype(float), mean, mean - half, mean + half)
+        at = np.array([1.0, np.log(400)])
+        held += abs(curve.dimension(np.array(400.0))) < 1.96 * np.sqrt(at @ curve.covariance @ at)
+    assert held >= 0.93 * 400  # as if the sets were apart it would be 91.5 %
+
+
 def test_scatter_beyond_the_intervals_widens_the_result() -> None:
     sizes = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
     dimension = 3 + 2 * np.log(sizes) + np.array([0.5, -0.6, 0.4, -0.5, 0.3])

@@ -74,19 +74,23 @@ class DimensionCurve:
 def fit_dimension_curve(
     size: np.ndarray, dimension: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
 ) -> DimensionCurve:
-    """Fit ID = intercept + slope ln size to (m,) subsets at two or more sizes.
+    """Fit ID = intercept + slope ln size to (m,) subsets at two or more sizes, each part of the next.
 
     low, high: ends of the dimensions' 95 % intervals, where they are known; points then weigh by them. Scatter beyond
-    them widens the result, scatter below them does not narrow it. Raises ValueError for fewer than two sizes.
+    them widens the result, scatter below them does not narrow it. Of two sets that hold one another, the errors are
+    taken to be correlated by the share of images that they have in common (of Gaussian clouds it is a little less).
+    Raises ValueError for fewer than two sizes.
     """
     if len(np.unique(size)) < 2:
         raise ValueError("the growth of the intrinsic dimension needs subsets of at least two sizes")
     known = low is not None and high is not None and bool(np.all(high > low))
     sd = (high - low) / (2 * 1.96) if known else np.ones(len(size))  # type: ignore[operator]
-    design = np.stack([np.ones(len(size)), np.log(size)], axis=1) / sd[:, None]
-    theta, *_ = np.linalg.lstsq(design, dimension / sd, rcond=None)
+    common = np.minimum.outer(size, size) / np.maximum.outer(size, size) + 1e-9 * np.eye(len(size))
+    whiten = np.linalg.inv(np.linalg.cholesky(common)) / sd
+    design = whiten @ np.stack([np.ones(len(size)), np.log(size)], axis=1)
+    theta, *_ = np.linalg.lstsq(design, whiten @ dimension, rcond=None)
     degrees = len(size) - 2
-    scatter = float(((dimension / sd - design @ theta) ** 2).sum()) / degrees if degrees else 0.0
+    scatter = float(((whiten @ dimension - design @ theta) ** 2).sum()) / degrees if degrees else 0.0
     widened = scatter > 1.0 or not known
     factor = scatter if widened else 1.0
     return DimensionCurve(
