@@ -38,6 +38,7 @@ def make_table() -> pd.DataFrame:
                             "samples": 1024,
                             "replicas": random.binomial(1024, share),
                             "background_percentage": background,
+                            "held_out": 1000,
                             "intrinsic_dimension": dimension,
                             "intrinsic_dimension_low": dimension - 0.1,
                             "intrinsic_dimension_high": dimension + 0.1,

@@ -57,6 +57,16 @@ def test_each_size_is_predicted_without_its_own_runs(estimates: dict[str, PairEs
     assert (made["inside"] == made["measured"].between(made["low"], made["high"])).all()
 
 
+def test_few_held_out_images_are_said_to_make_the_interval_too_narrow(
+    table: pd.DataFrame, curve: DimensionCurve, estimates: dict[str, PairEstimate]
+) -> None:
+    assert not any("held-out" in warning for warning in estimates["biggan"].warnings)
+    few = estimate(table.assign(held_out=500), curve)
+    assert "Only 500 held-out images set the distance" in " ".join(answer(few, "fashion-mnist", 1.0, [])[1:])
+    fixed = estimate(table.assign(held_out=500, threshold="rms-0.1415"), curve)
+    assert not any("held-out" in warning for warning in fixed["biggan"].warnings)
+
+
 def test_the_safe_size_of_planted_copies_is_found(estimates: dict[str, PairEstimate]) -> None:
     for name, rate in RATES.items():
         safe = estimates[name].safe_size

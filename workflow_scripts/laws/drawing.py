@@ -222,9 +222,8 @@ def _control(axes: Axes, fits: Mapping[Pair, DecayFit]) -> None:
 def law_caption(generator: str, fit: DecayFit) -> str:
     if not fit.identified:
         return f"{generator}: no law, {fit.reason.split(':')[0]}"
-    low, high = (f"{end:.2g}".replace("inf", "∞") for end in fit.rate_interval)
     unit = {"dimension": f"{DIMENSION_AXIS.scale:.2f} dimensions", "ln_size": "e-fold", "size": "image"}[fit.axis.name]
-    return f"{generator}: {fit.curve}, rate {fit.rate:.2g} [{low}, {high}] per {unit}"
+    return f"{generator}: {fit.curve} fits best, rate {fit.rate:.2g} per {unit}"
 
 
 def _key(

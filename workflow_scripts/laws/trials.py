@@ -24,6 +24,8 @@ TRIAL_COLUMNS = [
     "trial", "size", "predicted", "low", "high", "measured", "measured_low", "measured_high", "error", "inside",
     "reason",
 ]  # fmt: skip
+# Of fewer, a threshold's error may not be left out of a law: of 500, the safe size's interval covered 89 %.
+FEWEST_HELD_OUT = 1000
 NO_SIZE = SafeSize(np.nan, np.nan, np.nan)
 
 
@@ -77,6 +79,7 @@ def estimate_pairs(
     """
     rms = float(table["threshold_rms"].median())
     pairs = points_by_pair(table)
+    few = _few_held_out(table[table["dataset"] == dataset])
     fits = size_fits(pairs, study_axes(table))
     by_dimension = fit_pairs(with_dimension(pairs), DIMENSION_AXIS)
     others = None
@@ -85,8 +88,19 @@ def estimate_pairs(
         if pair[1] == dataset:
             if others is None or sum(fit.identified for fit in by_dimension.values()) > LEAST_PAIRS:
                 others = _other_pairs(by_dimension, pair, published, rms)
-            estimates[pair[0]] = _estimate(points, fits[pair], curve, others, wanted, rms)
+            estimates[pair[0]] = _estimate(points, fits[pair], curve, others, wanted, rms, few)
     return estimates
+
+
+def _few_held_out(table: pd.DataFrame) -> list[str]:
+    """A warning where few held-out images set the threshold, whose error is then too large to be left out."""
+    counts = table.loc[table["threshold"].str.startswith("calibrated-"), "held_out"]
+    if counts.empty or counts.min() >= FEWEST_HELD_OUT:
+        return []
+    return [
+        f"Only {counts.min():.0f} held-out images set the distance within which a sample counts as a copy. The "
+        f"interval of the safe size leaves out their error, and is too narrow: hold out {FEWEST_HELD_OUT:,} or more."
+    ]
 
 
 def _other_pairs(fits: Mapping[Pair, DecayFit], pair: Pair, published: pd.DataFrame, rms: float) -> OtherPairs:
@@ -104,6 +118,7 @@ def _estimate(
     others: OtherPairs,
     wanted: float,
     rms: float,
+    few: Sequence[str],
 ) -> PairEstimate:
     sizes = np.unique(points.size)
     scatter = scatter_draws([fit.posterior for fit in fits if fit.posterior is not None])
@@ -113,7 +128,7 @@ def _estimate(
     largest = max(curve.sizes[1], sizes[-1]) if curve else sizes[-1]
     at = np.unique(np.concatenate([np.geomspace(sizes[0], largest, GRID), sizes]))
     predicted, safe, reason = np.full((3, len(at)), np.nan), NO_SIZE, shot.reason
-    warnings = list(shot.warnings)
+    warnings = [*few, *shot.warnings]
     if shot.outlook is not None:
         predicted, safe = shot.outlook.percentage(at), shot.outlook.safe_size(wanted, sizes)
         if np.isinf(safe.size):
