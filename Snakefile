@@ -18,9 +18,14 @@ sys.path.insert(0, str(ROOT))
 from workflow_scripts.containers.image import require_image
 from workflow_scripts.core.errors import InputError
 from workflow_scripts.engine import workflow as engine
+from workflow_scripts.engine.ending import Refusals
 from workflow_scripts.engine.forks import fork_jobs
 from workflow_scripts.engine.pace import Pace
 from workflow_scripts.engine.code import mark_rules
+
+REFUSALS = Refusals()
+if engine.is_silent(workflow):
+    logger.addHandler(REFUSALS)
 
 # A study file stands for itself: config.yaml is read only if no --configfile is given, so that no part of the default
 # study is mixed into another one. What a study leaves out has a default (docs/config.md).
@@ -71,6 +76,7 @@ PACE = []  # what the run says while it goes on; the hooks below share it
 
 # As a module, Copycat leaves these to the workflow around it.
 onstart:
+    logger.removeHandler(REFUSALS)  # from here on the ending says what failed
     engine.lift_default_start_limit(workflow)
     usual = (
         {} if engine.names_configs(workflow) else json.loads((ROOT / "resources/default_study.json").read_text())

@@ -112,3 +112,11 @@ onerror:
     os.killpg(run.pid, signal.SIGTERM)
     last = run.communicate()[1].rstrip().splitlines()[-1]
     assert last.startswith("A signal (SIGTERM or Ctrl-C) stopped this run. To go on, run the same snakemake command")
+
+
+def test_a_silent_run_says_why_its_jobs_cannot_be_planned(tmp_path: Path) -> None:
+    """As `make demo` and `make audit` run: Snakemake says nothing then."""
+    (tmp_path / "wrong.yaml").write_text("replicatoin: {}\n")
+    planned = run_snakemake(tmp_path, "--quiet", "all", config=tmp_path / "wrong.yaml")
+    assert planned.returncode == 1
+    assert 'did you mean "replication"?' in planned.stderr

@@ -76,6 +76,14 @@ class Ending(logging.Handler):
             say_last("\n".join([f"\n{count}.", *blocks]), sys.stderr)
 
 
+class Refusals(logging.Handler):
+    """Says why jobs cannot be planned, which Snakemake (9.27.1) keeps to itself with `--quiet all`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(getattr(record, "event", None) or "") == "error":
+            print(record.getMessage(), file=sys.stderr, flush=True)
+
+
 def answer(path: Path) -> str:
     """An answer in Markdown, and where it stands; empty if there is none."""
     if not path.exists():

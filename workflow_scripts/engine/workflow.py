@@ -35,6 +35,11 @@ def is_module(workflow: Any) -> bool:
     return not workflow.modifier.is_main_snakefile()
 
 
+def is_silent(workflow: Any) -> bool:
+    """Whether Snakemake says nothing at all (`--quiet all`), not even why jobs cannot be planned."""
+    return "all" in map(str, workflow.output_settings.quiet or ()) and not workflow.dryrun
+
+
 def runs_inside(workflow: Any) -> bool:
     """Whether jobs run inside their rules' images: only then their arguments are needed, and an image must be there."""
     return "apptainer" in map(str, workflow.deployment_settings.deployment_method)

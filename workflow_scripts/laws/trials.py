@@ -128,13 +128,15 @@ def _estimate(
     largest = max(curve.sizes[1], sizes[-1]) if curve else sizes[-1]
     at = np.unique(np.concatenate([np.geomspace(sizes[0], largest, GRID), sizes]))
     predicted, safe, reason = np.full((3, len(at)), np.nan), NO_SIZE, shot.reason
-    warnings = [*few, *shot.warnings]
+    warnings = list(shot.warnings)
     if shot.outlook is not None:
         predicted, safe = shot.outlook.percentage(at), shot.outlook.safe_size(wanted, sizes)
         if np.isinf(safe.size):
             reason = f"the law would reach {wanted:g} % only far beyond all that was measured"
         elif safe.extrapolated:
             warnings.append(f"The safe size {safe.size:,.0f} lies beyond the {safe.extrapolated}.")
+    if not reason:  # a size is named
+        warnings[:0] = few
     return PairEstimate(
         points=points,
         trend=trend([points]),

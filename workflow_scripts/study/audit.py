@@ -171,14 +171,6 @@ def _settings(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def _why_not_planned(command: list[str]) -> str:
-    """Why Snakemake could not plan the jobs, which it does not say where it is quiet; empty if it could."""
-    planned = subprocess.run([*command[:-2], "--dry-run", *command[-2:]], capture_output=True, text=True)
-    *_, last = planned.stdout.strip().split("\n\n")
-    lines = [line for line in last.splitlines() if not line.startswith(("Building DAG", "  File "))]
-    return "\n".join(lines) if planned.returncode else ""
-
-
 def main() -> int:
     try:
         path, name = write_config(dict(os.environ), Path("config"))
@@ -188,8 +180,6 @@ def main() -> int:
     print(f"{path}: settings of this audit, which can be changed there.", flush=True)
     command = [sys.executable, "-m", "snakemake", "--configfile", str(path), "--quiet", "all", "--", "audit"]
     if subprocess.run(command).returncode:
-        if problem := _why_not_planned(command):
-            print(f"make audit: {problem}", file=sys.stderr)
         return 2
     answer = read_json(Path("results/audit") / name / "audit.json")
     print(f"The report: {Path('results/audit').resolve() / name / 'report.html'}")
