@@ -13,6 +13,7 @@ from workflow_scripts.core.files import read_json
 from workflow_scripts.data.sprites import FACTORS, SHAPES
 
 SHIPPED_COUNTS = {"fashion-mnist-test": 10_000}
+WILDCARD = re.compile(r"\{\s*\w[^{}]*\}?")  # in a path: what Snakemake takes for one
 
 
 class Dataset(Model):
@@ -305,7 +306,7 @@ def _groups(where: str, dataset: Sound) -> Iterator[str]:
 
 @where_sound
 def _wildcards(where: str, key: str, dataset: Sound) -> Iterator[str]:
-    if re.search(r"\{\s*\w", given := dataset[key] or ""):
+    if WILDCARD.search(given := dataset[key] or ""):
         yield (
             f"{where}: {quoted(given)} holds a brace before a letter, which Snakemake takes for a wildcard; rename "
             "that folder, or give a link to it"

@@ -136,7 +136,7 @@ def _estimate(
         elif safe.extrapolated:
             warnings.append(f"The safe size {safe.size:,.0f} lies beyond the {safe.extrapolated}.")
     if not reason:  # a size is named
-        warnings[:0] = few
+        warnings = [*few, *warnings]
     return PairEstimate(
         points=points,
         trend=trend([points]),

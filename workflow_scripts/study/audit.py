@@ -6,7 +6,6 @@ there may be more, and with 2 for bad input or a run that failed. GNU make turns
 
 import json
 import os
-import re
 import subprocess
 import sys
 from itertools import permutations
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.config.datasets import SOURCES
+from workflow_scripts.config.datasets import SOURCES, WILDCARD
 from workflow_scripts.config.samples import OF_DATASETS, packed_like
 from workflow_scripts.config.validation import validate
 from workflow_scripts.core.errors import InputError
@@ -96,7 +95,7 @@ def _path(key: str, value: str) -> Path:
     path = Path(value).expanduser().resolve()
     if not path.exists():
         raise InputError(f"{key}: {printable(str(path))}: no such file or folder")
-    if wildcard := re.search(r"\{\s*\w+[^{}]*\}", str(path)):
+    if wildcard := WILDCARD.search(str(path)):
         raise InputError(
             f"{key}: {printable(str(path))}: Snakemake takes {wildcard[0]} for a wildcard; rename it, or copy it to "
             "a path without braces"
